@@ -1,0 +1,140 @@
+"""Layers on PyTorch. `Module` is torch.nn.Module itself, so its tools work untouched.
+
+Weights may be kept in another dtype than the activations (fp32 masters, bf16 work): every
+layer casts its weights to the dtype of its input, and nothing else is ever cast implicitly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, ModuleList, Parameter
+
+from moyin.backend.torch import ops
+
+__all__ = [
+    "Conv2d",
+    "Embedding",
+    "GroupNorm",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "RMSNorm",
+    "assign",
+    "empty_weights",
+    "named_parameters",
+    "set_parameter",
+]
+
+
+def _as(weight: Tensor | None, x: Tensor) -> Any:
+    return None if weight is None else weight.to(x.dtype)
+
+
+class Linear(Module):
+    """x [..., inputs] → [..., outputs]."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = Parameter(torch.empty(outputs, inputs))
+        self.bias = Parameter(torch.zeros(outputs)) if bias else None
+        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.linear(x, _as(self.weight, x), _as(self.bias, x))
+
+
+class Embedding(Module):
+    """ids [...] → [..., size]."""
+
+    def __init__(self, count: int, size: int, std: float = 0.02) -> None:
+        super().__init__()
+        self.weight = Parameter(torch.empty(count, size))
+        torch.nn.init.normal_(self.weight, std=std)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return ops.embedding(ids, self.weight)
+
+
+class Conv2d(Module):
+    """x [B, C, H, W] → [B, outputs, H', W']."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, padding
+        self.weight = Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.bias = Parameter(torch.zeros(outputs))
+        torch.nn.init.normal_(self.weight, std=1 / (kernel * math.sqrt(inputs)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv2d(x, _as(self.weight, x), _as(self.bias, x), self.stride, self.padding)
+
+
+class LayerNorm(Module):
+    """Over the last axis; without weights where `affine` is false."""
+
+    def __init__(self, size: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = Parameter(torch.ones(size)) if affine else None
+        self.bias = Parameter(torch.zeros(size)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.layer_norm(x, _as(self.weight, x), _as(self.bias, x), self.eps)
+
+
+class RMSNorm(Module):
+    """Over the last axis."""
+
+    def __init__(self, size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = Parameter(torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.rms_norm(x, _as(self.weight, x), self.eps)
+
+
+class GroupNorm(Module):
+    """x [B, C, H, W], each of `groups` groups of channels apart."""
+
+    def __init__(self, groups: int, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.groups, self.eps = groups, eps
+        self.weight = Parameter(torch.ones(channels))
+        self.bias = Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.group_norm(x, self.groups, _as(self.weight, x), _as(self.bias, x), self.eps)
+
+
+def named_parameters(module: Module) -> dict[str, Parameter]:
+    """All parameters by their dotted names, in the order of construction."""
+    return dict(module.named_parameters())
+
+
+def set_parameter(parameter: Parameter, value: Tensor) -> None:
+    """Overwrite a parameter's value (same shape), outside any gradient."""
+    with torch.no_grad():
+        parameter.copy_(value)
+
+
+def empty_weights() -> AbstractContextManager[Any]:
+    """A context in which modules are built without weights, to be given by `assign`."""
+    return torch.device("meta")
+
+
+def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
+    """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
+    for name, tensor in tensors.items():
+        owner, _, leaf = name.rpartition(".")
+        setattr(module.get_submodule(owner), leaf, Parameter(tensor))

@@ -1,0 +1,82 @@
+"""AdamW on PyTorch (Loshchilov and Hutter 2019), over named parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moyin.backend.torch.nn import Parameter
+
+
+class AdamW:
+    """Decoupled weight decay; matrices decay, vectors (norms, biases) do not.
+
+    `state()` and `load()` give and take {"step", "m.<name>", "v.<name>"} tensors.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.parameters, self.betas, self.eps = parameters, betas, eps
+        self.weight_decay = weight_decay
+        self.count = 0
+        self.m = {n: torch.zeros_like(p) for n, p in parameters.items()}
+        self.v = {n: torch.zeros_like(p) for n, p in parameters.items()}
+
+    @torch.no_grad()
+    def step(self, gradients: dict[str, Tensor], lr: float) -> None:
+        """One update; a parameter without a gradient takes part as if it were zero."""
+        self.count += 1
+        b1, b2 = self.betas
+        c1, c2 = 1 - b1**self.count, 1 - b2**self.count
+        names = [n for n in self.parameters if n in gradients]
+        p = [self.parameters[n] for n in names]
+        g = [gradients[n].to(self.parameters[n].dtype) for n in names]
+        m, v = [self.m[n] for n in names], [self.v[n] for n in names]
+        decayed = [q for q in p if q.ndim > 1]
+        if self.weight_decay and decayed:
+            torch._foreach_mul_(decayed, 1 - lr * self.weight_decay)
+        torch._foreach_lerp_(m, g, 1 - b1)
+        torch._foreach_mul_(v, b2)
+        torch._foreach_addcmul_(v, g, g, 1 - b2)
+        denominator = torch._foreach_sqrt(v)
+        torch._foreach_div_(denominator, c2**0.5)
+        torch._foreach_add_(denominator, self.eps)
+        torch._foreach_addcdiv_(p, m, denominator, -lr / c1)
+
+    def state(self) -> dict[str, Tensor]:
+        out = {"step": torch.tensor(self.count)}
+        out |= {f"m.{n}": t for n, t in self.m.items()}
+        return out | {f"v.{n}": t for n, t in self.v.items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.count = int(state["step"])
+        for n in self.parameters:
+            self.m[n].copy_(state[f"m.{n}"])
+            self.v[n].copy_(state[f"v.{n}"])
+
+
+@torch.no_grad()
+def clip_by_global_norm(
+    gradients: dict[str, Tensor], limit: float
+) -> tuple[dict[str, Tensor], float]:
+    """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm."""
+    values = list(gradients.values())
+    norm = float(torch.stack(torch._foreach_norm(values)).norm())
+    if norm > limit:
+        scaled = torch._foreach_mul(values, limit / (norm + 1e-6))
+        gradients = dict(zip(gradients, scaled, strict=True))
+    return gradients, norm
+
+
+@torch.no_grad()
+def ema_update(average: dict[str, Tensor], parameters: dict[str, Parameter], decay: float) -> None:
+    """average ← decay · average + (1 − decay) · parameter, in place."""
+    names = list(average)
+    torch._foreach_lerp_(
+        [average[n] for n in names], [parameters[n].detach() for n in names], 1 - decay
+    )

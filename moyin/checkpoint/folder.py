@@ -1,0 +1,122 @@
+"""A checkpoint folder, opened one network at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from moyin.checkpoint import shards
+from moyin.checkpoint.layout import FOLDERS, NOTES, WEIGHT_FOLDERS, without_ties
+from moyin.checkpoint.place import locate
+
+# Where two networks share a folder: the part of config.json that each one needs.
+SECTIONS = {"generator": "text_config", "semantic": "vision_config"}
+GENERATION = "vision_language_encoder/generation_config.json"
+
+
+class Checkpoint:
+    """Everything is read when it is asked for; `dtype` is what weights become when loaded.
+
+    `dtype` None keeps the stored one.
+    """
+
+    def __init__(self, folder: Path, dtype: str | None = None) -> None:
+        if dtype not in (None, "float32", "bfloat16"):
+            raise ValueError(f"dtype {dtype}: it must be float32 or bfloat16")
+        self.folder, self.dtype = folder, dtype
+
+    @classmethod
+    def open(cls, place: str | Path | None = None, dtype: str | None = None) -> Checkpoint:
+        """By folder, by hub id, or the default one. Raises ValueError where there is none."""
+        return cls(locate(place), dtype)
+
+    def autoencoder(self) -> Any:
+        return self.network("autoencoder")
+
+    def glyph(self) -> Any:
+        return self.network("glyph")
+
+    def semantic(self) -> Any:
+        return self.network("semantic")
+
+    def generator(self) -> Any:
+        return self.network("generator")
+
+    def decoder(self) -> Any:
+        return self.network("decoder")
+
+    def tokenizer(self) -> Any:
+        """The TextTokenizer of processor/."""
+        from moyin.prompt.tokenizer import TextTokenizer
+
+        return TextTokenizer.open(self.folder / "processor")
+
+    def network(self, name: str, dtype: str | None = "") -> Any:
+        """One of the five, built and filled. dtype: as the checkpoint's unless given.
+
+        Raises ValueError where it is not there, or where a tensor is missing, unexpected or of
+        another shape than config.json says.
+        """
+        from moyin.checkpoint.load import load_weights
+
+        config = self.config(name)
+        entries = shards.read_folder(self.folder / FOLDERS[name])
+        return load_weights(name, config, entries, self.dtype if dtype == "" else dtype)
+
+    def config(self, name: str) -> Any:
+        """The network's Config. Raises ValueError where it is not there or not understood."""
+        from moyin.checkpoint.load import names_module
+
+        if not self.has(name):
+            raise ValueError(f"{self.folder} holds no {name} ({FOLDERS[name]}/config.json)")
+        path = self.folder / FOLDERS[name] / "config.json"
+        try:
+            return names_module(name).from_config(shards.read_json(path))
+        except (KeyError, TypeError) as e:
+            raise ValueError(f"{path} does not describe a {name}: {e!r}") from None
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds this network."""
+        path = self.folder / FOLDERS[name] / "config.json"
+        return path.is_file() and SECTIONS.get(name, "") in {"", *shards.read_json(path)}
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        """moyin.json: native size, preferred settings, provenance; empty where others wrote."""
+        path = self.folder / NOTES
+        return shards.read_json(path) if path.is_file() else {}
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """generation_config.json, or nothing where it is absent."""
+        path = self.folder / GENERATION
+        return shards.read_json(path) if path.is_file() else {}
+
+    @cached_property
+    def entries(self) -> dict[str, shards.Entry]:
+        """All tensors as `<folder>/<released name>`, from the headers alone."""
+        found: dict[str, shards.Entry] = {}
+        for folder in WEIGHT_FOLDERS:
+            if (self.folder / folder).is_dir():
+                tensors = without_ties(shards.read_folder(self.folder / folder), folder)
+                found |= {f"{folder}/{n}": e for n, e in tensors.items()}
+        return found
+
+    def digest(self) -> str:
+        """sha256 over all tensors, the five configurations and the text tokenizer.
+
+        Equal when the content is, however it is sharded and whichever library wrote it.
+        """
+        total = hashlib.sha256(shards.hash_tensors(self.entries).encode())
+        for name in FOLDERS:
+            if self.has(name):
+                settings = dataclasses.asdict(self.config(name))
+                total.update(f"{name} {json.dumps(settings, sort_keys=True)}\n".encode())
+        path = self.folder / "processor" / "tokenizer.json"
+        if path.is_file():
+            total.update(json.dumps(shards.read_json(path), sort_keys=True).encode())
+        return total.hexdigest()

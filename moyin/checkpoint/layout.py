@@ -1,0 +1,125 @@
+"""The released folder: which network lies where, and the small files around the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+MODEL_INDEX = "model_index.json"
+# Ours alone, ignored by others: native size, preferred settings, where the weights come from.
+NOTES = "moyin.json"
+
+FOLDERS = {
+    "autoencoder": "vae",
+    "glyph": "text_encoder",
+    "semantic": "vision_language_encoder",
+    "generator": "vision_language_encoder",
+    "decoder": "transformer",
+}
+WEIGHT_FOLDERS = tuple(sorted(set(FOLDERS.values())))
+
+# A second name for the same tensor, written by some versions and left out by others.
+TIED = {"text_encoder": {"encoder.embed_tokens.weight": "shared.weight"}}
+
+# The libraries' names for weight files.
+STEMS = {"vae": "diffusion_pytorch_model", "transformer": "diffusion_pytorch_model"}
+DEFAULT_STEM = "model"
+
+
+def without_ties(entries: Mapping[str, T], folder: str) -> dict[str, T]:
+    """The tensors with second names of one tensor dropped."""
+    kept = dict(entries)
+    for second, first in TIED.get(folder, {}).items():
+        if second in kept:
+            value = kept.pop(second)
+            kept.setdefault(first, value)
+    return kept
+
+
+def model_index() -> dict[str, Any]:
+    """model_index.json: which library's class opens which folder."""
+    return {
+        "_class_name": "GlmImagePipeline",
+        "_diffusers_version": "0.42.1",
+        "processor": ["transformers", "GlmImageProcessor"],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "T5EncoderModel"],
+        "tokenizer": ["transformers", "ByT5Tokenizer"],
+        "transformer": ["diffusers", "GlmImageTransformer2DModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "vision_language_encoder": ["transformers", "GlmImageForConditionalGeneration"],
+    }
+
+
+def scheduler_config() -> dict[str, Any]:
+    """Flow matching with the linear dynamic shift that `moyin.flow.schedule` computes."""
+    return {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "_diffusers_version": "0.42.1",
+        "base_image_seq_len": 256,
+        "base_shift": 0.25,
+        "invert_sigmas": False,
+        "max_image_seq_len": 4096,
+        "max_shift": 0.75,
+        "num_train_timesteps": 1000,
+        "shift": 1.0,
+        "shift_terminal": None,
+        "stochastic_sampling": False,
+        "time_shift_type": "linear",
+        "use_beta_sigmas": False,
+        "use_dynamic_shifting": True,
+        "use_exponential_sigmas": False,
+        "use_karras_sigmas": False,
+    }
+
+
+def generation_config(codes: int, pad: int) -> dict[str, Any]:
+    """Sampling settings for others: nothing but codes is ever to be drawn.
+
+    codes: size of the codebook, after which the vision vocabulary has 128 marks, the image's
+    start and end first; the reference's decoder fails on any of them inside a grid.
+    """
+    return {
+        "do_sample": True,
+        "temperature": 0.9,
+        "top_p": 0.75,
+        "eos_token_id": codes + 1,
+        "pad_token_id": pad,
+        "suppress_tokens": list(range(codes, codes + 128)),
+    }
+
+
+def byte_tokenizer() -> dict[str, dict[str, Any]]:
+    """tokenizer/: ByT5's bytes, with three marks before them and 125 sentinels after.
+
+    File name to content, as the tokenizer's own class writes them.
+    """
+    marks = ["<pad>", "</s>", "<unk>"]
+    sentinels = [f"<extra_id_{i}>" for i in range(125)]
+    ids = {s: 259 + i for i, s in enumerate(sentinels)}
+    decoder = {str(i): _added(m, special=False) for i, m in enumerate(marks)}
+    decoder |= {str(i): _added(s, special=True) for s, i in ids.items()}
+    config = {
+        "added_tokens_decoder": decoder,
+        "eos_token": "</s>",
+        "extra_ids": 0,
+        "extra_special_tokens": sentinels,
+        "model_max_length": 10**30,
+        "pad_token": "<pad>",
+        "tokenizer_class": "ByT5Tokenizer",
+        "unk_token": "<unk>",
+    }
+    return {"added_tokens.json": ids, "tokenizer_config.json": config}
+
+
+def _added(content: str, special: bool) -> dict[str, Any]:
+    return {
+        "content": content,
+        "lstrip": not special,
+        "normalized": not special,
+        "rstrip": not special,
+        "single_word": False,
+        "special": special,
+    }

@@ -1,0 +1,83 @@
+"""The files that come with the package: faces, objects, photographs, characters and words."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+FOLDER = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a thing is called in both languages, the English with its article."""
+
+    english: str
+    chinese: str
+
+
+# The photographs that ship (assets/README.md has their sources) and what each shows.
+PHOTOGRAPHS = {
+    "brick": Name("a brick wall", "砖墙"),
+    "chelsea": Name("a cat", "猫咪"),
+    "coffee": Name("a cup of coffee", "咖啡"),
+    "grass": Name("grass", "草地"),
+    "gravel": Name("gravel", "碎石"),
+    "hubble_deep_field": Name("deep space", "星空"),
+    "rocket": Name("a rocket launch", "火箭发射"),
+}
+
+
+@cache
+def characters(level: int) -> tuple[str, ...]:
+    """Level 1 (3500), 2 (3000) or 3 (1605) of China's table of general standard characters."""
+    return _words(f"hanzi/level-{level}.txt")
+
+
+@cache
+def frequent_characters() -> tuple[str, ...]:
+    """All 8105 characters of the three levels, the most frequent first."""
+    return _words("hanzi/frequency.txt")
+
+
+@cache
+def chinese_words() -> tuple[str, ...]:
+    """Words of two to four characters, the most frequent first."""
+    return _words("text/words-zh.txt")
+
+
+@cache
+def english_words() -> tuple[str, ...]:
+    """Common English words of at most ten letters."""
+    return _words("text/words-en.txt")
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple((FOLDER / name).read_text(encoding="utf-8").split())
+
+
+@cache
+def photograph(name: str) -> Image.Image:
+    """A shipped photograph, RGB; treat it as read-only."""
+    return Image.open(FOLDER / "photographs" / f"{name}.jpg").convert("RGB")
+
+
+@cache
+def object_names() -> tuple[Name, ...]:
+    """The names of all pictured objects, in the order of their numbers."""
+    rows = json.loads((FOLDER / "objects/objects.json").read_text(encoding="utf-8"))
+    return tuple(Name(row["en"], row["zh"]) for row in rows)
+
+
+@cache
+def object_picture(number: int) -> Image.Image:
+    """Object `number` as 128x128 RGBA; treat it as read-only."""
+    with zipfile.ZipFile(FOLDER / "objects/objects.zip") as archive:
+        content = archive.read(f"{number:03d}.png")
+    return Image.open(io.BytesIO(content)).convert("RGBA")

@@ -1,0 +1,74 @@
+"""Typefaces: the ones that ship, the system's when asked, and what each of them can write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fontTools.ttLib import TTFont
+from PIL import ImageFont
+
+from moyin.data import assets
+
+SYSTEM_FOLDERS = {
+    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
+    "win32": ("C:/Windows/Fonts",),
+}.get(sys.platform, ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts"))
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a font file; `number` counts within a collection (.ttc)."""
+
+    name: str
+    path: Path
+    number: int = 0
+
+
+@cache
+def shipped() -> dict[str, Face]:
+    """The faces that come with the package, by name: the same pictures everywhere."""
+    return _named(sorted((assets.FOLDER / "fonts").glob("*.woff2")))
+
+
+@cache
+def system(folders: tuple[str, ...] = SYSTEM_FOLDERS) -> dict[str, Face]:
+    """The outline faces found in the system's font folders, by name."""
+    paths = [path for folder in folders for path in Path(folder).expanduser().rglob("*")]
+    return _named(sorted(p for p in paths if p.suffix.lower() in (".ttf", ".otf", ".ttc")))
+
+
+def _named(paths: Iterable[Path]) -> dict[str, Face]:
+    return {path.stem: Face(path.stem, path) for path in paths}
+
+
+def find(names: Iterable[str]) -> tuple[Face, ...]:
+    """The faces of these names, shipped ones first; ValueError names one that is not there."""
+    found = []
+    for name in names:
+        face = shipped().get(name) or system().get(name)
+        if face is None:
+            raise ValueError(f"no face {name!r}; shipped are {', '.join(shipped())}")
+        found.append(face)
+    return tuple(found)
+
+
+@cache
+def _coverage(face: Face) -> frozenset[str]:
+    with TTFont(face.path, fontNumber=face.number, lazy=True) as font:
+        return frozenset(map(chr, font.getBestCmap()))
+
+
+def covers(face: Face, text: str) -> bool:
+    """Whether the face has a glyph for every character of `text`."""
+    return _coverage(face).issuperset(text)
+
+
+@cache
+def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
+    """The face opened at `size` pixels an em, by Pillow's basic layout, which every build has."""
+    basic = ImageFont.Layout.BASIC
+    return ImageFont.truetype(face.path, size, index=face.number, layout_engine=basic)

@@ -1,0 +1,82 @@
+"""What one training picture is: its pixels, what it says of itself, and what stands where."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text as drawn.
+
+    `box` is the line's ink; `characters` holds one box for every character of `text`, in order,
+    blanks included (a blank's box is its advance, as high as the line).
+    """
+
+    text: str
+    box: Box
+    characters: tuple[Box, ...]
+    colour: str
+    face: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One pictured object as drawn: English and Chinese name, box and place."""
+
+    name: str
+    chinese: str
+    box: Box
+    place: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture [height, width, 3] uint8 with its captions and everything that is known of it.
+
+    `background` holds "kind" (flat, gradient, texture, photograph) and what that kind needs:
+    "colour", "second" (a gradient's other end), "texture", "photograph".
+    """
+
+    picture: Picture
+    captions: tuple[str, ...]
+    lines: tuple[Line, ...]
+    background: dict[str, str]
+    objects: tuple[Thing, ...]
+    seed: int
+    index: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the picture, in JSON's own types."""
+        fields = {name: getattr(self, name) for name in ("captions", "background", "seed", "index")}
+        lines = [asdict(line) for line in self.lines]
+        return fields | {"lines": lines, "objects": [asdict(thing) for thing in self.objects]}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any], picture: Picture) -> Sample:
+        """The inverse of `to_json`, also after a walk through JSON text."""
+        return cls(
+            picture=picture,
+            captions=tuple(fields["captions"]),
+            lines=tuple(_line(line) for line in fields["lines"]),
+            background=dict(fields["background"]),
+            objects=tuple(Thing(**_boxed(thing)) for thing in fields["objects"]),
+            seed=fields["seed"],
+            index=fields["index"],
+        )
+
+
+def _boxed(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"box": tuple(fields["box"])}
+
+
+def _line(fields: dict[str, Any]) -> Line:
+    characters = tuple(tuple(box) for box in fields["characters"])
+    return Line(**_boxed(fields) | {"characters": characters})

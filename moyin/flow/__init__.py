@@ -1,0 +1,1 @@
+"""Flow matching: path, schedule, samplers and guidance. Arithmetic alone, no networks."""

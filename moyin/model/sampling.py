@@ -1,0 +1,44 @@
+"""Choosing the next id from logits, with the random numbers drawn beforehand."""
+
+from __future__ import annotations
+
+from moyin.backend import Tensor, ops
+
+
+def pick(
+    logits_bv: Tensor,
+    uniforms_b: Tensor,
+    *,
+    temperature: float = 0.9,
+    top_p: float = 0.75,
+    top_k: int = 0,
+    allowed: int | None = None,
+) -> Tensor:
+    """One id a row [B], by the inverse of the truncated distribution's cumulative sum.
+
+    Ids from `allowed` on are never chosen. The `top_k` likeliest remain (0: all), and of these
+    the fewest that reach `top_p` together (Holtzman et al. 2019). Temperature 0 takes the
+    likeliest id and leaves `uniforms_b`, float32 in [0, 1), unread.
+    """
+    if temperature < 0 or not 0 < top_p <= 1 or top_k < 0:
+        raise ValueError(
+            f"temperature={temperature}, top_p={top_p}, top_k={top_k}: give a temperature of at "
+            "least 0, a top_p above 0 and up to 1, a top_k of at least 0"
+        )
+    logits_bv = ops.cast(logits_bv[:, :allowed], ops.float32)
+    if temperature == 0:
+        return ops.argmax(logits_bv, axis=1)
+    ordered, ids = ops.sort(logits_bv / temperature, axis=1, descending=True)
+    if top_k:
+        ordered, ids = ordered[:, :top_k], ids[:, :top_k]
+    probabilities = ops.softmax(ordered, axis=1)
+    below = ops.cumsum(probabilities, axis=1) - probabilities
+    kept = ops.where(below < top_p, probabilities, ops.zeros_like(probabilities))
+    reached = ops.cumsum(kept, axis=1)
+    width = reached.shape[1]
+    goal = ops.reshape(uniforms_b, (-1, 1)) * reached[:, width - 1 :]
+    passed = ops.sum(ops.cast(reached <= goal, ops.int32), axis=1, keepdims=True)
+    # Rounding can make the goal the whole sum: then the last kept id is meant.
+    last = ops.sum(ops.cast(below < top_p, ops.int32), axis=1, keepdims=True) - 1
+    place = ops.cast(ops.minimum(passed, last), ops.int64)
+    return ops.reshape(ops.gather(ids, place, axis=1), (-1,))

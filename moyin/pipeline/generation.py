@@ -1,0 +1,228 @@
+"""The pipeline: the networks of one checkpoint, and the arrows between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from moyin.backend import device, random
+from moyin.checkpoint.folder import Checkpoint
+from moyin.pipeline import paint, write
+from moyin.pipeline.develop import develop
+from moyin.pipeline.ids import SemanticIds
+from moyin.prompt.grid import Grid
+from moyin.prompt.sequence import Sequence, generation_sequence
+
+Array = np.ndarray[Any, Any]
+
+
+class Progress(Protocol):
+    """Told what is being made and how far it is: stage is `ids` or `steps`."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a checkpoint prefers, and a caller may change.
+
+    height, width: pixels, multiples of 32. steps, guidance: of the flow. preview: whether the ids
+    of a small picture are written first. exact_quotes: read quotation marks as GLM-Image's own
+    pipeline does, for which every apostrophe is one.
+    """
+
+    height: int = 1024
+    width: int = 1024
+    steps: int = 50
+    guidance: float = 1.5
+    temperature: float = 0.9
+    top_p: float = 0.75
+    preview: bool = True
+    exact_quotes: bool = False
+
+    def __post_init__(self) -> None:
+        Grid.of_pixels(self.height, self.width)
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        if not np.isfinite(self.guidance):
+            raise ValueError("guidance must be a finite number")
+        if not (self.temperature >= 0 and np.isfinite(self.temperature)):
+            raise ValueError(f"temperature must be 0 or more, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+
+    @property
+    def grid(self) -> Grid:
+        return Grid.of_pixels(self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """uint8 pixels [H, W, 3], the ids they were painted from, and the facts for its metadata."""
+
+    pixels: Array
+    ids: SemanticIds
+    facts: dict[str, Any]
+
+
+class Pipeline:
+    """Networks are loaded when first used. dtype: what is computed in, and how weights are kept."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: str) -> None:
+        self.checkpoint, self.dtype = checkpoint, dtype
+
+    @classmethod
+    def open(cls, place: str | Path | None = None, dtype: str | None = None) -> Pipeline:
+        """A folder, a hub id or the default checkpoint; bf16 on an accelerator unless told."""
+        chosen = dtype or ("bfloat16" if device.is_accelerator() else "float32")
+        return cls(Checkpoint.open(place, chosen), chosen)
+
+    @cached_property
+    def generator(self) -> Any:
+        return self.checkpoint.generator()
+
+    @cached_property
+    def decoder(self) -> Any:
+        return self.checkpoint.decoder()
+
+    @cached_property
+    def glyph(self) -> Any:
+        return self.checkpoint.glyph()
+
+    @cached_property
+    def autoencoder(self) -> Any:
+        return self.checkpoint.autoencoder()
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return self.checkpoint.tokenizer()
+
+    @cached_property
+    def digest(self) -> str:
+        """The checkpoint's."""
+        return self.checkpoint.digest()
+
+    @cached_property
+    def defaults(self) -> Settings:
+        """The checkpoint's own size, steps, guidance and sampling, GLM-Image's where it is silent."""
+        notes = self.checkpoint.notes.get("settings", {})
+        sampling = {k: v for k, v in self.checkpoint.sampling.items() if k in ("temperature", "top_p")}
+        return Settings(**sampling, **notes)
+
+    # The arrows
+
+    def sequence(self, prompt: str, settings: Settings) -> Sequence:
+        """prompt → what the generator reads. ValueError for a prompt it cannot take."""
+        return generation_sequence(self.tokenizer, prompt, settings.grid, settings.preview)
+
+    def ids(
+        self,
+        prompt: str,
+        settings: Settings,
+        seed: int,
+        samples: tuple[int, ...] = (0,),
+        progress: Progress | None = None,
+    ) -> list[SemanticIds]:
+        """prompt → semantic ids, one layout for each sample number."""
+        sequence = self.sequence(prompt, settings)
+        ids = write.write(
+            self.generator,
+            [sequence] * len(samples),
+            write.uniforms(sequence.count, seed, samples),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            dtype=self.dtype,
+            progress=_stage(progress, "ids"),
+        )
+        codes = self.tokenizer.vocabulary.codes
+        return [write.grids(row, sequence, codes, prompt) for row in ids]
+
+    def latents(
+        self,
+        ids: list[SemanticIds],
+        settings: Settings,
+        seed: int,
+        samples: tuple[int, ...] = (0,),
+        progress: Progress | None = None,
+    ) -> Array:
+        """Semantic ids, all of one size → latents [b, C, H/8, W/8], normalized."""
+        c = self.decoder.config
+        self._check_codes(ids)
+        shape = (c.channels, ids[0].height // 8, ids[0].width // 8)
+        noise = np.stack([random.normal(shape, seed, s, "latents") for s in samples])
+        glyphs = [paint.glyph_states(self.glyph, i.prompt, settings.exact_quotes, self.dtype) for i in ids]
+        none = paint.glyph_states(self.glyph, "", settings.exact_quotes, self.dtype)
+        return paint.paint(
+            self.decoder,
+            np.stack([i.grid for i in ids]),
+            glyphs,
+            none,
+            noise,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            dtype=self.dtype,
+            progress=_stage(progress, "steps"),
+        )
+
+    def pixels(self, latents_bchw: Array) -> Array:
+        """Latents → uint8 pixels [b, H, W, 3]."""
+        return develop(self.autoencoder, latents_bchw, self.dtype)
+
+    def _check_codes(self, ids: list[SemanticIds]) -> None:
+        codes = self.decoder.config.codes
+        if any(i.codes != codes for i in ids):
+            raise ValueError(
+                f"these ids belong to a codebook of {ids[0].codes}, this checkpoint has {codes}: "
+                "decode them with the checkpoint that wrote them"
+            )
+
+    # All of them
+
+    def generate(
+        self,
+        prompt: str,
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        n: int = 1,
+        progress: Progress | None = None,
+    ) -> Iterator[Picture]:
+        """n pictures, each of its own layout, as they are done."""
+        settings = settings or self.defaults
+        for sample in range(n):
+            ids = self.ids(prompt, settings, seed, (sample,), progress)
+            yield self.decode(ids[0], settings, seed=seed, sample=sample, progress=progress)
+
+    def decode(
+        self,
+        ids: SemanticIds,
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        sample: int = 0,
+        progress: Progress | None = None,
+    ) -> Picture:
+        """The picture of these ids; its size is theirs."""
+        settings = settings or self.defaults
+        latents = self.latents([ids], settings, seed, (sample,), progress)
+        facts = {
+            "prompt": ids.prompt,
+            "seed": seed,
+            "sample": sample,
+            "size": f"{ids.height}x{ids.width}",
+            "steps": settings.steps,
+            "guidance": settings.guidance,
+            "checkpoint": self.digest,
+        }
+        return Picture(self.pixels(latents)[0], ids, facts)
+
+
+def _stage(progress: Progress | None, stage: str) -> write.Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)

@@ -1,0 +1,195 @@
+"""The generator's sequence format: what is read, what is written, and where each id stands.
+
+Text to image:  prompt <sop>rows columns<eop> <sop>rows columns<eop> START  preview  large  END
+Without preview, or with reference pictures in front:
+                (START reference END)…  prompt <sop>rows columns<eop> START  large  END
+
+Positions have three axes (time, row, column). Text advances all three by one. A picture begins
+at the next free position b: its ids stand at (b, b + row, b + column), and what follows begins
+at b + its longer side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moyin.prompt.grid import Grid
+from moyin.prompt.tokenizer import TextTokenizer
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Weights = np.ndarray[Any, np.dtype[np.float32]]
+
+LIMIT = 1024  # text ids of a prompt
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What the generator reads, and the places of what it is to write."""
+
+    ids: Ids  # [L]
+    positions: Ids  # [3, L]
+    future: Ids  # [3, N + 1]: of every id to be written, END included
+    grids: tuple[Grid, ...]  # to be written, in this order; the last is the picture's own
+
+    @property
+    def count(self) -> int:
+        """Image ids to be written."""
+        return sum(grid.count for grid in self.grids)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A whole sequence for teacher forcing."""
+
+    ids: Ids  # [L]
+    positions: Ids  # [3, L]
+    weights: Weights  # [L]: of ids[i] as a target, to be predicted at i − 1; 0 where none is
+    start: int  # the first target
+
+
+def generation_sequence(
+    tokenizer: TextTokenizer,
+    prompt: str,
+    large: Grid,
+    preview: bool = True,
+    references: Items[Ids] = (),
+    limit: int = LIMIT,
+) -> Sequence:
+    """The prefix of a generation.
+
+    references: semantic ids [rows, columns] of each picture to be edited; with any, there is no
+    preview. ValueError if the prompt is empty, longer than `limit` ids, or holds a mark.
+    """
+    grids = (large.preview(), large) if preview and not references else (large,)
+    text = _prompt_ids(tokenizer, prompt, limit)
+    for grid in reversed(grids):
+        text += tokenizer.encode(_size(tokenizer, grid))
+    vocabulary = tokenizer.vocabulary
+    walk = _Walk()
+    for ids in references:
+        walk.text([vocabulary.image_start])
+        walk.picture(ids)
+        walk.text([vocabulary.image_end])
+    walk.text([*text, vocabulary.image_start])
+    read = len(walk.ids)
+    for grid in grids:
+        walk.picture(np.zeros((grid.rows, grid.columns), dtype=np.int64))
+    walk.text([vocabulary.image_end])
+    ids, positions = walk.arrays()
+    return Sequence(ids[:read], positions[:, :read], positions[:, read:], grids)
+
+
+def training_sequence(
+    tokenizer: TextTokenizer,
+    prompt: str,
+    large: Ids,
+    preview: Ids | None = None,
+    references: Items[Ids] = (),
+    preview_weight: float = 1.0,
+    limit: int = LIMIT,
+) -> Example:
+    """Prefix, image ids and END, with a loss on the last two alone.
+
+    large, preview, references: semantic ids [rows, columns]. preview_weight: of each of the
+    preview's ids in the loss, where the others weigh 1. ValueError as in `generation_sequence`,
+    or if the preview is not of the size that belongs to the large grid.
+    """
+    if preview is not None and references:
+        raise ValueError("an example with reference pictures has no preview")
+    prefix = generation_sequence(
+        tokenizer, prompt, Grid(*large.shape), preview is not None, references, limit
+    )
+    pictures = [large] if preview is None else [preview, large]
+    for ids, grid in zip(pictures, prefix.grids, strict=True):
+        if ids.shape != (grid.rows, grid.columns):
+            raise ValueError(f"the preview is {ids.shape}, it must be {grid.rows, grid.columns}")
+    written = [*(ids.reshape(-1) for ids in pictures), [tokenizer.vocabulary.image_end]]
+    weights = np.ones(prefix.future.shape[1], dtype=np.float32)
+    if preview is not None:
+        weights[: preview.size] = preview_weight
+    return Example(
+        np.concatenate([prefix.ids, *written]).astype(np.int64),
+        np.concatenate([prefix.positions, prefix.future], axis=1),
+        np.concatenate([np.zeros(len(prefix.ids), dtype=np.float32), weights]),
+        len(prefix.ids),
+    )
+
+
+def left_padded(sequences: Items[Sequence], pad: int) -> tuple[Ids, Ids, Mask]:
+    """Prefixes as one batch that ends together: ids [B, L], positions [3, B, L], mask [B, L]."""
+    longest = max(len(s.ids) for s in sequences)
+    ids = np.full((len(sequences), longest), pad, dtype=np.int64)
+    positions = np.ones((3, len(sequences), longest), dtype=np.int64)
+    mask = np.zeros(ids.shape, dtype=bool)
+    for i, s in enumerate(sequences):
+        ids[i, longest - len(s.ids) :] = s.ids
+        positions[:, i, longest - len(s.ids) :] = s.positions
+        mask[i, longest - len(s.ids) :] = True
+    return ids, positions, mask
+
+
+def right_padded(examples: Items[Example], pad: int) -> tuple[Ids, Ids, Weights]:
+    """Examples as one batch that starts together: ids [B, L], positions [3, B, L], weights [B, L].
+
+    The model is causal, so that nothing real ever sees this padding: it needs no mask.
+    """
+    longest = max(len(e.ids) for e in examples)
+    ids = np.full((len(examples), longest), pad, dtype=np.int64)
+    positions = np.ones((3, len(examples), longest), dtype=np.int64)
+    weights = np.zeros(ids.shape, dtype=np.float32)
+    for i, e in enumerate(examples):
+        ids[i, : len(e.ids)] = e.ids
+        positions[:, i, : len(e.ids)] = e.positions
+        weights[i, : len(e.ids)] = e.weights
+    return ids, positions, weights
+
+
+class _Walk:
+    """Lays out ids one after another and keeps the next free position."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.places: list[Ids] = []
+        self.free = 0
+
+    def text(self, ids: Items[int]) -> None:
+        self.ids += ids
+        self.places.append(np.tile(np.arange(self.free, self.free + len(ids)), (3, 1)))
+        self.free += len(ids)
+
+    def picture(self, ids: Ids) -> None:
+        rows, columns = ids.shape
+        self.ids += ids.reshape(-1).tolist()
+        row, column = np.divmod(np.arange(ids.size), columns)
+        self.places.append(self.free + np.stack([np.zeros_like(row), row, column]))
+        self.free += max(rows, columns)
+
+    def arrays(self) -> tuple[Ids, Ids]:
+        return np.array(self.ids, dtype=np.int64), np.concatenate(self.places, axis=1)
+
+
+def _prompt_ids(tokenizer: TextTokenizer, prompt: str, limit: int) -> list[int]:
+    if not prompt.strip():
+        raise ValueError("the prompt is empty: say what the picture shows")
+    ids = tokenizer.encode(prompt)
+    if len(ids) > limit:
+        raise ValueError(f"the prompt is {len(ids)} tokens long: shorten it to {limit}")
+    v = tokenizer.vocabulary
+    marks = {v.pad, v.grid_start, v.grid_end, v.image}
+    found = next((i for i in ids if i < v.vision or i in marks), None)
+    if found is not None:
+        raise ValueError(
+            f"the prompt contains {tokenizer.decode([found])}, a mark of the sequence format: "
+            "take it out"
+        )
+    return ids
+
+
+def _size(tokenizer: TextTokenizer, grid: Grid) -> str:
+    marks = tokenizer.marks
+    return f"{marks.grid_bos_token}{grid.rows} {grid.columns}{marks.grid_eos_token}"

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small GLM-Image with random weights, built and saved by the reference libraries."""
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    import reference
+
+    return reference.save(tmp_path_factory.mktemp("reference") / "small")

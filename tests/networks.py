@@ -1,0 +1,64 @@
+"""The five networks at widths of 32, with weights away from zero and one, on either backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import nn, ops
+from moyin.model.autoencoder import Autoencoder
+from moyin.model.decoder import Decoder
+from moyin.model.generator import Generator
+from moyin.model.glyph import GlyphEncoder
+from moyin.model.semantic import SemanticTokenizer
+
+CODES, TEXT = 40, 300
+
+CONFIGS: dict[str, Any] = {
+    "autoencoder": Autoencoder.Config(
+        block_channels=(8, 8, 16, 16),
+        layers_per_block=1,
+        norm_groups=4,
+        latents_mean=tuple(0.01 * i for i in range(16)),
+        latents_std=tuple(1 + 0.02 * i for i in range(16)),
+    ),
+    "glyph": GlyphEncoder.Config(hidden=24, layers=2, heads=3, head_dim=8, ffn=40),
+    "semantic": SemanticTokenizer.Config(
+        width=32, layers=2, heads=2, mlp=48, table=8, codes=CODES, code_width=24
+    ),
+    "generator": Generator.Config(
+        vocab=CODES + 128 + TEXT,
+        vision_vocab=CODES + 128,
+        hidden=32,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        ffn=48,
+        rotary_sections=(1, 1, 0),
+        pad_id=CODES + 128 + 256,
+        image_id=CODES + 128 + 259,
+    ),
+    "decoder": Decoder.Config(
+        layers=2, heads=2, head_dim=16, glyph_dim=24, time_dim=16, size_dim=8, codes=CODES
+    ),
+}
+
+
+def tiny(network: str, seed: int = 0) -> Any:
+    """One network, its parameters drawn from `seed`."""
+    module = CONFIGS[network].build()
+    generator = np.random.default_rng(seed)
+    for name, parameter in nn.named_parameters(module).items():
+        shape = tuple(parameter.shape)
+        spread = 0.9 / max(np.prod(shape[1:]), 9) ** 0.5 if len(shape) > 1 else 0.1
+        centre = 1.0 if len(shape) == 1 and "norm" in name and "weight" in name else 0.0
+        value = centre + spread * generator.standard_normal(shape)
+        nn.set_parameter(parameter, ops.asarray(value.astype(np.float32)))
+    return module
+
+
+def all_tiny(seed: int = 0) -> dict[str, Any]:
+    """All five."""
+    return {name: tiny(name, seed) for name in CONFIGS}
