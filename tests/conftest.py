@@ -13,3 +13,11 @@ def reference_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import reference
 
     return reference.save(tmp_path_factory.mktemp("reference") / "small")
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole small checkpoint with random weights, written by us."""
+    import networks
+
+    return networks.save_all(tmp_path_factory.mktemp("checkpoint") / "small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,24 @@ def tiny(network: str, seed: int = 0) -> Any:
 def all_tiny(seed: int = 0) -> dict[str, Any]:
     """All five."""
     return {name: tiny(name, seed) for name in CONFIGS}
+
+
+def tokenizer() -> Any:
+    """Bytes and marks alone, in the id space of CONFIGS."""
+    from moyin.prompt.tokenizer import TextTokenizer
+
+    return TextTokenizer.train([], size=260, codes=CODES)
+
+
+def save_all(folder: Path) -> Path:
+    """A whole small checkpoint: 64×64, three steps."""
+    from moyin.checkpoint.save import save_checkpoint
+
+    settings = {"height": 64, "width": 64, "steps": 3, "guidance": 1.5}
+    return save_checkpoint(
+        folder,
+        all_tiny(),
+        tokenizer=tokenizer(),
+        dtype="float32",
+        notes={"settings": settings},
+    )

@@ -18,7 +18,7 @@ if NAME not in ("torch", "mindspore"):
     raise ValueError(f"MOYIN_BACKEND={NAME}: it must be torch or mindspore")
 
 if TYPE_CHECKING:
-    from moyin.backend.torch import autograd, device, io, nn, optim, ops, random
+    from moyin.backend.torch import autograd, device, io, nn, ops, optim, random
 else:
     try:
         autograd, device, io, nn, optim, ops, random = (

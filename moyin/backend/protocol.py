@@ -277,6 +277,12 @@ class Nn(Protocol):
     def set_parameter(self, parameter: Any, value: Tensor) -> None:
         """Overwrite a parameter's value (same shape, cast to its dtype), outside any gradient."""
 
+    def empty_weights(self) -> AbstractContextManager[Any]:
+        """A context in which modules are built without weights, to be given by `assign`."""
+
+    def assign(self, module: Any, tensors: Mapping[str, Tensor]) -> None:
+        """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
+
 
 class Autograd(Protocol):
     """Gradients, in the functional form that both frameworks have."""
@@ -285,12 +291,12 @@ class Autograd(Protocol):
         """Within it nothing is recorded: `with no_grad():`, or a decorator."""
 
     def value_and_grad(
-        self, fn: Callable[..., tuple[Tensor, Any]], module: Any
+        self, fn: Callable[..., tuple[Tensor, Any]], module: Any, names: Sequence[str] | None = None
     ) -> Callable[..., tuple[Tensor, Any, dict[str, Tensor]]]:
         """fn(*args) → (scalar loss, aux) becomes (*args) → (loss, aux, gradients by name).
 
-        The gradients are those of every parameter of `module` that requires one, zeros where the
-        loss does not depend on it.
+        names: the parameters of `module` to differentiate by; None for all. The gradient is zero
+        for those that the loss does not depend on.
         """
 
 
@@ -342,11 +348,23 @@ class Device(Protocol):
     def name(self) -> str:
         """The device in small letters, such as cpu."""
 
+    def is_accelerator(self) -> bool:
+        """Whether this is more than a CPU."""
+
     def version(self) -> str:
         """The framework's version."""
 
     def threads(self) -> int:
         """CPU threads the framework computes with."""
+
+    def set_threads(self, count: int) -> None:
+        """How many of them it may use."""
+
+    def count_flops(self, fn: Callable[[], object]) -> float:
+        """Floating-point operations of the products in fn(); NaN where nothing counts them."""
+
+    def peak_flops(self, dtype: DType, size: int = 2048) -> float:
+        """FLOP/s of a size³ product, the best of five: what this machine can do."""
 
     def synchronize(self) -> None:
         """Wait until all queued work is done."""

@@ -36,4 +36,5 @@ def normal(shape: Sequence[int], seed: int, sample: int = 0, stream: str = "") -
     u = ((_bits(2 * half, seed, sample, stream) >> np.uint64(11)) + 0.5) * 2.0**-53
     radius, angle = np.sqrt(-2 * np.log(u[:half])), 2 * np.pi * u[half:]
     pair = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-    return pair[:count].astype(np.float32).reshape(shape)
+    drawn: Array = pair[:count].astype(np.float32).reshape(shape)
+    return drawn

@@ -7,11 +7,14 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moyin.checkpoint import shards
 from moyin.checkpoint.layout import FOLDERS, NOTES, WEIGHT_FOLDERS, without_ties
 from moyin.checkpoint.place import locate
+
+if TYPE_CHECKING:
+    from moyin.flow.schedule import Schedule
 
 # Where two networks share a folder: the part of config.json that each one needs.
 SECTIONS = {"generator": "text_config", "semantic": "vision_config"}
@@ -55,6 +58,16 @@ class Checkpoint:
 
         return TextTokenizer.open(self.folder / "processor")
 
+    def schedule(self) -> Schedule:
+        """The noise schedule of scheduler/. Raises ValueError where it is of another kind."""
+        from moyin.checkpoint.names import scheduler
+
+        path = self.folder / scheduler.FOLDER / "scheduler_config.json"
+        try:
+            return scheduler.from_config(shards.read_json(path))
+        except KeyError as e:
+            raise ValueError(f"{path} lacks {e}") from None
+
     def network(self, name: str, dtype: str | None = "") -> Any:
         """One of the five, built and filled. dtype: as the checkpoint's unless given.
 
@@ -83,6 +96,10 @@ class Checkpoint:
         """Whether the folder holds this network."""
         path = self.folder / FOLDERS[name] / "config.json"
         return path.is_file() and SECTIONS.get(name, "") in {"", *shards.read_json(path)}
+
+    def has_tokenizer(self) -> bool:
+        """Whether the folder holds a text tokenizer."""
+        return (self.folder / "processor" / "tokenizer.json").is_file()
 
     @cached_property
     def notes(self) -> dict[str, Any]:

@@ -23,6 +23,9 @@ WEIGHT_FOLDERS = tuple(sorted(set(FOLDERS.values())))
 # A second name for the same tensor, written by some versions and left out by others.
 TIED = {"text_encoder": {"encoder.embed_tokens.weight": "shared.weight"}}
 
+# The version of diffusers whose form its configurations have here.
+VERSION = {"_diffusers_version": "0.42.1"}
+
 # The libraries' names for weight files.
 STEMS = {"vae": "diffusion_pytorch_model", "transformer": "diffusion_pytorch_model"}
 DEFAULT_STEM = "model"
@@ -42,7 +45,7 @@ def model_index() -> dict[str, Any]:
     """model_index.json: which library's class opens which folder."""
     return {
         "_class_name": "GlmImagePipeline",
-        "_diffusers_version": "0.42.1",
+        **VERSION,
         "processor": ["transformers", "GlmImageProcessor"],
         "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
         "text_encoder": ["transformers", "T5EncoderModel"],
@@ -50,28 +53,6 @@ def model_index() -> dict[str, Any]:
         "transformer": ["diffusers", "GlmImageTransformer2DModel"],
         "vae": ["diffusers", "AutoencoderKL"],
         "vision_language_encoder": ["transformers", "GlmImageForConditionalGeneration"],
-    }
-
-
-def scheduler_config() -> dict[str, Any]:
-    """Flow matching with the linear dynamic shift that `moyin.flow.schedule` computes."""
-    return {
-        "_class_name": "FlowMatchEulerDiscreteScheduler",
-        "_diffusers_version": "0.42.1",
-        "base_image_seq_len": 256,
-        "base_shift": 0.25,
-        "invert_sigmas": False,
-        "max_image_seq_len": 4096,
-        "max_shift": 0.75,
-        "num_train_timesteps": 1000,
-        "shift": 1.0,
-        "shift_terminal": None,
-        "stochastic_sampling": False,
-        "time_shift_type": "linear",
-        "use_beta_sigmas": False,
-        "use_dynamic_shifting": True,
-        "use_exponential_sigmas": False,
-        "use_karras_sigmas": False,
     }
 
 

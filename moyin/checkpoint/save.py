@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from moyin.backend import io, nn, ops
 from moyin.checkpoint import layout
 from moyin.checkpoint.load import names_module
+from moyin.checkpoint.names import scheduler
 from moyin.checkpoint.rename import Names
+from moyin.flow.schedule import Schedule
 
 if TYPE_CHECKING:
     from moyin.checkpoint.folder import Checkpoint
@@ -47,7 +49,11 @@ def save_checkpoint(
         _write_processor(part / "processor", tokenizer, base)
         for file, content in layout.byte_tokenizer().items():
             write_json(part / "tokenizer" / file, content)
-        write_json(part / "scheduler" / "scheduler_config.json", layout.scheduler_config())
+        schedule = base.schedule() if base else Schedule()
+        write_json(
+            part / scheduler.FOLDER / "scheduler_config.json",
+            {**scheduler.to_config(schedule), **layout.VERSION},
+        )
         write_json(part / layout.NOTES, {**(base.notes if base else {}), **(notes or {})})
         write_json(part / layout.MODEL_INDEX, layout.model_index())
     return Path(folder)
@@ -81,7 +87,7 @@ def _write_networks(folder: Path, members: dict[str, Any], dtype: str, shard_byt
             assert theirs is not None, f"{network}: no template for {ours}"
             tensors[theirs] = parameter
     if folder.name in layout.STEMS:
-        config.setdefault("_diffusers_version", layout.model_index()["_diffusers_version"])
+        config |= layout.VERSION
     else:
         config |= {"architectures": [names.CLASS], "dtype": dtype}
     write_json(folder / "config.json", config)

@@ -78,6 +78,11 @@ def object_names() -> tuple[Name, ...]:
 @cache
 def object_picture(number: int) -> Image.Image:
     """Object `number` as 128x128 RGBA; treat it as read-only."""
-    with zipfile.ZipFile(FOLDER / "objects/objects.zip") as archive:
-        content = archive.read(f"{number:03d}.png")
+    content = _objects().read(f"{number:03d}.png")
     return Image.open(io.BytesIO(content)).convert("RGBA")
+
+
+@cache
+def _objects() -> zipfile.ZipFile:
+    content = (FOLDER / "objects/objects.zip").read_bytes()
+    return zipfile.ZipFile(io.BytesIO(content))

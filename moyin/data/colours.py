@@ -53,7 +53,7 @@ def contrast(a: RGB, b: RGB) -> float:
 
 
 @cache
-def readable(name: str, least: float = 2.4) -> tuple[str, ...]:
+def readable(name: str, least: float = 3.0) -> tuple[str, ...]:
     """The colours whose text can be read on the named one: contrast of at least `least`."""
     ground = COLOURS[name].rgb
     return tuple(c.name for c in COLOURS.values() if contrast(c.rgb, ground) >= least)

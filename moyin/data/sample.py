@@ -15,8 +15,9 @@ Picture = np.ndarray[Any, np.dtype[np.uint8]]
 class Line:
     """One line of text as drawn.
 
-    `box` is the line's ink; `characters` holds one box for every character of `text`, in order,
-    blanks included (a blank's box is its advance, as high as the line).
+    `box` reaches from where the pen starts to where it ends (further where ink overhangs) and is
+    as high as the ink. `characters` holds one such box for every character of `text`, in order,
+    blanks included (a blank's is as high as the line).
     """
 
     text: str

@@ -46,10 +46,10 @@ class Schedule:
     def steps(self, count: int, image_tokens: int) -> Steps:
         """`count` evenly spaced times, rounded down to whole ones as the reference does.
 
-        Raises ValueError unless 1 <= count < train_steps.
+        Raises ValueError unless 1 <= count <= train_steps.
         """
-        if not 1 <= count < self.train_steps:
-            raise ValueError(f"steps={count}: it must be from 1 to {self.train_steps - 1}")
+        if not 1 <= count <= self.train_steps:
+            raise ValueError(f"steps={count}: it must be from 1 to {self.train_steps}")
         times = np.floor(np.linspace(self.train_steps, 1, count + 1)[:-1]).astype(np.float32)
         mu, t = np.float32(self.mu(image_tokens)), times / np.float32(self.train_steps)
         sigmas = mu / (mu + (1 / t - 1))

@@ -7,6 +7,7 @@ Axes: b picture, c channel, h and w rows and columns.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from moyin.backend import Tensor, nn, ops
@@ -39,7 +40,7 @@ class DownBlock(nn.Module):
         super().__init__()
         widths = [inputs] + [outputs] * depth
         self.blocks = nn.ModuleList(
-            [ResidualBlock(a, b, groups) for a, b in zip(widths, widths[1:], strict=False)]
+            [ResidualBlock(a, b, groups) for a, b in itertools.pairwise(widths)]
         )
         self.down = None if last else nn.Conv2d(outputs, outputs, 3, stride=2)
 
@@ -58,7 +59,7 @@ class UpBlock(nn.Module):
         super().__init__()
         widths = [inputs] + [outputs] * depth
         self.blocks = nn.ModuleList(
-            [ResidualBlock(a, b, groups) for a, b in zip(widths, widths[1:], strict=False)]
+            [ResidualBlock(a, b, groups) for a, b in itertools.pairwise(widths)]
         )
         self.up = None if last else nn.Conv2d(outputs, outputs, 3, padding=1)
 
@@ -145,7 +146,7 @@ class Autoencoder(nn.Module):
         @property
         def factor(self) -> int:
             """Pixels a latent is wide."""
-            return 2 ** (len(self.block_channels) - 1)
+            return 1 << (len(self.block_channels) - 1)
 
     def __init__(self, config: Config) -> None:
         super().__init__()

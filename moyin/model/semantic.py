@@ -8,10 +8,13 @@ Axes: b picture, c channel, h and w rows and columns, l = h·w patches row by ro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+
+Array = np.ndarray[Any, Any]
 
 
 class Attention(nn.Module):
@@ -58,7 +61,7 @@ class Block(nn.Module):
         return x_bld + self.mlp(self.norm2(x_bld))
 
 
-def bilinear(count: int, table: int) -> np.ndarray:
+def bilinear(count: int, table: int) -> Array:
     """Weights [count, table] that sample a table at `count` pixel centres, borders repeated."""
     at = np.clip((np.arange(count) + 0.5) / count * table - 0.5, 0, table - 1)
     low = np.minimum(np.floor(at).astype(int), table - 1)
@@ -103,7 +106,7 @@ class SemanticTokenizer(nn.Module):
         x = self.patch_embed(pixels_bchw)
         b, d, h, w = x.shape
         x = ops.transpose(ops.reshape(x, (b, d, h * w)), 1, 2)
-        x = x + ops.cast(self._positions(h, w), x.dtype)
+        x = x + ops.cast(self.positions(h, w), x.dtype)
         for block in self.blocks:
             x = block(x)
         return ops.reshape(ops.transpose(x, 1, 2), (b, d, h, w))
@@ -122,15 +125,13 @@ class SemanticTokenizer(nn.Module):
         """Ids [B, h, w] as int64."""
         return self.nearest(self.project(self.features(pixels_bchw)))
 
-    def _positions(self, h: int, w: int) -> Tensor:
-        """The position table sampled at the centres of an h × w grid: [h·w, width]."""
+    def positions(self, h: int, w: int) -> Tensor:
+        """The learned positions at the patch centres of an h × w grid: [h·w, width]."""
         side, d = self.config.table, self.config.width
         table = ops.cast(self.position.weight, ops.float32)
         rows = ops.matmul(ops.asarray(bilinear(h, side)), ops.reshape(table, (side, side * d)))
         columns = ops.transpose(ops.reshape(rows, (h, side, d)), 0, 1)
-        sampled = ops.matmul(
-            ops.asarray(bilinear(w, side)), ops.reshape(columns, (side, h * d))
-        )
+        sampled = ops.matmul(ops.asarray(bilinear(w, side)), ops.reshape(columns, (side, h * d)))
         return ops.reshape(ops.transpose(ops.reshape(sampled, (w, h, d)), 0, 1), (h * w, d))
 
 

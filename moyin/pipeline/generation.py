@@ -19,6 +19,7 @@ from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import Sequence, generation_sequence
 
 Array = np.ndarray[Any, Any]
+_SAMPLED = ("temperature", "top_p")
 
 
 class Progress(Protocol):
@@ -109,10 +110,9 @@ class Pipeline:
 
     @cached_property
     def defaults(self) -> Settings:
-        """The checkpoint's own size, steps, guidance and sampling, GLM-Image's where it is silent."""
-        notes = self.checkpoint.notes.get("settings", {})
-        sampling = {k: v for k, v in self.checkpoint.sampling.items() if k in ("temperature", "top_p")}
-        return Settings(**sampling, **notes)
+        """What the checkpoint prefers: its own size above all; GLM-Image's where it is silent."""
+        sampling = {k: v for k, v in self.checkpoint.sampling.items() if k in _SAMPLED}
+        return Settings(**{**sampling, **self.checkpoint.notes.get("settings", {})})
 
     # The arrows
 
@@ -155,16 +155,16 @@ class Pipeline:
         self._check_codes(ids)
         shape = (c.channels, ids[0].height // 8, ids[0].width // 8)
         noise = np.stack([random.normal(shape, seed, s, "latents") for s in samples])
-        glyphs = [paint.glyph_states(self.glyph, i.prompt, settings.exact_quotes, self.dtype) for i in ids]
-        none = paint.glyph_states(self.glyph, "", settings.exact_quotes, self.dtype)
+        glyphs = [self._glyphs(i.prompt, settings) for i in ids]
         return paint.paint(
             self.decoder,
             np.stack([i.grid for i in ids]),
             glyphs,
-            none,
+            self._glyphs("", settings),
             noise,
             steps=settings.steps,
             guidance=settings.guidance,
+            schedule=self.checkpoint.schedule(),
             dtype=self.dtype,
             progress=_stage(progress, "steps"),
         )
@@ -172,6 +172,9 @@ class Pipeline:
     def pixels(self, latents_bchw: Array) -> Array:
         """Latents → uint8 pixels [b, H, W, 3]."""
         return develop(self.autoencoder, latents_bchw, self.dtype)
+
+    def _glyphs(self, prompt: str, settings: Settings) -> Array:
+        return paint.glyph_states(self.glyph, prompt, settings.exact_quotes, self.dtype)
 
     def _check_codes(self, ids: list[SemanticIds]) -> None:
         codes = self.decoder.config.codes

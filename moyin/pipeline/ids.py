@@ -30,9 +30,13 @@ class SemanticIds:
             if ids is None:
                 continue
             if ids.ndim != 2 or not ids.size or ids.dtype != np.uint16:
-                raise ValueError(f"{what} must be uint16 [rows, columns], not {ids.dtype}{ids.shape}")
+                raise ValueError(
+                    f"{what} must be uint16 [rows, columns], not {ids.dtype}{ids.shape}"
+                )
             if int(ids.max()) >= self.codes:
-                raise ValueError(f"{what} holds id {ids.max()}; the codebook ends at {self.codes - 1}")
+                raise ValueError(
+                    f"{what} holds id {ids.max()}; the codebook ends at {self.codes - 1}"
+                )
 
     @property
     def height(self) -> int:
@@ -45,7 +49,7 @@ class SemanticIds:
         return 32 * self.grid.shape[1]
 
     def save(self, path: str | Path) -> None:
-        """A NumPy .npz without pickles: `grid`, `codes`, `prompt` and, where there is one, `preview`.
+        """A NumPy .npz without pickles: `grid`, `codes`, `prompt` and, where written, `preview`.
 
         2 KB for a picture of 1024×1024.
         """
@@ -64,7 +68,7 @@ class SemanticIds:
                     grid=parts["grid"],
                     codes=int(parts["codes"]),
                     prompt=str(parts["prompt"]),
-                    preview=parts["preview"] if "preview" in parts else None,
+                    preview=parts.get("preview"),
                 )
         except FileNotFoundError:
             raise ValueError(f"no semantic ids at {path}") from None

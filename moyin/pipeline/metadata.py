@@ -37,8 +37,7 @@ def save_png(pixels_hwc: np.ndarray[Any, Any], path: Path, facts: Mapping[str, A
 
     The file appears whole or not at all. Raises OSError where it cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: pictures are written as PNG, so the name must end in .png")
+    check_path(path)
     info = PngInfo()
     for key, value in {**facts, "Software": SOFTWARE, "DigitalSourceType": LABEL}.items():
         info.add_itxt(key, _UNWRITABLE.sub("", str(value)))
@@ -50,6 +49,14 @@ def save_png(pixels_hwc: np.ndarray[Any, Any], path: Path, facts: Mapping[str, A
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_path(path: Path) -> None:
+    """ValueError where no PNG can be written at this path."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path}: pictures are written as PNG, so the name must end in .png")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder")
 
 
 def read_png(path: Path) -> dict[str, str]:

@@ -67,7 +67,9 @@ def _parse(text: str, kind: Any, key: str) -> Any:
         return _first(text, kinds, key)
     if origin is Literal:
         if text not in inner:
-            raise ValueError(f"override {key}={text}: it must be one of {', '.join(map(str, inner))}")
+            raise ValueError(
+                f"override {key}={text}: it must be one of {', '.join(map(str, inner))}"
+            )
         return text
     if origin is tuple:
         return _tuple(text, inner, key)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_cases import CASES, X, Array, Case, draw
+from op_cases import CASES, Array, Case, X, draw
 
 from moyin.backend import autograd, nn, ops, protocol
 

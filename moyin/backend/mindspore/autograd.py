@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,16 @@ def no_grad() -> Iterator[None]:
 
 
 def value_and_grad(
-    fn: Callable[..., tuple[Tensor, Any]], module: Module
+    fn: Callable[..., tuple[Tensor, Any]], module: Module, names: Sequence[str] | None = None
 ) -> Callable[..., tuple[Tensor, Any, dict[str, Tensor]]]:
-    """fn(*args) → (loss, aux) becomes (*args) → (loss, aux, gradients by parameter name)."""
-    parameters = {n: p for n, p in named_parameters(module).items() if p.requires_grad}
+    """fn(*args) → (loss, aux) becomes (*args) → (loss, aux, gradients by parameter name).
+
+    names: the parameters to differentiate by; None for all. The gradient is zero for those that
+    the loss does not depend on.
+    """
+    every = named_parameters(module)
+    names = list(every) if names is None else list(names)
+    parameters = [every[n] for n in names]
 
     def run(*args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
         kept: list[Any] = []
@@ -34,7 +40,7 @@ def value_and_grad(
             kept.append(aux)
             return loss
 
-        loss, grads = ms.value_and_grad(loss_of, None, list(parameters.values()))()
-        return loss, kept[0], dict(zip(parameters, grads, strict=True))
+        loss, grads = ms.value_and_grad(loss_of, None, parameters)()
+        return loss, kept[0], dict(zip(names, grads, strict=True))
 
     return run

@@ -34,7 +34,7 @@ def _sort(x: Tensor, *, dim: int, descending: bool, stable: bool) -> Any:
 
 
 def _pick(on_ascend: Any, on_cpu: Any) -> Any:
-    return on_cpu if device.name() == "cpu" else on_ascend
+    return on_ascend if device.is_accelerator() else on_cpu
 
 
 arange = _pick(mint.arange, ops.arange)

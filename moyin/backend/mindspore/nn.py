@@ -7,10 +7,11 @@ layer casts its weights to the dtype of its input, and nothing else is ever cast
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from mindspore import Parameter, Tensor, nn
+from mindspore import DeviceCtx, Parameter, Tensor, nn
 
 from moyin.backend.mindspore import ops, random
 
@@ -24,6 +25,8 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "RMSNorm",
+    "assign",
+    "empty_weights",
     "named_parameters",
     "set_parameter",
 ]
@@ -139,3 +142,17 @@ def named_parameters(module: Module) -> dict[str, Parameter]:
 def set_parameter(parameter: Parameter, value: Tensor) -> None:
     """Overwrite a parameter's value (same shape), outside any gradient."""
     parameter.copy_(ops.cast(value, parameter.dtype))
+
+
+def empty_weights() -> AbstractContextManager[Any]:
+    """A context in which modules are built without weights, to be given by `assign`."""
+    context: AbstractContextManager[Any] = DeviceCtx("meta")
+    return context
+
+
+def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
+    """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
+    owners = dict(module.cells_and_names())
+    for name, tensor in tensors.items():
+        owner, _, leaf = name.rpartition(".")
+        setattr(owners[owner], leaf, Parameter(tensor, name=name))

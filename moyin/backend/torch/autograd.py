@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,16 +14,20 @@ no_grad = torch.no_grad
 
 
 def value_and_grad(
-    fn: Callable[..., tuple[Tensor, Any]], module: Module
+    fn: Callable[..., tuple[Tensor, Any]], module: Module, names: Sequence[str] | None = None
 ) -> Callable[..., tuple[Tensor, Any, dict[str, Tensor]]]:
-    """fn(*args) → (loss, aux) becomes (*args) → (loss, aux, gradients by parameter name)."""
-    names = [n for n, p in module.named_parameters() if p.requires_grad]
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    """fn(*args) → (loss, aux) becomes (*args) → (loss, aux, gradients by parameter name).
+
+    names: the parameters to differentiate by; None for all. The gradient is zero for those that
+    the loss does not depend on.
+    """
+    every = dict(module.named_parameters())
+    names = list(every) if names is None else list(names)
+    parameters = [every[n] for n in names]
 
     def run(*args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
         loss, aux = fn(*args)
-        grads = torch.autograd.grad(loss, parameters, allow_unused=True)
-        found = {n: g for n, g in zip(names, grads, strict=True) if g is not None}
-        return loss.detach(), aux, found
+        grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        return loss.detach(), aux, dict(zip(names, grads, strict=True))
 
     return run

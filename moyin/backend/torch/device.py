@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -62,3 +64,30 @@ def seed(value: int) -> None:
 def is_accelerator() -> bool:
     """Whether this is more than a CPU."""
     return current().type != "cpu"
+
+
+def set_threads(count: int) -> None:
+    """How many cores the CPU's own arithmetic uses."""
+    torch.set_num_threads(count)
+
+
+def count_flops(fn: Callable[[], object]) -> float:
+    """Floating-point operations of the matrix products and convolutions in fn()."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        fn()
+    return float(counter.get_total_flops())
+
+
+def peak_flops(dtype: torch.dtype, size: int = 2048) -> float:
+    """FLOP/s of a size³ product, the best of five: what this machine can do."""
+    a = torch.randn(size, size, device=current()).to(dtype)
+    best = float("inf")
+    for _ in range(5):
+        synchronize()
+        start = time.perf_counter()
+        a @ a
+        synchronize()
+        best = min(best, time.perf_counter() - start)
+    return float(2 * size**3 / best)

@@ -7,8 +7,9 @@ layer casts its weights to the dtype of its input, and nothing else is ever cast
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -34,6 +35,14 @@ __all__ = [
 ]
 
 
+_EMPTY = ContextVar("empty", default=False)
+
+
+def _draw(weight: Tensor, std: float) -> None:
+    if not _EMPTY.get():
+        torch.nn.init.normal_(weight, std=std)
+
+
 def _as(weight: Tensor | None, x: Tensor) -> Any:
     return None if weight is None else weight.to(x.dtype)
 
@@ -45,7 +54,7 @@ class Linear(Module):
         super().__init__()
         self.weight = Parameter(torch.empty(outputs, inputs))
         self.bias = Parameter(torch.zeros(outputs)) if bias else None
-        torch.nn.init.normal_(self.weight, std=1 / math.sqrt(inputs))
+        _draw(self.weight, 1 / math.sqrt(inputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, _as(self.weight, x), _as(self.bias, x))
@@ -57,7 +66,7 @@ class Embedding(Module):
     def __init__(self, count: int, size: int, std: float = 0.02) -> None:
         super().__init__()
         self.weight = Parameter(torch.empty(count, size))
-        torch.nn.init.normal_(self.weight, std=std)
+        _draw(self.weight, std)
 
     def forward(self, ids: Tensor) -> Tensor:
         return ops.embedding(ids, self.weight)
@@ -73,7 +82,7 @@ class Conv2d(Module):
         self.stride, self.padding = stride, padding
         self.weight = Parameter(torch.empty(outputs, inputs, kernel, kernel))
         self.bias = Parameter(torch.zeros(outputs))
-        torch.nn.init.normal_(self.weight, std=1 / (kernel * math.sqrt(inputs)))
+        _draw(self.weight, 1 / (kernel * math.sqrt(inputs)))
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.conv2d(x, _as(self.weight, x), _as(self.bias, x), self.stride, self.padding)
@@ -128,9 +137,17 @@ def set_parameter(parameter: Parameter, value: Tensor) -> None:
         parameter.copy_(value)
 
 
-def empty_weights() -> AbstractContextManager[Any]:
-    """A context in which modules are built without weights, to be given by `assign`."""
-    return torch.device("meta")
+@contextmanager
+def empty_weights() -> Iterator[None]:
+    """A context in which modules are built without drawing weights, to be given by `assign`.
+
+    Not on the meta device: arithmetic there imports PyTorch's compiler, which takes seconds.
+    """
+    token = _EMPTY.set(True)
+    try:
+        yield
+    finally:
+        _EMPTY.reset(token)
 
 
 def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:

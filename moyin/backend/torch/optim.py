@@ -29,12 +29,12 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, gradients: dict[str, Tensor], lr: float) -> None:
-        """One update; a parameter without a gradient takes part as if it were zero."""
+        """One update of the parameters that have a gradient; the others stay as they are."""
         self.count += 1
         b1, b2 = self.betas
         c1, c2 = 1 - b1**self.count, 1 - b2**self.count
         names = [n for n in self.parameters if n in gradients]
-        p = [self.parameters[n] for n in names]
+        p: list[Tensor] = [self.parameters[n] for n in names]
         g = [gradients[n].to(self.parameters[n].dtype) for n in names]
         m, v = [self.m[n] for n in names], [self.v[n] for n in names]
         decayed = [q for q in p if q.ndim > 1]

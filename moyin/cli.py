@@ -1,0 +1,159 @@
+"""The command line: one verb a function, which parses and hands on.
+
+Heavy modules are imported inside the verbs, so that `moyin --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Moyin (墨印): train and run hybrid autoregressive-diffusion picture generators.",
+)
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
+Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help="What the picture shows.")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, multiples of 32.")] = None,
+    n: Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")] = 1,
+    seed: Annotated[int, typer.Option(help="One seed is one picture, on every backend.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    checkpoint: Place = None,
+    out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="One row a picture, JSON lines.")] = None,
+    save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
+    from_ids: Annotated[Path | None, typer.Option(help="Decode these, write none.")] = None,
+    no_preview: Annotated[
+        bool, typer.Option("--no-preview", help="No small picture first.")
+    ] = False,
+    temperature: Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="Of the ids.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+) -> None:
+    """Draw a picture from a sentence, or one for each row of a file."""
+    from moyin.pipeline import command
+
+    changes = {
+        "steps": steps,
+        "guidance": guidance,
+        "temperature": temperature,
+        "top_p": top_p,
+        "preview": False if no_preview else None,
+    }
+    request = command.Request(
+        prompt=prompt,
+        size=size,
+        changes={k: v for k, v in changes.items() if v is not None},
+        n=n,
+        seed=seed,
+        checkpoint=checkpoint,
+        dtype=dtype,
+        out=out,
+        prompts=prompts,
+        save_ids=save_ids,
+        from_ids=from_ids,
+    )
+    command.run(request)
+
+
+@app.command()
+def prepare(
+    recipe: str,
+    out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
+    overrides: Overrides = None,
+) -> None:
+    """Make a store of training pictures."""
+    from moyin.data.prepare import prepare as render
+    from moyin.recipes import find
+    from moyin.recipes.overrides import apply
+
+    chosen = apply(find(recipe)(), overrides or [])
+    render(chosen.renderer, out, chosen.count, chosen.seed, chosen.workers)
+
+
+@app.command()
+def train(recipe: str, overrides: Overrides = None) -> None:
+    """Train one stage: train RECIPE out=DIR data=STORE seed=0; starts again where it stopped."""
+    from moyin import train as training
+    from moyin.recipes import find
+    from moyin.recipes.overrides import apply
+
+    try:
+        training.run(apply(find(recipe)(), overrides or []))
+    except training.Interrupted as e:
+        raise typer.Exit(_told(str(e), 130)) from None
+
+
+@app.command()
+def evaluate(suite: str, overrides: Overrides = None) -> None:
+    """Score a checkpoint on a suite: evaluate SUITE checkpoint=DIR out=REPORT."""
+    from moyin import evaluate as evaluation
+    from moyin.recipes import find
+    from moyin.recipes.overrides import apply
+
+    evaluation.run(apply(find(suite)(), overrides or []))
+
+
+@app.command()
+def inspect(path: Path) -> None:
+    """What a store, a checkpoint or a training state is; the last line digests its content."""
+    from moyin.inspect import report
+
+    for line in report(path):
+        print(line)
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine can run, what is missing, and the command that mends it."""
+    from moyin.doctor import show
+
+    show()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line. A user's fault is one line on stderr and exit code 2."""
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return _told("stopped", 130)
+    except ValueError as e:
+        return _told(str(e), 2)
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("moyin"):
+            raise
+        return _told(str(e), 2)
+    except OSError as e:
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _told(f"no room on disk: free some and start again ({e})" if full else str(e), 2)
+    except Exception as e:
+        return _usage(e)
+
+
+def _usage(error: Any) -> int:
+    """typer's own complaints; anything else is ours and keeps its traceback."""
+    if not hasattr(error, "format_message"):
+        raise error
+    return _told(error.format_message(), 2)
+
+
+def _told(message: str, code: int) -> int:
+    print(f"moyin: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""The columns of a store: what a row of each holds, and how that becomes bytes and back."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What a column holds ("png", "json" or "array") and the digest of what made it.
+
+    `dtype` and `shape` are those of every row of an array column.
+    """
+
+    kind: str
+    digest: str
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+
+    @classmethod
+    def of_arrays(cls, row: Any, digest: str) -> Column:
+        """The column whose rows are arrays such as this one."""
+        array = np.asarray(row)
+        return cls(kind="array", digest=digest, dtype=array.dtype.name, shape=array.shape)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Column:
+        """The inverse of `dataclasses.asdict` and a walk through JSON text."""
+        return cls(**fields | {"shape": tuple(fields["shape"])})
+
+    def encode(self, value: Any) -> bytes:
+        """A row as stored; ValueError if an array is not of this column's dtype and shape."""
+        if self.kind == "json":
+            return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
+        if self.kind == "png":
+            content = io.BytesIO()
+            Image.fromarray(value).save(content, "PNG", compress_level=1)
+            return content.getvalue()
+        array = np.asarray(value)
+        if (array.dtype.name, array.shape) != (self.dtype, self.shape):
+            given = f"{array.dtype.name} {list(array.shape)}"
+            raise ValueError(f"a row of {given} in a column of {self.dtype} {list(self.shape)}")
+        return array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+    def decode(self, content: bytes) -> Any:
+        """The inverse of `encode`: RGB uint8 [height, width, 3], JSON's own types, or an array."""
+        if self.kind == "json":
+            return json.loads(content)
+        if self.kind == "png":
+            return np.array(Image.open(io.BytesIO(content)))
+        little = np.dtype(self.dtype).newbyteorder("<")
+        return np.frombuffer(content, little).reshape(self.shape).astype(self.dtype)

@@ -1,0 +1,89 @@
+"""Where things stand: the nine places of a picture, and boxes that keep clear of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from moyin.data.sample import Box
+
+PLACES = (
+    ("top left", "top", "top right"),
+    ("left", "middle", "right"),
+    ("bottom left", "bottom", "bottom right"),
+)
+CHINESE = {
+    "top left": ("左上角", "左上方"),
+    "top": ("上方", "顶部"),
+    "top right": ("右上角", "右上方"),
+    "left": ("左侧", "左边"),
+    "middle": ("中间", "中央", "正中"),
+    "right": ("右侧", "右边"),
+    "bottom left": ("左下角", "左下方"),
+    "bottom": ("下方", "底部"),
+    "bottom right": ("右下角", "右下方"),
+}
+ENGLISH = {
+    "top left": ("in the top left corner", "at the top left"),
+    "top": ("at the top",),
+    "top right": ("in the top right corner", "at the top right"),
+    "left": ("on the left",),
+    "middle": ("in the middle", "in the center"),
+    "right": ("on the right",),
+    "bottom left": ("in the bottom left corner", "at the bottom left"),
+    "bottom": ("at the bottom",),
+    "bottom right": ("in the bottom right corner", "at the bottom right"),
+}
+
+
+def place_of(box: Box, size: int) -> str:
+    """The place of a box in a square picture: the third, each way, in which its centre lies."""
+    column = int((box[0] + box[2]) / 2 * 3 / size)
+    row = int((box[1] + box[3]) / 2 * 3 / size)
+    return PLACES[min(2, max(0, row))][min(2, max(0, column))]
+
+
+def span(extent: float, third: int, size: int, margin: float) -> tuple[float, float] | None:
+    """The range of centres that puts an extent into a third, inside the picture; None if none.
+
+    Centres keep a tenth of a third away from its edges, so that a place is never a toss-up.
+    """
+    cell = size / 3
+    low = max(third * cell + cell / 10, margin + extent / 2)
+    high = min((third + 1) * cell - cell / 10, size - margin - extent / 2)
+    return (low, high) if low <= high else None
+
+
+def room(third: int, size: int, margin: float) -> float:
+    """The largest extent that `span` accepts for a third."""
+    cell = size / 3
+    edge = cell - cell / 10 if third != 1 else size / 2
+    return 2 * (edge - margin)
+
+
+def overlaps(box: Box, others: Iterable[Box], gap: float) -> bool:
+    """Whether the box comes within `gap` pixels of one of the others."""
+    left, top, right, bottom = box
+    return any(
+        left < o[2] + gap and o[0] < right + gap and top < o[3] + gap and o[1] < bottom + gap
+        for o in others
+    )
+
+
+def box_in(
+    cell: tuple[int, int],
+    extent: tuple[int, int],
+    size: int,
+    margin: float,
+    random: np.random.Generator,
+) -> Box | None:
+    """A box of whole pixels with `extent` (width, height) whose centre is in `cell` (row, column);
+    None where it cannot be."""
+    across = span(extent[0], cell[1], size, margin)
+    down = span(extent[1], cell[0], size, margin)
+    if across is None or down is None:
+        return None
+    left = round(random.uniform(*across) - extent[0] / 2)
+    top = round(random.uniform(*down) - extent[1] / 2)
+    return (float(left), float(top), float(left + extent[0]), float(top + extent[1]))

@@ -1,0 +1,141 @@
+"""Many prompts from a file, one picture each, started again where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moyin.pipeline.generation import Picture, Settings
+from moyin.pipeline.metadata import save_png
+from moyin.prompt.grid import Grid
+
+MANIFEST = "manifest.jsonl"
+# One file name and nothing else: no separators, no leading dot.
+_ID = re.compile(r"\w[\w.-]{0,199}")
+_OWN = {f.name for f in dataclasses.fields(Settings)}
+
+Generate = Callable[[str, Settings, int], Picture]  # prompt, settings, seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what to draw, and the fields that go on to the manifest untouched."""
+
+    id: str
+    prompt: str
+    settings: Settings
+    seed: int
+    more: dict[str, Any]
+
+
+def read_rows(path: Path, defaults: Settings, seed: int) -> list[Row]:
+    """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW") and
+    any field of Settings; other fields are carried along.
+
+    Raises ValueError with the number of the first bad line.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise ValueError(f"{path} cannot be read: {e}") from None
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = _row(json.loads(line), defaults, seed)
+            if row.id in rows:
+                raise ValueError(f"the id {row.id} stands twice")
+        except (ValueError, TypeError) as e:
+            raise ValueError(f"{path} line {number}: {e}") from None
+        rows[row.id] = row
+    if not rows:
+        raise ValueError(f"{path} has no rows")
+    return list(rows.values())
+
+
+def _row(fields: Any, defaults: Settings, seed: int) -> Row:
+    if not isinstance(fields, dict):
+        raise ValueError('a row is an object: {"id": …, "prompt": …}')
+    name, prompt = fields.pop("id", None), fields.pop("prompt", None)
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        raise ValueError(f"id {name!r} must be letters, digits, - _ and . without a leading dot")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("the prompt is missing or empty")
+    seed = fields.pop("seed", seed)
+    if not isinstance(seed, int):
+        raise ValueError(f"seed {seed!r} must be a whole number")
+    own = {k: fields.pop(k) for k in list(fields) if k in _OWN}
+    if "size" in fields:
+        grid = parse_size(str(fields.pop("size")))
+        own |= {"height": grid.height, "width": grid.width}
+    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, fields)
+
+
+def parse_size(text: str) -> Grid:
+    """`512x768`: height × width in pixels. ValueError unless both are multiples of 32."""
+    found = re.fullmatch(r"(\d+)[x×*](\d+)", text.strip())
+    if not found:
+        raise ValueError(f"size {text}: write HEIGHTxWIDTH, such as 512x512")
+    return Grid.of_pixels(int(found[1]), int(found[2]))
+
+
+def run(
+    rows: list[Row], out: Path, checkpoint: str, generate: Generate
+) -> Iterator[tuple[Row, bool]]:
+    """Write <id>.png for every row and a line each to manifest.jsonl; yields (row, drawn now).
+
+    A row whose picture is there with the same prompt, settings, seed and checkpoint is passed
+    over. checkpoint: its digest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = out / MANIFEST
+    done = _read_manifest(manifest)
+    _write_manifest(manifest, done)
+    for row in rows:
+        file = out / f"{row.id}.png"
+        line = _line(row, checkpoint)
+        drawn = done.get(row.id) != line or not file.is_file()
+        if drawn:
+            picture = generate(row.prompt, row.settings, row.seed)
+            save_png(picture.pixels, file, picture.facts)
+            done[row.id] = line
+            with manifest.open("a", encoding="utf-8") as f:
+                f.write(json.dumps(line, ensure_ascii=False) + "\n")
+        yield row, drawn
+
+
+def _line(row: Row, checkpoint: str) -> dict[str, Any]:
+    own = {
+        "id": row.id,
+        "prompt": row.prompt,
+        "file": f"{row.id}.png",
+        "seed": row.seed,
+        "checkpoint": checkpoint,
+        **dataclasses.asdict(row.settings),
+    }
+    return {**row.more, **own}
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """The lines by id, the last of an id counting; one cut short by a crash is dropped."""
+    done = {}
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            fields = json.loads(line)
+            done[fields["id"]] = fields
+        except (ValueError, TypeError, KeyError):
+            continue
+    return done
+
+
+def _write_manifest(path: Path, done: dict[str, dict[str, Any]]) -> None:
+    part = path.with_suffix(".part")
+    lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in done.values()]
+    part.write_text("".join(lines), "utf-8")
+    part.replace(path)

@@ -1,0 +1,105 @@
+"""What `moyin generate` does with a parsed request."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from moyin.pipeline import batch
+from moyin.pipeline.generation import Picture, Pipeline, Progress, Settings
+from moyin.pipeline.ids import SemanticIds
+from moyin.pipeline.metadata import check_path, save_png
+from moyin.pipeline.show import bars
+
+DEFAULT_OUT = Path("picture.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of `moyin generate`. changes: fields of Settings that are asked for."""
+
+    prompt: str | None = None
+    size: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    n: int = 1
+    seed: int = 0
+    checkpoint: str | None = None
+    dtype: str | None = None
+    out: Path | None = None
+    prompts: Path | None = None
+    save_ids: Path | None = None
+    from_ids: Path | None = None
+
+
+def run(request: Request) -> None:
+    """Draw what is asked. Raises ValueError where the options do not go together."""
+    _check(request)
+    grid = batch.parse_size(request.size) if request.size else None
+    pipeline = Pipeline.open(request.checkpoint, request.dtype)
+    sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
+    settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
+    if request.prompts is not None:
+        _many(request, pipeline, settings)
+    else:
+        _one(request, pipeline, settings)
+
+
+def _check(request: Request) -> None:
+    sources = [request.prompt, request.prompts, request.from_ids]
+    if all(s is None for s in sources):
+        raise ValueError("say what to draw: a PROMPT, --prompts FILE or --from-ids FILE")
+    if request.prompts is not None:
+        if request.prompt is not None or request.from_ids or request.save_ids or request.n > 1:
+            raise ValueError("--prompts goes without PROMPT, --n, --save-ids and --from-ids")
+        if request.out is None:
+            raise ValueError("--prompts needs --out DIR for its pictures")
+        return
+    if request.from_ids is not None and (request.save_ids or request.n > 1 or request.size):
+        raise ValueError("--from-ids goes without --save-ids, --n and --size")
+    if request.prompt is not None and not request.prompt.strip():
+        raise ValueError("the prompt is empty: say what the picture shows")
+    check_path(request.out or DEFAULT_OUT)
+
+
+def _one(request: Request, pipeline: Pipeline, settings: Settings) -> None:
+    """One prompt or one file of ids, n pictures."""
+    with bars() as progress:
+        for i, picture in enumerate(_pictures(request, pipeline, settings, progress), 1):
+            out = _numbered(request.out or DEFAULT_OUT, i, request.n)
+            save_png(picture.pixels, out, picture.facts)
+            if request.save_ids is not None:
+                picture.ids.save(_numbered(request.save_ids, i, request.n))
+            print(out)
+
+
+def _pictures(request: Request, pipeline: Pipeline, settings: Settings, progress: Progress) -> Any:
+    if request.from_ids is None:
+        assert request.prompt is not None
+        return pipeline.generate(
+            request.prompt, settings, seed=request.seed, n=request.n, progress=progress
+        )
+    ids = SemanticIds.load(request.from_ids)
+    if request.prompt is not None:
+        ids = dataclasses.replace(ids, prompt=request.prompt)
+    return [pipeline.decode(ids, settings, seed=request.seed, progress=progress)]
+
+
+def _numbered(path: Path, i: int, n: int) -> Path:
+    return path if n == 1 else path.with_name(f"{path.stem}-{i}{path.suffix}")
+
+
+def _many(request: Request, pipeline: Pipeline, settings: Settings) -> None:
+    assert request.prompts is not None
+    assert request.out is not None
+    rows = batch.read_rows(request.prompts, settings, request.seed)
+    with bars() as progress:
+
+        def generate(prompt: str, chosen: Settings, seed: int) -> Picture:
+            return next(pipeline.generate(prompt, chosen, seed=seed, progress=progress))
+
+        done = batch.run(rows, request.out, pipeline.digest, generate)
+        for i, _ in enumerate(done, 1):
+            progress("rows", i, len(rows))
+    print(request.out / batch.MANIFEST)

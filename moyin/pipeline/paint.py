@@ -1,0 +1,91 @@
+"""Semantic ids → latents: the decoder's part, with what the glyph encoder makes of quoted text.
+
+Axes: b sample, t glyph token, d glyph width, n decoder token, c channel, h and w of the latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import Tensor, autograd, ops
+from moyin.flow import guidance as free
+from moyin.flow.samplers import euler
+from moyin.flow.schedule import Schedule
+from moyin.model.decoder import Decoder
+from moyin.model.glyph import GlyphEncoder
+from moyin.prompt.quotes import glyph_bytes, quoted
+
+Array = np.ndarray[Any, Any]
+Glyphs = tuple[Tensor, Tensor | None]  # states [b, t, d], mask [b, t] where lengths differ
+
+
+@autograd.no_grad()
+def glyph_states(
+    glyph: GlyphEncoder, prompt: str, exact_quotes: bool = False, dtype: str = "float32"
+) -> Array:
+    """The states [t, d] of all strings that the prompt quotes; of "" where it quotes none."""
+    ids, mask = glyph_bytes(quoted(prompt, exact_quotes))
+    states = glyph(ops.asarray(ids), ops.asarray(mask), dtype=getattr(ops, dtype))
+    return ops.numpy(ops.cast(states, ops.float32))[mask]
+
+
+@autograd.no_grad()
+def paint(
+    decoder: Decoder,
+    grids_brc: Array,
+    glyphs: Items[Array],
+    no_glyphs: Array,
+    noise_bchw: Array,
+    *,
+    steps: int,
+    guidance: float,
+    schedule: Schedule | None = None,
+    dtype: str = "float32",
+    progress: Callable[[int, int], None] | None = None,
+) -> Array:
+    """Walk from noise to normalized latents [b, c, h, w], float32.
+
+    grids_brc: ids [b, rows, columns]. glyphs: `glyph_states` of each sample's prompt; no_glyphs:
+    those of "", for the unconditional pass, which guidance 1 does without.
+    """
+    batch, kind = len(grids_brc), getattr(ops, dtype)
+    height, width = noise_bchw.shape[2:]
+    prior = ops.asarray(upsampled(grids_brc))
+    size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (batch, 1)))
+    crop = ops.zeros((batch, 2))
+    asked, nothing = padded(glyphs, kind), padded([no_glyphs] * batch, kind)
+    keep, drop = ops.zeros((batch,), ops.bool_), ops.ones((batch,), ops.bool_)
+
+    def once(x: Tensor, timestep: Tensor, text: Glyphs, hidden: Tensor) -> Tensor:
+        velocity = decoder(ops.cast(x, kind), *text, prior, hidden, timestep, size, crop)
+        return ops.cast(velocity, ops.float32)
+
+    def velocity(x: Tensor, timestep: Tensor) -> Tensor:
+        conditional = once(x, timestep, asked, keep)
+        if guidance == 1:
+            return conditional
+        return free.combine(conditional, once(x, timestep, nothing, drop), guidance)
+
+    walk = (schedule or Schedule()).steps(steps, prior.shape[1])
+    return ops.numpy(euler(velocity, ops.asarray(noise_bchw), walk, progress))
+
+
+def upsampled(grids_brc: Array) -> Array:
+    """Each id for the 2 × 2 decoder tokens it covers: [b, rows, columns] → [b, n] int64."""
+    twice = grids_brc.astype(np.int64).repeat(2, axis=1).repeat(2, axis=2)
+    return twice.reshape(len(grids_brc), -1)
+
+
+def padded(glyphs: Items[Array], dtype: Any) -> Glyphs:
+    """States of different lengths as one batch; a mask only where there is padding."""
+    longest = max(len(g) for g in glyphs)
+    states = np.zeros((len(glyphs), longest, glyphs[0].shape[1]), np.float32)
+    mask = np.zeros((len(glyphs), longest), bool)
+    for i, g in enumerate(glyphs):
+        states[i, longest - len(g) :] = g
+        mask[i, longest - len(g) :] = True
+    return ops.cast(ops.asarray(states), dtype), None if mask.all() else ops.asarray(mask)

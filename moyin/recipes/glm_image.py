@@ -1,0 +1,60 @@
+"""GLM-Image's own sizes, 17 B parameters in all.
+
+The sizes are the released ones; batches, rates and steps were never published, and those here are
+a beginner's guess that nobody has run.
+"""
+
+from __future__ import annotations
+
+from moyin.data.render import Renderer
+from moyin.recipes import Pictures
+from moyin.train import Optimizer, Training
+from moyin.train.objectives.autoencoder import AutoencoderObjective
+from moyin.train.objectives.base import Objective
+from moyin.train.objectives.decoder import DecoderObjective
+from moyin.train.objectives.generator import GeneratorObjective
+from moyin.train.objectives.glyph import GlyphObjective
+from moyin.train.objectives.semantic import SemanticObjective
+
+
+def pictures() -> Pictures:
+    """A million pictures of 1024x1024, all 8105 characters."""
+    return Pictures(renderer=Renderer.Config(size=1024, characters=8105), count=1_000_000)
+
+
+def autoencoder() -> Training:
+    """406 M parameters."""
+    return _stage(AutoencoderObjective.Config(crop=256), 1e-4)
+
+
+def glyph() -> Training:
+    """218 M parameters."""
+    return _stage(GlyphObjective.Config(), 1e-4)
+
+
+def semantic() -> Training:
+    """1.2 B parameters."""
+    return _stage(SemanticObjective.Config(), 1e-4)
+
+
+def generator() -> Training:
+    """8.9 B parameters."""
+    return _stage(GeneratorObjective.Config(text=151_552), 5e-5)
+
+
+def decoder() -> Training:
+    """6.9 B parameters."""
+    return _stage(DecoderObjective.Config(), 5e-5)
+
+
+def _stage(objective: Objective.Config, lr: float) -> Training:
+    return Training(
+        objective=objective,
+        optimizer=Optimizer(lr=lr, warmup=2000, ema=0.9999),
+        steps=100_000,
+        batch=16,
+        accumulate=16,
+    )
+
+
+RECIPES = (pictures, autoencoder, glyph, semantic, generator, decoder)

@@ -1,0 +1,88 @@
+"""Seconds a stage on two cores: proof that every part trains, saves and draws, nothing more."""
+
+from __future__ import annotations
+
+from moyin.data.render import Renderer
+from moyin.model.autoencoder import Autoencoder
+from moyin.model.decoder import Decoder
+from moyin.model.generator import Generator
+from moyin.model.glyph import GlyphEncoder
+from moyin.model.semantic import SemanticTokenizer
+from moyin.recipes import Pictures
+from moyin.train import Optimizer, Training
+from moyin.train.objectives.autoencoder import AutoencoderObjective
+from moyin.train.objectives.decoder import DecoderObjective
+from moyin.train.objectives.generator import GeneratorObjective
+from moyin.train.objectives.glyph import GlyphObjective
+from moyin.train.objectives.semantic import SemanticObjective
+
+
+def pictures() -> Pictures:
+    """256 pictures of 512x512, one or two short lines in one face."""
+    renderer = Renderer.Config(
+        characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
+    )
+    return Pictures(renderer=renderer, count=256)
+
+
+def autoencoder() -> Training:
+    """0.7 M parameters on 32x32 crops."""
+    network = Autoencoder.Config(block_channels=(8, 16, 32, 64), layers_per_block=1, norm_groups=1)
+    return Training(
+        objective=AutoencoderObjective.Config(network=network, crop=32, crops=4),
+        optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
+        steps=120,
+        batch=4,
+        checkpoint="none",
+    )
+
+
+def glyph() -> Training:
+    """0.3 M parameters, the hundred most frequent characters and the Latin ones."""
+    network = GlyphEncoder.Config(hidden=96, layers=2, heads=2, head_dim=48, ffn=256)
+    return Training(
+        objective=GlyphObjective.Config(network=network, characters=100, longest=4),
+        optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
+        steps=120,
+        batch=32,
+    )
+
+
+def semantic() -> Training:
+    """0.6 M parameters, 256 codes."""
+    network = SemanticTokenizer.Config(
+        width=96, layers=2, heads=2, mlp=256, table=16, codes=256, code_width=8
+    )
+    return Training(
+        objective=SemanticObjective.Config(network=network, head_layers=1),
+        optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
+        steps=100,
+        batch=8,
+    )
+
+
+def generator() -> Training:
+    """0.5 M parameters and a text tokenizer of its own."""
+    network = Generator.Config(
+        hidden=96, layers=2, heads=2, kv_heads=1, head_dim=48, ffn=256, rotary_sections=(4, 4, 4)
+    )
+    return Training(
+        objective=GeneratorObjective.Config(network=network, text=1024),
+        optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
+        steps=80,
+        batch=4,
+    )
+
+
+def decoder() -> Training:
+    """0.6 M parameters on crops of 128x128 pixels."""
+    network = Decoder.Config(layers=2, heads=2, head_dim=48, time_dim=32, size_dim=16)
+    return Training(
+        objective=DecoderObjective.Config(network=network, crop=4),
+        optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
+        steps=120,
+        batch=8,
+    )
+
+
+RECIPES = (pictures, autoencoder, glyph, semantic, generator, decoder)

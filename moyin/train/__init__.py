@@ -1,0 +1,6 @@
+"""One trainer for all stages: `run(training)`; what a stage learns is its objective."""
+
+from moyin.train.config import Optimizer, Training
+from moyin.train.trainer import Trainer, run
+
+__all__ = ["Optimizer", "Trainer", "Training", "run"]

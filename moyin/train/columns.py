@@ -1,0 +1,89 @@
+"""Columns that a stage needs and the store may lack: semantic ids, preview ids and latents.
+
+Each is made by a network of the checkpoint, written to the store under that network's digest, and
+refused by name when another network made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from moyin.backend import autograd, nn, ops
+from moyin.pipeline.tokenize import semantic_ids
+from moyin.prompt.grid import Grid
+
+if TYPE_CHECKING:
+    from moyin.train.objectives.base import Source
+
+AT_ONCE = 16  # pictures
+
+
+def digest(network: Any) -> str:
+    """sha256 of a network's configuration and weights."""
+    total = hashlib.sha256(repr(network.config).encode())
+    for name, parameter in nn.named_parameters(network).items():
+        total.update(name.encode() + ops.numpy(parameter).tobytes())
+    return total.hexdigest()
+
+
+def semantic_columns(source: Source) -> None:
+    """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size."""
+    network = source.network("semantic")
+    made_by = digest(network)
+    _complete(source, "ids", made_by, lambda some: semantic_ids(network, some))
+    _complete(
+        source,
+        "preview_ids",
+        made_by,
+        lambda some: semantic_ids(network, [preview_picture(p) for p in some]),
+    )
+
+
+def preview_picture(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The picture made as small as its preview, to be tokenized again."""
+    grid = Grid.of_pixels(*picture.shape[:2]).preview()
+    size = (grid.width, grid.height)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def latent_column(source: Source, dtype: Any) -> None:
+    """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
+    network = source.network("autoencoder")
+
+    def encode(some: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        pixels = np.stack(some).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+        with autograd.no_grad():
+            x = ops.image_layout(ops.cast(ops.asarray(pixels), dtype))
+            latents = network.normalize(ops.cast(network.encode(x)[0], ops.float32))
+        return ops.numpy(latents).astype(np.float16)
+
+    _complete(source, "latents", digest(network), encode)
+
+
+def _complete(
+    source: Source,
+    name: str,
+    made_by: str,
+    make: Callable[[list[np.ndarray[Any, Any]]], np.ndarray[Any, Any]],
+) -> None:
+    """Make the rows of a column that are not there yet."""
+    store = source.pictures
+    if name in store.columns:
+        store.column(name, made_by)
+    start = store.rows_of(name) if name in store.columns else 0
+    if start == len(store):
+        return
+
+    def rows() -> Iterator[Any]:
+        starts = range(start, len(store), AT_ONCE)
+        for first in track(starts, description=f"{name} of {store.path}"):
+            some = range(first, min(first + AT_ONCE, len(store)))
+            yield from make([row["picture"] for row in store.read(["picture"], some)])
+
+    store.add_column(name, made_by, rows())

@@ -1,0 +1,53 @@
+"""The whole configuration of one training stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from moyin.train.objectives import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """AdamW with warm-up, a plateau, and a cosine decay over the last `decay` of the steps."""
+
+    lr: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.3
+    final_lr: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One stage. A recipe returns it; the command line overrides it by `key=value`.
+
+    checkpoint: the networks that the stage only uses, and the start of the trained one where
+    `fine_tune` is set; empty for the default checkpoint, "none" for nothing.
+    dtype: bfloat16, float32, or auto for what the device does well.
+    """
+
+    objective: Objective.Config
+    steps: int
+    batch: int
+    accumulate: int = 1
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    out: str = ""
+    data: str = ""
+    checkpoint: str = ""
+    fine_tune: bool = False
+    seed: int = 0
+    dtype: str = "auto"
+    save_every: int = 500
+    log_every: int = 10
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if self.dtype not in ("auto", "bfloat16", "float32"):
+            raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")

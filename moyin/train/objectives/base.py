@@ -1,0 +1,122 @@
+"""What the trainer asks of a stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from moyin.backend import Tensor, nn
+from moyin.backend.random import normal, uniform
+from moyin.checkpoint.folder import Checkpoint
+
+if TYPE_CHECKING:
+    from moyin.data.store import Store
+    from moyin.prompt.tokenizer import TextTokenizer
+
+Array = np.ndarray[Any, Any]
+Batch = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one micro-batch: a pure function of seed, step and a name."""
+
+    seed: int
+    step: int
+
+    def uniform(self, name: str, *shape: int) -> Array:
+        return uniform(shape, self.seed, self.step, name)
+
+    def normal(self, name: str, *shape: int) -> Array:
+        return normal(shape, self.seed, self.step, name)
+
+    def generator(self, name: str) -> np.random.Generator:
+        """For choices on the host that need no equality between NumPy versions."""
+        return np.random.default_rng([self.seed, self.step, *name.encode()])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a stage gets its pictures and the networks that it only uses."""
+
+    store: Store | None
+    checkpoint: Checkpoint | None
+
+    @property
+    def pictures(self) -> Store:
+        """The store. ValueError where none was named."""
+        if self.store is None:
+            raise ValueError("this stage learns from pictures: name a store, data=STORE")
+        return self.store
+
+    def network(self, name: str) -> Any:
+        """A frozen network in float32. ValueError where the checkpoint has none."""
+        if self.checkpoint is None or not self.checkpoint.has(name):
+            raise ValueError(
+                f"this stage needs a trained {name}: name a checkpoint that holds one, "
+                "checkpoint=FOLDER"
+            )
+        return self.checkpoint.network(name, dtype="float32")
+
+    def configuration(self, name: str) -> Any:
+        """The configuration of a network that the checkpoint holds."""
+        if self.checkpoint is None:
+            raise ValueError(f"this stage needs a trained {name}: name its checkpoint=FOLDER")
+        return self.checkpoint.config(name)
+
+    def tokenizer(self) -> TextTokenizer | None:
+        """The checkpoint's text tokenizer, or None where it has none."""
+        if self.checkpoint is None or not self.checkpoint.has_tokenizer():
+            return None
+        found: TextTokenizer = self.checkpoint.tokenizer()
+        return found
+
+
+class Objective(nn.Module):
+    """The trained `network`, what is thrown away after training, and the loss.
+
+    `network` goes into the checkpoint under `stage`. Batches are made on the host ahead of time,
+    from indices into the store and the step's own draws, so that step n is the same whether or
+    not the training was interrupted before it.
+    """
+
+    stage: ClassVar[str]
+    network: Any
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """The stage's part of a recipe."""
+
+        stage: ClassVar[str]
+
+        def build(self, source: Source, start: Any) -> Objective:
+            """start: a network to go on from, or None for fresh weights."""
+            raise NotImplementedError
+
+    @property
+    def count(self) -> int:
+        """Samples in an epoch; `batch` is asked for indices below it."""
+        raise NotImplementedError
+
+    def trained(self, name: str) -> bool:
+        """Whether this parameter is updated."""
+        return True
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        """Arrays for `loss`, on the host."""
+        raise NotImplementedError
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean loss and what else to show; floats are computed with in `dtype`."""
+        raise NotImplementedError
+
+    def finish(self) -> Any:
+        """The network to be written, with what was measured of it at the end."""
+        return self.network
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What else belongs into the checkpoint, as arguments of `save_checkpoint`."""
+        return {}

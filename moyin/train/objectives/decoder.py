@@ -1,0 +1,171 @@
+"""The decoder: flow matching of latents, given semantic ids and the quoted strings' glyphs.
+
+Crops are cut on the semantic grid and told to the network as such, so that it learns from small
+pieces what it does to whole pictures. A share of the samples goes without ids and glyphs, which
+is what guidance compares with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moyin.backend import Tensor, autograd, ops
+from moyin.flow.path import noised, velocity
+from moyin.flow.schedule import Schedule
+from moyin.model.decoder import Decoder
+from moyin.prompt.grid import PIXELS
+from moyin.prompt.quotes import glyph_bytes
+from moyin.train.columns import latent_column, semantic_columns
+from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+
+PATCHES = 2  # patches of the decoder along a semantic id
+LATENTS = 4  # latents along a semantic id
+
+
+class DecoderObjective(Objective):
+    """Squared error of the predicted velocity (Lipman et al. 2023)."""
+
+    stage: ClassVar[str] = "decoder"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        """crop: a side in semantic ids, 0 for whole pictures; drop: share without condition.
+
+        on_text: share of crops that lie on a line.
+        """
+
+        stage: ClassVar[str] = "decoder"
+        network: Decoder.Config = field(default_factory=Decoder.Config)
+        crop: int = 0
+        drop: float = 0.1
+        on_text: float = 0.7
+
+        def build(self, source: Source, start: Any) -> DecoderObjective:
+            semantic_columns(source)
+            latent_column(source, ops.float32)
+            glyph = source.network("glyph")
+            if start is None:
+                start = replace(
+                    self.network,
+                    codes=source.configuration("semantic").codes,
+                    glyph_dim=glyph.config.hidden,
+                ).build()
+            return DecoderObjective(self, source, start, glyph)
+
+    def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
+        super().__init__()
+        self.config, self.network, self.store = config, network, source.pictures
+        self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
+        self.schedule = Schedule()
+
+    @property
+    def count(self) -> int:
+        return len(self.store)
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        rng = draws.generator("crops")
+        rows = self.store.read(["meta", "ids", "latents"], indices)
+        dropped = rng.random(len(rows)) < self.config.drop
+        parts = [self._crop(row, rng) for row in rows]
+        latents = np.stack([p[0] for p in parts]).astype(np.float32)
+        strings = [
+            [] if drop else [line["text"] for line in row["meta"]["lines"]]
+            for row, drop in zip(rows, dropped, strict=True)
+        ]
+        b = len(rows)
+        return {
+            "latents": latents,
+            "ids": np.stack([p[1] for p in parts]),
+            "corner": np.array([p[2] for p in parts], np.float32),
+            "dropped": dropped,
+            "noise": draws.normal("noise", *latents.shape),
+            "time": draws.normal("time", b),
+            **glyph_batch(strings),
+        }
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        data, noise = batch["latents"], batch["noise"]
+        b, _, h, w = data.shape
+        tokens = h * w // PATCHES**2
+        sigma, timestep = self.schedule.training_sigmas(ops.sigmoid(batch["time"]), tokens)
+        with autograd.no_grad():
+            states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
+        glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
+        ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
+        size = ops.broadcast_to(ops.asarray([[8.0 * h, 8.0 * w]]), (b, 2))
+        said = self.network(
+            ops.cast(noised(data, noise, sigma), dtype),
+            ops.cast(ops.stop_gradient(glyphs), dtype),
+            mask,
+            ops.reshape(ids, (b, tokens)),
+            batch["dropped"],
+            timestep,
+            size,
+            batch["corner"],
+        )
+        error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
+        return ops.mean(error), {}
+
+    def _crop(self, row: dict[str, Any], rng: np.random.Generator) -> Any:
+        """Latents, ids and corner in pixels of a crop on the semantic grid."""
+        ids = row["ids"].astype(np.int64)
+        side = self.config.crop
+        if not side:
+            return row["latents"], ids, (0, 0)
+        top, left = _corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
+        y, x = LATENTS * top, LATENTS * left
+        cut = row["latents"][:, y : y + LATENTS * side, x : x + LATENTS * side]
+        return cut, ids[top : top + side, left : left + side], (PIXELS * top, PIXELS * left)
+
+
+def _corner(
+    lines: list[dict[str, Any]],
+    grid: tuple[int, ...],
+    side: int,
+    on_text: float,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Row and column of ids where a crop begins: anywhere, or around a point of some line."""
+    free = np.array(grid) - side
+    if not lines or rng.random() >= on_text:
+        return int(rng.integers(free[0] + 1)), int(rng.integers(free[1] + 1))
+    left, top, right, bottom = lines[int(rng.integers(len(lines)))]["box"]
+    point = np.array([rng.uniform(top, bottom), rng.uniform(left, right)]) / PIXELS
+    corner = np.clip(np.round(point - side / 2), 0, free)
+    return int(corner[0]), int(corner[1])
+
+
+def glyph_batch(strings: list[list[str]]) -> Batch:
+    """Byte ids of all samples' strings together, and which state each glyph token takes.
+
+    glyph_rows, glyph_columns [B, T]: the string and byte of each token, −1 where a sample has no
+    more of them. Each sample's strings are read as its own, with their own parity pad.
+    """
+    parts = [glyph_bytes(s) for s in strings]
+    longest = max(ids.shape[1] for ids, _ in parts)
+    total = sum(len(ids) for ids, _ in parts)
+    ids, mask = np.zeros((total, longest), np.int64), np.zeros((total, longest), bool)
+    places, row = [], 0
+    for one, real in parts:
+        ids[row : row + len(one), : one.shape[1]] = one
+        mask[row : row + len(one), : one.shape[1]] = real
+        places.append(np.argwhere(real) + np.array([row, 0]))
+        row += len(one)
+    rows = np.full((len(strings), max(len(p) for p in places)), -1, np.int64)
+    columns = rows.copy()
+    for i, place in enumerate(places):
+        rows[i, : len(place)], columns[i, : len(place)] = place.T
+    return {"glyph_ids": ids, "glyph_mask": mask, "glyph_rows": rows, "glyph_columns": columns}
+
+
+def gathered(states_sld: Tensor, rows_bt: Tensor, columns_bt: Tensor) -> tuple[Tensor, Tensor]:
+    """Each sample's glyph states [B, T, D] and which of them are real [B, T]."""
+    s, length, d = states_sld.shape
+    b, t = rows_bt.shape
+    real = rows_bt >= 0
+    at = ops.where(real, rows_bt * length + columns_bt, ops.zeros_like(rows_bt))
+    flat = ops.take(ops.reshape(states_sld, (s * length, d)), ops.reshape(at, (b * t,)), 0)
+    return ops.reshape(flat, (b, t, d)), real

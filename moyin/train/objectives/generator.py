@@ -1,0 +1,114 @@
+"""The generator: from a caption, the preview's ids and the large grid's, one after another.
+
+Cross-entropy on image ids and the end mark alone. Both kinds of sequences are learned: with the
+preview, which every reference pipeline asks for, and without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moyin.backend import Tensor, ops
+from moyin.model.generator import Generator
+from moyin.prompt.sequence import right_padded, training_sequence
+from moyin.prompt.tokenizer import TextTokenizer
+from moyin.train.columns import semantic_columns
+from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+
+TOKENIZER_CAPTIONS = 4000  # pictures whose captions the text tokenizer is trained on
+
+
+class GeneratorObjective(Objective):
+    """Next-id prediction on captions and semantic ids."""
+
+    stage: ClassVar[str] = "generator"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        """preview: share of sequences with one; preview_weight: of its ids in the loss.
+
+        text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
+        the same number of codes. `network`'s vocabulary fields are taken from the tokenizer.
+        """
+
+        stage: ClassVar[str] = "generator"
+        network: Generator.Config = field(default_factory=Generator.Config)
+        text: int = 2048
+        preview: float = 0.5
+        preview_weight: float = 1.5
+
+        def build(self, source: Source, start: Any) -> GeneratorObjective:
+            semantic_columns(source)
+            tokenizer = self._tokenizer(source)
+            return GeneratorObjective(self, source, start or self._fresh(tokenizer), tokenizer)
+
+        def _tokenizer(self, source: Source) -> TextTokenizer:
+            codes = source.configuration("semantic").codes
+            found = source.tokenizer()
+            if found is not None and found.vocabulary.codes == codes:
+                return found
+            store = source.pictures
+            some = range(min(len(store), TOKENIZER_CAPTIONS))
+            captions = [c for row in store.read(["meta"], some) for c in row["meta"]["captions"]]
+            return TextTokenizer.train(captions, size=self.text, codes=codes)
+
+        def _fresh(self, tokenizer: TextTokenizer) -> Generator:
+            from dataclasses import replace
+
+            v = tokenizer.vocabulary
+            return replace(
+                self.network, vocab=v.size, vision_vocab=v.vision, pad_id=v.pad, image_id=v.image
+            ).build()
+
+    def __init__(
+        self, config: Config, source: Source, network: Generator, tokenizer: TextTokenizer
+    ) -> None:
+        super().__init__()
+        self.config, self.network, self.tokenizer = config, network, tokenizer
+        self.store = source.pictures
+
+    @property
+    def count(self) -> int:
+        return len(self.store)
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        return {"tokenizer": self.tokenizer}
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        rng = draws.generator("captions")
+        with_preview = rng.random() < self.config.preview  # all alike, so that little is padded
+        examples = []
+        for row in self.store.read(["meta", "ids", "preview_ids"], indices):
+            captions = row["meta"]["captions"]
+            examples.append(
+                training_sequence(
+                    self.tokenizer,
+                    captions[int(rng.integers(len(captions)))],
+                    row["ids"].astype(np.int64),
+                    row["preview_ids"].astype(np.int64) if with_preview else None,
+                    preview_weight=self.config.preview_weight,
+                )
+            )
+        ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad)
+        first = np.array(min(e.start for e in examples) - 1)
+        return {"ids": ids, "positions": positions, "weights": weights, "first": first}
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        first = int(ops.numpy(batch["first"]))
+        ids, weights = batch["ids"], batch["weights"]
+        logits = self.network(ids, batch["positions"], head_from=first, dtype=dtype)
+        b, length, vocabulary = logits.shape
+        # A text id cannot be a target: where the weight is zero any valid one will do.
+        targets = ops.where(
+            weights[:, first + 1 :] > 0, ids[:, first + 1 :], ops.zeros_like(ids[:, first + 1 :])
+        )
+        entropy = ops.cross_entropy(
+            ops.reshape(logits[:, : length - 1], (b * (length - 1), vocabulary)),
+            ops.reshape(targets, (b * (length - 1),)),
+        )
+        counted = ops.reshape(weights[:, first + 1 :], (b * (length - 1),))
+        return ops.sum(entropy * counted) / ops.sum(counted), {}

@@ -1,0 +1,166 @@
+"""The semantic tokenizer: ids that say what stands where, so that a decoder can paint it.
+
+From the quantized grid a small transformer, thrown away afterwards, must tell for every id's
+32 × 32 pixels a coarse thumbnail, and for the character that lies there: that there is one, its
+colour, its size, where in it we are, and which of its line it is. The glyph tokens have no
+position in the decoder, so it is these ids that must say which part of which character goes here.
+The codebook is kept in use by its entropy: each choice sure, all choices together even.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moyin.backend import Tensor, nn, ops
+from moyin.data.sample import Sample
+from moyin.model.semantic import Block, SemanticTokenizer, unit
+from moyin.pipeline.tokenize import preprocess
+from moyin.prompt.grid import PIXELS
+from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+
+THUMBNAIL = 4  # a side, of each id
+LAYOUT = 9  # text there; red, green, blue; down, right within it; height, width; number in line
+LONGEST = 12  # characters of a line, to scale a character's number by
+
+
+class SemanticObjective(Objective):
+    """Thumbnail and layout of text from the quantized grid."""
+
+    stage: ClassVar[str] = "semantic"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        """head_layers: of the transformer that reads the grid. temperature: of code choices."""
+
+        stage: ClassVar[str] = "semantic"
+        network: SemanticTokenizer.Config = field(default_factory=SemanticTokenizer.Config)
+        head_layers: int = 2
+        layout_weight: float = 1.0
+        commitment: float = 0.25
+        entropy: float = 0.02
+        temperature: float = 0.05
+
+        def build(self, source: Source, start: Any) -> SemanticObjective:
+            return SemanticObjective(self, source, start or self.network.build())
+
+    def __init__(self, config: Config, source: Source, network: SemanticTokenizer) -> None:
+        super().__init__()
+        self.config, self.network, self.store = config, network, source.pictures
+        width = network.config.width
+        self.head = nn.ModuleList([Block(network.config) for _ in range(config.head_layers)])
+        self.head_norm = nn.LayerNorm(width)
+        self.head_out = nn.Linear(width, 3 * THUMBNAIL**2 + LAYOUT)
+
+    @property
+    def count(self) -> int:
+        return len(self.store)
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        samples = [self.store.sample(i) for i in indices]
+        pixels = np.stack([preprocess(s.picture) for s in samples])
+        return {
+            "pixels": pixels,
+            "thumbnail": np.stack([thumbnails(s.picture) for s in samples]),
+            "layout": np.stack([layout(s) for s in samples]),
+        }
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        z = self.network.project(self.network.features(ops.cast(batch["pixels"], dtype)))
+        codes = unit(ops.cast(self.network.codebook.weight, ops.float32))
+        b, h, w, c = z.shape
+        flat = ops.reshape(z, (b * h * w, c))
+        scores = ops.matmul(flat, ops.transpose(codes, 0, 1))
+        chosen = ops.take(codes, ops.argmax(scores, -1), 0)
+        quantized = flat + ops.stop_gradient(chosen - flat)
+        matching = ops.mean(ops.sum(ops.square(chosen - ops.stop_gradient(flat)), -1))
+        commitment = ops.mean(ops.sum(ops.square(ops.stop_gradient(chosen) - flat), -1))
+        said = self._said(ops.reshape(quantized, (b, h, w, c)), dtype)
+        thumbnail, place = self._errors(said, batch)
+        unsure, uneven = entropies(scores / self.config.temperature)
+        loss = thumbnail + self.config.layout_weight * place
+        loss = loss + matching + self.config.commitment * commitment
+        loss = loss + self.config.entropy * (unsure - uneven)
+        shown = {"thumbnail": thumbnail, "layout": place, "code_entropy": uneven}
+        return loss, {n: ops.stop_gradient(x) for n, x in shown.items()}
+
+    def _said(self, quantized_bhwc: Tensor, dtype: Any) -> Tensor:
+        """What the head reads off the quantized grid: [B, h·w, thumbnail and layout]."""
+        x = ops.cast(ops.permute(quantized_bhwc, (0, 3, 1, 2)), dtype)
+        x = self.network.post_quant_conv(x)
+        b, d, h, w = x.shape
+        x = ops.transpose(ops.reshape(x, (b, d, h * w)), 1, 2)
+        x = x + ops.cast(self.network.positions(h, w), dtype)
+        for block in self.head:
+            x = block(x)
+        return ops.cast(self.head_out(self.head_norm(x)), ops.float32)
+
+    def _errors(self, said: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean squared errors of the thumbnails, and of the layout where there is text."""
+        count = 3 * THUMBNAIL**2
+        thumbnail = ops.mean(ops.square(said[..., :count] - batch["thumbnail"]))
+        wrong = ops.square(said[..., count:] - batch["layout"])
+        text = batch["layout"][..., :1] * 0.5 + 0.5
+        detail = ops.sum(wrong[..., 1:] * text) / (ops.sum(text) + 1.0)
+        return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * detail
+
+
+def entropies(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean entropy of each row's softmax, and the entropy of their mean (nats)."""
+    logs = ops.log_softmax(logits, -1)
+    p = ops.exp(logs)
+    each = -ops.mean(ops.sum(p * logs, -1))
+    mean = ops.mean(p, 0)
+    return each, -ops.sum(mean * ops.log(mean + 1e-9))
+
+
+def thumbnails(picture: Array) -> Array:
+    """Mean colours of 4 × 4 parts of every id's square, −1 … 1: [h·w, 48]."""
+    h, w = picture.shape[0] // PIXELS, picture.shape[1] // PIXELS
+    part = PIXELS // THUMBNAIL
+    x = picture.astype(np.float32).reshape(h, THUMBNAIL, part, w, THUMBNAIL, part, 3)
+    means = x.mean(axis=(2, 5)).transpose(0, 2, 1, 3, 4)
+    return np.asarray(means.reshape(h * w, -1) / 127.5 - 1, np.float32)
+
+
+def layout(sample: Sample) -> Array:
+    """What text lies at the centre of every id's square: [h·w, LAYOUT] in about −1 … 1.
+
+    The character whose box (grown by half a square) holds the centre, the nearest if several do.
+    """
+    h, w = sample.picture.shape[0] // PIXELS, sample.picture.shape[1] // PIXELS
+    found = np.zeros((h, w, LAYOUT), np.float32)
+    found[..., 0] = -1
+    nearest = np.full((h, w), np.inf)
+    y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
+    for line in sample.lines:
+        colour = ink(sample.picture, line.box)
+        for number, (left, top, right, bottom) in enumerate(line.characters):
+            if right - left < 1 or bottom - top < 1 or line.text[number] == " ":
+                continue
+            high, wide = bottom - top, right - left
+            down, across = (y - (top + bottom) / 2) / high, (x - (left + right) / 2) / wide
+            grown = np.maximum(np.abs(down) * high, np.abs(across) * wide)
+            inside = (np.abs(down) * high < high / 2 + PIXELS / 2) & (
+                np.abs(across) * wide < wide / 2 + PIXELS / 2
+            )
+            here = inside & (grown < nearest)
+            nearest[here] = grown[here]
+            found[here, 0] = 1
+            found[here, 1:4] = colour
+            found[here, 4], found[here, 5] = 2 * down[here], 2 * across[here]
+            found[here, 6], found[here, 7] = np.log(high / 128), np.log(wide / 128)
+            found[here, 8] = 2 * number / LONGEST - 1
+    return found.reshape(h * w, LAYOUT)
+
+
+def ink(picture: Array, box: tuple[float, ...]) -> Array:
+    """The text's colour, −1 … 1: that of the pixels that differ most from the box's rim."""
+    left, top, right, bottom = (int(v) for v in box)
+    part = picture[top : bottom + 1, left : right + 1].astype(np.float32)
+    rim = np.concatenate([part[0], part[-1]]).mean(0)
+    distance = np.abs(part - rim).sum(-1)
+    far = part[distance >= np.quantile(distance, 0.9)]
+    return np.asarray(np.median(far, 0) / 127.5 - 1)

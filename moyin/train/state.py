@@ -1,0 +1,82 @@
+"""Training state on disk: whole or not there, checked, and the newest good one found again.
+
+OUT/state/step-00001000/ holds weights.safetensors (parameters, their average and the optimizer's
+moments) and state.json (step, configuration, sha256 of the weights).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moyin.backend import Tensor, io
+
+KEEP = 2
+WEIGHTS = "weights.safetensors"
+RECORD = "state.json"
+
+
+def save(out: Path, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> Path:
+    """Write a state and drop all but the newest two. OSError says so where the disk is full."""
+    folder = out / "state"
+    final, part = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        io.save(part / WEIGHTS, tensors)
+        whole = {"step": step, "sha256": sha256(part / WEIGHTS), **record}
+        (part / RECORD).write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
+        for file in part.iterdir():
+            _fsync(file)
+    except Exception as e:
+        shutil.rmtree(part, ignore_errors=True)
+        full = (isinstance(e, OSError) and e.errno == errno.ENOSPC) or "No space left" in str(e)
+        if full:
+            raise OSError(
+                errno.ENOSPC,
+                f"no room on disk for the training state in {folder}: free some and start again; "
+                "the state before it is kept",
+            ) from e
+        raise
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+    _fsync(folder)
+    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Record and tensors of the newest complete state; a damaged one is passed over, aloud."""
+    for folder in sorted((out / "state").glob("step-*"), reverse=True):
+        try:
+            record = json.loads((folder / RECORD).read_text("utf-8"))
+            if sha256(folder / WEIGHTS) != record["sha256"]:
+                raise ValueError("its checksum differs")
+            return record, io.load(folder / WEIGHTS)
+        except (OSError, ValueError, KeyError) as e:
+            warnings.warn(
+                f"training state {folder} is damaged ({e}): taking the one before it",
+                stacklevel=2,
+            )
+    return None
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

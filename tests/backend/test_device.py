@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import moyin
+from moyin.backend import NAME, device, ops
+
+HOME = Path(moyin.__file__).parents[1]
+
+
+def test_the_device_describes_itself() -> None:
+    device.synchronize()
+    assert device.name() == device.name().lower()
+    assert device.is_accelerator() == (device.name() != "cpu")
+    assert device.threads() >= 1
+    assert device.version()[0].isdigit()
+
+
+def test_peak_memory_is_in_bytes() -> None:
+    held = ops.asarray(np.ones(2**24, np.float32))
+    assert 2**26 <= device.peak_memory() < 2**38
+    assert held.shape == (2**24,)
+
+
+def test_flops_are_those_of_the_products() -> None:
+    a = ops.ones((8, 16))
+    found = device.count_flops(lambda: ops.matmul(a, ops.transpose(a, 0, 1)))
+    assert found == 2 * 8 * 8 * 16 if NAME == "torch" else math.isnan(found)
+    assert 1e6 < device.peak_flops(ops.float32, 64) < 1e18
+
+
+def ask(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(HOME), **variables}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_device_can_be_named() -> None:
+    done = ask("from moyin.backend import device; print(device.name())", MOYIN_DEVICE="cpu")
+    assert done.stdout.split() == ["cpu"], done.stderr
+
+
+def test_threads_can_be_limited() -> None:
+    script = "from moyin.backend import device; device.set_threads(1); print(device.threads())"
+    done = ask(script, OMP_NUM_THREADS="2")
+    assert done.stdout.split() == ["1"], done.stderr
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    done = ask("import moyin.backend", MOYIN_BACKEND="abacus")
+    assert "MOYIN_BACKEND=abacus: it must be torch or mindspore" in done.stderr
+
+
+@pytest.mark.skipif(NAME != "mindspore", reason="PyTorch refuses by itself")
+def test_an_unknown_device_is_refused() -> None:
+    done = ask("from moyin.backend import ops", MOYIN_DEVICE="abacus")
+    assert "MOYIN_DEVICE=abacus: on MindSpore it must be cpu or npu" in done.stderr

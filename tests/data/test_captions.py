@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from moyin.data.captions import CHINESE_PHRASINGS, ENGLISH_PHRASINGS, captions
+from moyin.data.places import CHINESE, ENGLISH
+from moyin.data.sample import Line, Thing
+from moyin.prompt.quotes import quoted
+
+BOX = (0.0, 0.0, 1.0, 1.0)
+RED = {"kind": "flat", "colour": "red"}
+GROUNDS = [
+    (RED, "red", "红色"),
+    (
+        {"kind": "gradient", "colour": "red", "second": "blue"},
+        "from red to blue",
+        "从红色渐变到蓝色",
+    ),
+    ({"kind": "texture", "colour": "red", "texture": "dots"}, "dotted red", "红色圆点"),
+    ({"kind": "photograph", "photograph": "coffee"}, "a cup of coffee", "咖啡照片"),
+]
+
+
+def line(text: str, place: str, colour: str = "white") -> Line:
+    return Line(text, BOX, (BOX,) * len(text), colour, "Face", place)
+
+
+def said(
+    lines: list[Line], things: list[Thing], ground: dict[str, str], key: int
+) -> tuple[str, ...]:
+    random = np.random.Generator(np.random.Philox(key=key))
+    return captions(ground, lines, things, 6, random)
+
+
+@pytest.mark.parametrize(("ground", "english", "chinese"), GROUNDS)
+def test_a_caption_quotes_every_line_and_names_ground_places_and_objects(
+    ground: dict[str, str], english: str, chinese: str
+) -> None:
+    lines = [line("春天", "top left"), line("OPEN LATE", "middle", "yellow")]
+    cat = Thing("a cat", "猫", BOX, "bottom")
+    for key in range(20):
+        texts = said(lines, [cat], ground, key)
+        assert len(set(texts)) == 12
+        for number, text in enumerate(texts):
+            assert sorted(quoted(text)) == ["OPEN LATE", "春天"]
+            assert quoted(text, exact=True) == quoted(text)
+            names = CHINESE if number < 6 else ENGLISH
+            for place in ("top left", "middle", "bottom"):
+                assert any(name in text.lower() for name in names[place])
+            assert (chinese if number < 6 else english) in text
+            assert ("猫" if number < 6 else "a cat") in text.lower()
+
+
+def test_no_apostrophe_stands_outside_quotes() -> None:
+    for key in range(50):
+        for text in said([line("It", "right")], [], RED, key):
+            assert re.sub(r"'It'|[“\"「]It[”\"」]", "", text).isprintable()
+            assert "'" not in re.sub(r"'It'", "", text)
+
+
+def test_the_colour_is_either_said_of_every_line_or_left_out() -> None:
+    texts = [t for key in range(40) for t in said([line("春", "left", "yellow")], [], RED, key)]
+    share = sum("黄色" in text or "yellow" in text for text in texts) / len(texts)
+    assert 0.7 < share < 0.9
+
+
+def test_a_lone_line_in_the_middle_may_go_without_its_place() -> None:
+    texts = [t for key in range(40) for t in said([line("春", "middle")], [], RED, key)]
+    named = [any(n in t.lower() for n in CHINESE["middle"] + ENGLISH["middle"]) for t in texts]
+    assert 0.5 < sum(named) / len(named) < 1
+
+
+def test_there_are_at_least_six_phrasings_a_language_and_the_reference_ones_among_them() -> None:
+    assert len(set(CHINESE_PHRASINGS)) >= 6
+    assert len(set(ENGLISH_PHRASINGS)) >= 6
+    texts = {t for key in range(300) for t in said([line("春天", "middle")], [], RED, key)}
+    assert "一张红色海报，中间用白色写着“春天”" in texts
+    assert 'A red poster with the word "春天" in white in the middle' in texts

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from moyin.data import prepare as module
+from moyin.data import store
+from moyin.data.prepare import prepare
+from moyin.data.render import Renderer
+from moyin.data.store import Store
+
+CONFIG = Renderer.Config(size=64)
+
+
+def files(path: Path) -> dict[str, str]:
+    found = sorted(p for p in path.rglob("*") if p.is_file())
+    return {str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD", 4)
+    monkeypatch.setattr(store, "SHARD", 4)
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    one = prepare(CONFIG, tmp_path / "one", 260, seed=1, workers=1)
+    two = prepare(CONFIG, tmp_path / "two", 260, seed=1, workers=2)
+    assert files(one.path) == files(two.path)
+    assert len(two) == 260
+    assert two.sample(258).to_json() == CONFIG.build()(1, 258).to_json()
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
+    write, written = Store.write_shard, []
+
+    def stopping(self: Store, number: int, samples: list) -> None:
+        if number == 1 and not written:
+            written.append(number)
+            raise KeyboardInterrupt
+        write(self, number, samples)
+        written.append(number)
+
+    monkeypatch.setattr(Store, "write_shard", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
+    assert len(Store.open(tmp_path / "cut")) == 4
+    written.append(-1)
+    cut = prepare(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
+    assert written == [1, -1, 1, 2]
+    assert files(cut.path) == files(whole.path)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_deleted_shard_is_made_anew_and_a_store_can_grow(tmp_path: Path) -> None:
+    whole = prepare(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
+    grown = prepare(CONFIG, tmp_path / "grown", 6, seed=1, workers=1)
+    (grown.path / "meta" / "00000.parquet").unlink()
+    grown = prepare(CONFIG, grown.path, 10, seed=1, workers=1)
+    assert files(grown.path) == files(whole.path)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_store_of_another_seed_or_configuration_is_not_touched(tmp_path: Path) -> None:
+    made = prepare(CONFIG, tmp_path / "s", 4, seed=1, workers=1)
+    before = files(made.path)
+    with pytest.raises(ValueError, match="is stale"):
+        prepare(CONFIG, made.path, 8, seed=2, workers=1)
+    with pytest.raises(ValueError, match="is stale"):
+        prepare(Renderer.Config(size=96), made.path, 8, seed=1, workers=1)
+    assert files(made.path) == before
+
+
+def test_no_pictures_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="count is 0"):
+        prepare(CONFIG, tmp_path / "s", 0, seed=1)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from moyin.data import assets, places
+from moyin.data.colours import COLOURS
+from moyin.data.render import Renderer
+from moyin.data.sample import Sample
+from moyin.prompt.quotes import quoted
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    renderer = Renderer.Config(size=128).build()
+    return [renderer(11, index) for index in range(COUNT)]
+
+
+def test_a_sample_is_a_function_of_configuration_seed_and_index(samples: list[Sample]) -> None:
+    again = Renderer.Config(size=128).build()
+    for index in (41, 3, 3):
+        sample = again(11, index)
+        assert np.array_equal(sample.picture, samples[index].picture)
+        assert sample.to_json() == samples[index].to_json()
+    assert not np.array_equal(again(12, 3).picture, samples[3].picture)
+
+
+def test_pictures_are_rgb_of_the_size_asked_for(samples: list[Sample]) -> None:
+    for sample in samples:
+        assert (sample.picture.shape, sample.picture.dtype) == ((128, 128, 3), np.uint8)
+
+
+def test_everything_stands_inside_the_picture_apart_and_in_a_place_of_its_own(
+    samples: list[Sample],
+) -> None:
+    for sample in samples:
+        items = [*sample.lines, *sample.objects]
+        assert len({item.place for item in items}) == len(items)
+        for item in items:
+            others = [other.box for other in items if other is not item]
+            assert min(item.box) >= 0
+            assert max(item.box) <= 128
+            assert not places.overlaps(item.box, others, 0)
+            assert places.place_of(item.box, 128) == item.place
+
+
+def test_captions_quote_exactly_what_is_written(samples: list[Sample]) -> None:
+    for sample in samples:
+        assert len(sample.captions) == 6
+        for caption in sample.captions:
+            assert sorted(quoted(caption)) == sorted(line.text for line in sample.lines)
+        assert [bool(re.search("[一-鿿](?![^'“\"「]*['”\"」])", c)) for c in sample.captions[:3]]
+
+
+def test_text_has_the_colour_it_is_said_to_have() -> None:
+    config = Renderer.Config(prominent=1.0, object_share=0.0, backgrounds={"flat": 1.0})
+    renderer = config.build()
+    for index in range(10):
+        sample = renderer(2, index)
+        left, top, right, bottom = map(int, sample.lines[0].box)
+        inside = sample.picture[top:bottom, left:right].reshape(-1, 3).astype(int)
+        ink = np.array(COLOURS[sample.lines[0].colour].rgb)
+        ground = np.array(COLOURS[sample.background["colour"]].rgb)
+        near_ink = (np.abs(inside - ink).max(1) <= 11).mean()
+        near_ground = (np.abs(inside - ground).max(1) <= 11).mean()
+        assert near_ink > 0.05
+        assert near_ink + near_ground > 0.8  # the rest is the smooth edge between the two
+
+
+def test_most_pictures_have_one_line_of_few_large_characters() -> None:
+    renderer = Renderer.Config(size=256).build()
+    samples = [renderer(4, index) for index in range(100)]
+    few = [s for s in samples if len(s.lines) == 1 and len(s.lines[0].text) <= 4]
+    assert len(few) > 50
+
+
+def test_characters_are_restricted_to_the_most_frequent() -> None:
+    known = set(assets.frequent_characters()[:50])
+    renderer = Renderer.Config(size=128, characters=50, chinese=1.0).build()
+    for index in range(20):
+        assert all(known.issuperset(line.text) for line in renderer(0, index).lines)
+
+
+def test_a_face_that_lacks_a_character_is_not_taken_for_that_line() -> None:
+    renderer = Renderer.Config(size=128, faces=("Anton-Regular", "NotoSansSC-Bold")).build()
+    lines = [line for index in range(40) for line in renderer(1, index).lines]
+    assert {line.face for line in lines} == {"Anton-Regular", "NotoSansSC-Bold"}
+    assert all(line.text.isascii() for line in lines if line.face == "Anton-Regular")
+
+
+def test_faces_that_can_write_nothing_of_it_are_an_error() -> None:
+    renderer = Renderer.Config(size=128, faces=("Anton-Regular",), chinese=1.0).build()
+    with pytest.raises(ValueError, match="no line fits"):
+        renderer(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("size", 10), ("characters", 0), ("backgrounds", {"marble": 1.0})]
+)
+def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        Renderer.Config(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_sample_is_json(samples: list[Sample]) -> None:
+    fields = json.loads(json.dumps(samples[5].to_json()))
+    assert Sample.from_json(fields, samples[5].picture).lines == samples[5].lines

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from moyin.data.sample import Line, Sample, Thing
+
+
+def test_everything_but_the_picture_survives_json() -> None:
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    line = Line("春A", (1.0, 2.0, 3.5, 4.0), ((1.0, 2.0, 2.0, 4.0),) * 2, "red", "Some", "middle")
+    thing = Thing("a cat", "猫", (0.0, 0.0, 1.0, 1.0), "top left")
+    ground = {"kind": "flat", "colour": "white"}
+    sample = Sample(picture, ("“春A”",), (line,), ground, (thing,), seed=3, index=9)
+    text = json.dumps(sample.to_json(), ensure_ascii=False)
+    again = Sample.from_json(json.loads(text), picture)
+    assert (again.lines, again.objects) == ((line,), (thing,))
+    assert again.to_json() == sample.to_json()

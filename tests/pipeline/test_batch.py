@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moyin.pipeline.batch import MANIFEST, parse_size, read_rows, run
+from moyin.pipeline.generation import Picture, Settings
+from moyin.pipeline.ids import SemanticIds
+
+DEFAULTS = Settings(height=64, width=64, steps=3)
+IDS = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=4)
+
+
+class Painter:
+    """Stands for the pipeline: remembers what it was asked, fails after `limit` pictures."""
+
+    def __init__(self, limit: int = 99) -> None:
+        self.asked: list[str] = []
+        self.limit = limit
+
+    def __call__(self, prompt: str, settings: Settings, seed: int) -> Picture:
+        if len(self.asked) == self.limit:
+            raise KeyboardInterrupt
+        self.asked.append(prompt)
+        return Picture(np.zeros((64, 64, 3), np.uint8), IDS, {"prompt": prompt, "seed": seed})
+
+
+def rows_file(folder: Path, *rows: Any) -> Path:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(f"{r if isinstance(r, str) else json.dumps(r)}\n" for r in rows))
+    return path
+
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+
+
+def test_rows_take_settings_and_carry_the_rest(tmp_path: Path) -> None:
+    path = rows_file(
+        tmp_path,
+        {"id": "a", "prompt": "x"},
+        "",
+        {"id": "b-2", "prompt": "y", "size": "32x96", "seed": 7, "steps": 5, "subset": "zh"},
+    )
+    first, second = read_rows(path, DEFAULTS, seed=1)
+    assert (first.settings, first.seed, first.more) == (DEFAULTS, 1, {})
+    assert (second.settings.height, second.settings.width, second.settings.steps) == (32, 96, 5)
+    assert (second.seed, second.more) == (7, {"subset": "zh"})
+
+
+def test_pictures_and_manifest(tmp_path: Path) -> None:
+    rows = read_rows(
+        rows_file(tmp_path, {"id": "a", "prompt": "x", "k": 1}, {"id": "b", "prompt": "y"}),
+        DEFAULTS,
+        seed=0,
+    )
+    out = tmp_path / "out"
+    assert [drawn for _, drawn in run(rows, out, "digest", Painter())] == [True, True]
+    assert sorted(p.name for p in out.iterdir()) == ["a.png", "b.png", MANIFEST]
+    first = manifest(out)[0]
+    assert (first["id"], first["file"], first["k"], first["height"]) == ("a", "a.png", 1, 64)
+
+
+def test_starts_again_where_it_stopped(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i}"} for i in range(4)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        list(run(rows, out, "digest", Painter(limit=2)))
+    with (out / MANIFEST).open("a") as f:
+        f.write('{"id": "2", "prom')
+    painter = Painter()
+    list(run(rows, out, "digest", painter))
+    assert painter.asked == ["p2", "p3"]
+    assert [m["id"] for m in manifest(out)] == ["0", "1", "2", "3"]
+
+
+def test_what_changed_is_drawn_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rows = read_rows(rows_file(tmp_path, {"id": "a", "prompt": "x"}), DEFAULTS, seed=0)
+    list(run(rows, out, "digest", Painter()))
+    for again, checkpoint in ((rows, "other digest"), (read_rows_again(tmp_path), "other digest")):
+        painter = Painter()
+        list(run(again, out, checkpoint, painter))
+        assert len(painter.asked) == 1
+    (out / "a.png").unlink()
+    painter = Painter()
+    list(run(read_rows_again(tmp_path), out, "other digest", painter))
+    assert len(painter.asked) == 1
+
+
+def read_rows_again(folder: Path) -> list[Any]:
+    return read_rows(rows_file(folder, {"id": "a", "prompt": "another"}), DEFAULTS, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("{broken", "line 2"),
+        ([1], "line 2: a row is an object"),
+        ({"prompt": "x"}, "line 2: id None"),
+        ({"id": "../escape", "prompt": "x"}, "line 2: id '../escape'"),
+        ({"id": "a/b", "prompt": "x"}, "line 2: id"),
+        ({"id": ".hidden", "prompt": "x"}, "line 2: id"),
+        ({"id": "ok", "prompt": "x"}, "line 2: the id ok stands twice"),
+        ({"id": "b", "prompt": "  "}, "line 2: the prompt is missing or empty"),
+        ({"id": "b", "prompt": "x", "size": "100x64"}, "line 2: height 100"),
+        ({"id": "b", "prompt": "x", "steps": "many"}, "line 2"),
+        ({"id": "b", "prompt": "x", "seed": "one"}, "line 2: seed"),
+    ],
+)
+def test_bad_row_is_named_by_line(tmp_path: Path, row: Any, told: str) -> None:
+    path = rows_file(tmp_path, {"id": "ok", "prompt": "x"}, row)
+    with pytest.raises(ValueError, match=told):
+        read_rows(path, DEFAULTS, seed=0)
+
+
+def test_no_file_and_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_rows(tmp_path / "absent", DEFAULTS, seed=0)
+    with pytest.raises(ValueError, match="no rows"):
+        read_rows(rows_file(tmp_path), DEFAULTS, seed=0)
+
+
+def test_size() -> None:
+    grid = parse_size("512x768")
+    assert (grid.height, grid.width) == (512, 768)
+    for bad in ("512", "512x", "axb", "-32x32", "500x512"):
+        with pytest.raises(ValueError, match=r"size|height"):
+            parse_size(bad)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moyin.backend import NAME
+from moyin.pipeline import paint, write
+from moyin.pipeline.generation import Pipeline, Settings
+from moyin.pipeline.ids import SemanticIds
+from moyin.prompt.grid import Grid
+from moyin.prompt.sequence import generation_sequence
+
+PROMPT = "红底，写着“春 hi”和「Go」"
+
+
+@pytest.fixture(scope="module")
+def pipeline(small_checkpoint: Path) -> Pipeline:
+    return Pipeline.open(small_checkpoint, "float32")
+
+
+def test_defaults_are_the_checkpoints(pipeline: Pipeline) -> None:
+    assert pipeline.defaults == Settings(height=64, width=64, steps=3)
+
+
+def test_one_seed_is_one_picture(pipeline: Pipeline) -> None:
+    told: list[tuple[str, int, int]] = []
+    first, again = (
+        next(pipeline.generate(PROMPT, seed=5, progress=lambda *x: told.append(x)))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    assert first.pixels.shape == (64, 64, 3)
+    assert first.ids.grid.shape == (2, 2)
+    assert first.ids.preview is not None
+    assert first.ids.preview.shape == (16, 16)
+    assert first.facts["checkpoint"] == pipeline.checkpoint.digest()
+    assert told[-1] == ("steps", 3, 3)
+    assert ("ids", 260, 260) in told
+    other = next(pipeline.generate(PROMPT, seed=6))
+    assert (other.pixels != first.pixels).any()
+
+
+def test_n_pictures_are_n_layouts(pipeline: Pipeline) -> None:
+    pictures = list(pipeline.generate(PROMPT, n=3))
+    layouts = {p.ids.preview.tobytes() for p in pictures if p.ids.preview is not None}
+    assert len(layouts) == 3
+    assert [p.facts["sample"] for p in pictures] == [0, 1, 2]
+
+
+def test_no_preview(pipeline: Pipeline) -> None:
+    settings = dataclasses.replace(pipeline.defaults, preview=False)
+    ids = pipeline.ids(PROMPT, settings, seed=1)[0]
+    assert ids.preview is None
+    assert ids.grid.shape == (2, 2)
+
+
+def test_saved_ids_give_the_same_picture(pipeline: Pipeline, tmp_path: Path) -> None:
+    picture = next(pipeline.generate(PROMPT, seed=3))
+    picture.ids.save(tmp_path / "ids.npz")
+    again = pipeline.decode(SemanticIds.load(tmp_path / "ids.npz"), seed=3)
+    np.testing.assert_array_equal(again.pixels, picture.pixels)
+
+
+def test_samples_do_not_depend_on_their_batch(pipeline: Pipeline) -> None:
+    settings = dataclasses.replace(pipeline.defaults, preview=False)
+    both = pipeline.ids(PROMPT, settings, 1, (0, 1))
+    latents = pipeline.latents(both, settings, 1, (0, 1))
+    for sample in (0, 1):
+        alone = pipeline.ids(PROMPT, settings, 1, (sample,))
+        np.testing.assert_array_equal(alone[0].grid, both[sample].grid)
+        single = pipeline.latents(alone, settings, 1, (sample,))[0]
+        np.testing.assert_allclose(single, latents[sample], atol=1e-4)
+
+
+def test_prompts_of_different_length_in_one_batch(pipeline: Pipeline) -> None:
+    """Padding, of prefixes and of glyphs, changes nothing."""
+    settings = dataclasses.replace(pipeline.defaults, preview=False)
+    prompts = (PROMPT, "a cat")
+    sequences = [pipeline.sequence(p, settings) for p in prompts]
+    chance = write.uniforms(4, 0, (0, 1))
+    together = write.write(pipeline.generator, sequences, chance)
+    grids = [write.grids(r, s, 40, p) for r, s, p in zip(together, sequences, prompts, strict=True)]
+    latents = pipeline.latents(grids, settings, 0, (0, 1))
+    for i, sequence in enumerate(sequences):
+        alone = write.write(pipeline.generator, [sequence], chance[i : i + 1])
+        np.testing.assert_array_equal(alone[0], together[i])
+        single = pipeline.latents([grids[i]], settings, 0, (i,))[0]
+        np.testing.assert_allclose(single, latents[i], atol=1e-4)
+
+
+def test_ids_are_codes_at_any_temperature(pipeline: Pipeline) -> None:
+    settings = dataclasses.replace(pipeline.defaults, preview=False, temperature=50.0, top_p=1.0)
+    ids = np.stack([i.grid for i in pipeline.ids(PROMPT, settings, 0, tuple(range(16)))])
+    assert ids.max() < 40
+    assert len(np.unique(ids)) > 15
+
+
+def test_ids_of_another_codebook_are_refused(pipeline: Pipeline) -> None:
+    ids = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=16384)
+    with pytest.raises(ValueError, match="codebook of 16384"):
+        pipeline.decode(ids)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"height": 100}, "multiple of 32"),
+        ({"width": 0}, "multiple of 32"),
+        ({"steps": 0}, "steps"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"guidance": float("nan")}, "guidance"),
+    ],
+)
+def test_settings_are_checked(change: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        dataclasses.replace(Settings(), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
+class TestReference:
+    @pytest.mark.parametrize("prompt", [PROMPT, "one 'word'", "none"])
+    @pytest.mark.parametrize("guidance", [1.5, 1.0])
+    def test_same_ids_and_noise_give_the_same_picture(
+        self, pipeline: Pipeline, small_checkpoint: Path, prompt: str, guidance: float
+    ) -> None:
+        import torch
+        from diffusers import GlmImagePipeline
+
+        from moyin.backend import random
+
+        theirs = GlmImagePipeline.from_pretrained(small_checkpoint)
+        theirs.set_progress_bar_config(disable=True)
+        settings = dataclasses.replace(pipeline.defaults, width=96, guidance=guidance)
+        grid = np.arange(6, dtype=np.uint16).reshape(2, 3) * 6
+        ours = pipeline.decode(SemanticIds(grid=grid, codes=40, prompt=prompt), settings, seed=2)
+        noise = random.normal((16, 8, 12), 2, 0, "latents")[None]
+        expected = theirs(
+            prompt=prompt,
+            height=64,
+            width=96,
+            num_inference_steps=3,
+            guidance_scale=guidance,
+            prior_token_ids=torch.from_numpy(paint.upsampled(grid[None])),
+            latents=torch.from_numpy(noise),
+            output_type="np",
+        ).images[0]
+        difference = np.abs(ours.pixels.astype(float) - expected * 255)
+        assert difference.max() <= 2
+        assert expected.std() > 0.05
+
+    def test_greedy_ids_are_theirs(self, pipeline: Pipeline, small_checkpoint: Path) -> None:
+        """Processor, generate and cut, as the reference's pipeline does it."""
+        import torch
+        from transformers import GlmImageForConditionalGeneration, GlmImageProcessor
+
+        folder = small_checkpoint / "vision_language_encoder"
+        model = GlmImageForConditionalGeneration.from_pretrained(folder)
+        processor = GlmImageProcessor.from_pretrained(small_checkpoint / "processor")
+        message = [{"role": "user", "content": [{"type": "text", "text": PROMPT}]}]
+        inputs = processor.apply_chat_template(
+            [message],
+            tokenize=True,
+            target_h=64,
+            target_w=64,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            out = model.generate(**inputs, max_new_tokens=260, do_sample=False)
+        expected = out[0, inputs["input_ids"].shape[1] :].numpy()
+        sequence = generation_sequence(pipeline.tokenizer, PROMPT, Grid(2, 2))
+        found = write.write(
+            pipeline.generator, [sequence], np.zeros((1, 260), np.float32), temperature=0
+        )
+        np.testing.assert_array_equal(found[0], expected)

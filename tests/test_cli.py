@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import moyin as moyin_package
+from moyin.cli import main
+from moyin.pipeline.metadata import read_png
+
+Run = tuple[int, str, str]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_checkpoint: Path) -> None:
+    """A folder of its own, and the small checkpoint as the default one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOYIN_CHECKPOINT", str(small_checkpoint))
+
+
+def moyin(capsys: pytest.CaptureFixture[str], *arguments: str) -> Run:
+    code = main([*arguments])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_generate(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = moyin(capsys, "generate", "写着“春天”", "--out", "p.png", "--seed", "4")
+    assert (code, out) == (0, "p.png\n")
+    with Image.open("p.png") as picture:
+        assert picture.size == (64, 64)
+    text = read_png(Path("p.png"))
+    assert text["prompt"] == "写着“春天”"
+    assert (text["seed"], text["size"], text["steps"]) == ("4", "64x64", "3")
+
+
+def test_n_pictures_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--n", "2", "--no-preview", "--save-ids", "i.npz", "--out", "p.png")
+    code, out, _ = moyin(capsys, "generate", "x", *options)
+    assert (code, out) == (0, "p-1.png\np-2.png\n")
+    code, _, _ = moyin(capsys, "generate", "--from-ids", "i-1.npz", "--out", "q.png")
+    assert code == 0
+    with Image.open("p-1.png") as first, Image.open("q.png") as decoded:
+        assert first.tobytes() == decoded.tobytes()
+
+
+def test_options_reach_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--size", "32x96", "--steps", "2", "--guidance", "1", "--no-preview")
+    assert moyin(capsys, "generate", "x", *options)[0] == 0
+    text = read_png(Path("picture.png"))
+    assert (text["size"], text["steps"], text["guidance"]) == ("32x96", "2", "1.0")
+
+
+def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"id": n, "prompt": n, "size": "32x32", "preview": False} for n in ("a", "b")]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
+    before = Path("d/a.png").stat().st_mtime_ns
+    Path("d/b.png").unlink()
+    assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
+    assert Path("d/b.png").is_file()
+    assert Path("d/a.png").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["generate"], "say what to draw"),
+        (["generate", "  "], "the prompt is empty"),
+        (["generate", "x " * 2000], "shorten it to"),
+        (["generate", "x", "--size", "500x512"], "height 500: it must be a multiple of 32"),
+        (["generate", "x", "--size", "big"], "HEIGHTxWIDTH"),
+        (["generate", "x", "--steps", "0"], "steps"),
+        (["generate", "x", "--top-p", "2"], "top_p"),
+        (["generate", "x", "--out", "x.gif"], "must end in .png"),
+        (["generate", "x", "--checkpoint", "/nowhere"], "no checkpoint folder at /nowhere"),
+        (["generate", "x", "--dtype", "int4"], "float32 or bfloat16"),
+        (["generate", "x", "--sizes", "1"], "--sizes"),
+        (["generate", "--from-ids", "absent.npz"], "no semantic ids at absent.npz"),
+        (["generate", "x", "--prompts", "rows.jsonl"], "goes without PROMPT"),
+        (["generate", "--prompts", "rows.jsonl"], "--out DIR"),
+        (["generate", "--prompts", "absent.jsonl", "--out", "d"], "absent.jsonl cannot be read"),
+        (["inspect", "/nowhere"], "nothing at /nowhere"),
+        (["inspect", "/"], "no checkpoint"),
+        (["draw"], "draw"),
+    ],
+)
+def test_bad_input_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    code, _, err = moyin(capsys, *arguments)
+    assert code == 2
+    assert told in err
+    assert err.startswith("moyin: ")
+    assert err.count("\n") == 1
+
+
+def test_truncated_checkpoint_is_one_line(
+    capsys: pytest.CaptureFixture[str], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_checkpoint, tmp_path / "broken"))
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    code, _, err = moyin(capsys, "generate", "x", "--checkpoint", str(folder), "--no-preview")
+    assert code == 2
+    assert str(file) in err
+    assert err.strip().splitlines()[-1].startswith("moyin: ")
+
+
+def test_full_disk_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    code, _, err = moyin(capsys, "generate", "x", "--no-preview", "--steps", "1")
+    assert code == 2
+    assert "no room on disk" in err
+    assert list(Path().glob("*.png")) == []
+
+
+def test_inspect_checkpoint(capsys: pytest.CaptureFixture[str], small_checkpoint: Path) -> None:
+    from moyin.checkpoint.folder import Checkpoint
+
+    code, out, _ = moyin(capsys, "inspect", str(small_checkpoint))
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[-1] == f"digest {Checkpoint.open(small_checkpoint).digest()}"
+    assert [line.split()[0] for line in lines[1:6]] == [
+        "autoencoder",
+        "glyph",
+        "semantic",
+        "generator",
+        "decoder",
+    ]
+    assert "settings.steps 3" in lines
+
+
+def test_inspect_training_state(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from moyin.backend import ops
+    from moyin.train import state
+
+    tensors = {"weights.a": ops.ones((2, 3)), "average.a": ops.ones((2, 3))}
+    for out in ("one", "two"):
+        state.save(tmp_path / out, 7, tensors, {"stage": "glyph", "training": {"out": out}})
+    reports = [moyin(capsys, "inspect", str(tmp_path / out))[1] for out in ("one", "two")]
+    assert "step 7" in reports[0].splitlines()
+    assert "stage glyph" in reports[0].splitlines()
+    digests = {r.splitlines()[-1] for r in reports}
+    assert len(digests) == 1
+    assert digests.pop().startswith("digest ")
+
+
+def test_doctor_tells_what_mends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moyin import doctor
+
+    known = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda p: None if p == "torch" else known(p))
+    code, out, _ = moyin(capsys, "doctor")
+    assert code == 0
+    assert "pip install 'moyin[torch]'" in out
+    assert "default checkpoint" in out
+
+
+def test_help_is_quick_and_loads_no_framework() -> None:
+    code = "import sys; from moyin.cli import main; main(['--help']); print(sorted(sys.modules))"
+    home = Path(moyin_package.__file__).parent.parent
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home
+    )
+    loaded = out.stdout.splitlines()[-1]
+    assert "generate" in out.stdout
+    for heavy in ("'torch'", "'mindspore'", "'numpy'", "'huggingface_hub'"):
+        assert heavy not in loaded
