@@ -243,6 +243,9 @@ class Ops(Protocol):
         Only the returned tensor may be used afterwards. Without gradient.
         """
 
+    def image_layout(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] unchanged, its numbers laid out in memory as convolutions like them."""
+
 
 class Nn(Protocol):
     """Layers. Each casts its weights to the dtype of its input; initial weights are random."""

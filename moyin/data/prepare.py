@@ -48,16 +48,17 @@ def prepare(
     if count < 1:
         raise ValueError(f"count is {count}; a store has at least one picture")
     store = Store.create(out, asdict(config), seed, count, maker_digest(config, seed))
-    shares = {number: min(SHARD, count - number * SHARD) for number in range(-(-count // SHARD))}
-    todo = {number: rows for number, rows in shares.items() if store.shard_rows(number) < rows}
+    starts = range(0, count, SHARD)
+    shares = {i: range(first, min(first + SHARD, count)) for i, first in enumerate(starts)}
+    todo = {i: rows for i, rows in shares.items() if store.shard_rows(i) < len(rows)}
     workers = min(workers or os.cpu_count() or 1, len(todo))
-    with _progress(count, count - sum(todo.values())) as advance:
+    with _progress(count, count - sum(map(len, todo.values()))) as advance:
         if workers > 1:
             _render_all(config, store, todo, workers, advance)
         else:
             _start(config, store.path)
-            for number, rows in todo.items():
-                advance(_render(number, rows))
+            for number, indices in todo.items():
+                advance(_render(number, indices))
     return Store.open(out)
 
 
@@ -72,22 +73,21 @@ def _start_worker(config: Renderer.Config, path: Path) -> None:
     _start(config, path)
 
 
-def _render(number: int, rows: int) -> int:
+def _render(number: int, indices: range) -> int:
+    """Make one shard; returns how many rows it has."""
     renderer, store = _worker
-    first = number * SHARD
-    seed = store.header["seed"]
-    store.write_shard(number, [renderer(seed, index) for index in range(first, first + rows)])
-    return rows
+    store.write_shard(number, [renderer(store.header["seed"], index) for index in indices])
+    return len(indices)
 
 
 def _render_all(
-    config: Renderer.Config, store: Store, todo: dict[int, int], workers: int, advance: Advance
+    config: Renderer.Config, store: Store, todo: dict[int, range], workers: int, advance: Advance
 ) -> None:
     # Spawned, never forked: a fork copies the locks of whatever threads the parent runs.
     spawned = multiprocessing.get_context("spawn")
     started = (config, store.path)
     with ProcessPoolExecutor(workers, spawned, _start_worker, started) as pool:
-        tasks = [pool.submit(_render, number, rows) for number, rows in todo.items()]
+        tasks = [pool.submit(_render, number, indices) for number, indices in todo.items()]
         try:
             for task in as_completed(tasks):
                 advance(task.result())

@@ -118,9 +118,10 @@ class Renderer:
         able = [face for face in self.faces if faces.covers(face, said)]
         if not able:
             return None
-        shape = Shape.of(said, text.pick(able, random))
+        sizes = self.config.large if prominent else self.config.small
+        shape = Shape.of(said, text.pick(able, random), sizes[1] * self._scale)
         cell = self._cell(self.config.middle, [line.place for line in others], random)
-        em = self._em(shape, cell, prominent, random)
+        em = self._em(shape, cell, sizes, random)
         if em is None:
             return None
         box = places.box_in(cell, shape.extent(em), self.config.size, self._margin, random)
@@ -153,16 +154,17 @@ class Renderer:
         return text.english(longest, config.words, random)
 
     def _em(
-        self, shape: Shape, cell: tuple[int, int], prominent: bool, random: np.random.Generator
+        self,
+        shape: Shape,
+        cell: tuple[int, int],
+        sizes: tuple[int, int],
+        random: np.random.Generator,
     ) -> float | None:
-        """An em size in the asked range at which the line fits into its cell; None if none."""
-        least: float
-        least, most = self.config.large if prominent else self.config.small
-        width, height = shape.ink[2] - shape.ink[0], shape.ink[3] - shape.ink[1]
-        across = places.room(cell[1], self.config.size, self._margin) / width
-        down = places.room(cell[0], self.config.size, self._margin) / height
-        limit = min(most * self._scale, 0.99 * shape.em * min(across, down))
-        least *= self._scale
+        """An em size in the range of `sizes` at which the line fits its cell; None if none."""
+        across = places.room(cell[1], self.config.size, self._margin) / shape.ink.width
+        down = places.room(cell[0], self.config.size, self._margin) / shape.ink.height
+        least = sizes[0] * self._scale
+        limit = min(sizes[1] * self._scale, 0.99 * shape.em * min(across, down))
         # The root makes large sizes the likelier ones.
         return least + (limit - least) * random.random() ** 0.5 if limit > least else None
 

@@ -15,9 +15,8 @@ Picture = np.ndarray[Any, np.dtype[np.uint8]]
 class Line:
     """One line of text as drawn.
 
-    `box` reaches from where the pen starts to where it ends (further where ink overhangs) and is
-    as high as the ink. `characters` holds one such box for every character of `text`, in order,
-    blanks included (a blank's is as high as the line).
+    `box` is the line's ink; `characters` holds the ink of every character of `text`, in order,
+    blanks included (a blank's box is its advance, as high as the line).
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""A line of text as a shape: its extent, its characters' extents, and a mask at any size."""
+"""A line of text as a shape: its ink, where in it each character is, and a mask at any size."""
 
 from __future__ import annotations
 
@@ -9,61 +9,65 @@ from PIL import Image, ImageDraw
 from moyin.data.faces import Face, font
 from moyin.data.sample import Box
 
-EMS = (80, 160, 320, 640)  # glyphs are rasterised at one of these and scaled down from there
-MEASURE = 320
+EMS = (96, 160, 320, 640)  # lines are rasterised at one of these and scaled down from there
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One line set in one face at `em` pixels an em, where `ink` is its bounding box: the ink,
-    and across the line also the pen's way."""
+    """One line set in one face at `em` pixels an em.
+
+    `ink` is its coverage, 0 to 255, cut to where there is any; `cells` are the left and right
+    ends of each character's advance in it.
+    """
 
     text: str
     face: Face
     em: int
-    ink: Box
+    ink: Image.Image
+    cells: tuple[tuple[float, float], ...]
 
     @classmethod
-    def of(cls, text: str, face: Face) -> Shape:
-        """Set `text` in `face`."""
-        return cls(text, face, MEASURE, font(face, MEASURE).getbbox(text))
+    def of(cls, text: str, face: Face, largest: float) -> Shape:
+        """Set `text`, which is not blank, in `face`, to be drawn at up to `largest` an em."""
+        em = next((em for em in EMS if em >= largest), EMS[-1])
+        opened = font(face, em)
+        left, top, right, bottom = map(round, opened.getbbox(text))
+        image = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(image).text((-left, -top), text, 255, opened)
+        tight = image.getbbox()
+        assert tight is not None, f"{face.name} draws nothing for {text!r}"
+        ends = [opened.getlength(text[:end]) - left - tight[0] for end in range(1, len(text) + 1)]
+        advances = map(opened.getlength, text)
+        cells = tuple((end - way, end) for end, way in zip(ends, advances, strict=True))
+        return cls(text, face, em, image.crop(tight), cells)
 
     def extent(self, em: float) -> tuple[int, int]:
-        """Width and height of the line in whole pixels when an em is `em` pixels."""
+        """Width and height of the ink in whole pixels when an em is `em` pixels."""
         scale = em / self.em
-        width, height = self.ink[2] - self.ink[0], self.ink[3] - self.ink[1]
-        return max(1, round(width * scale)), max(1, round(height * scale))
+        return max(1, round(self.ink.width * scale)), max(1, round(self.ink.height * scale))
 
     def mask(self, em: float) -> Image.Image:
-        """The ink's coverage, 0 to 255, `extent(em)` in size."""
-        opened = font(self.face, next((size for size in EMS if size >= em), EMS[-1]))
-        left, top, right, bottom = opened.getbbox(self.text)
-        image = Image.new("L", (round(right - left), round(bottom - top)))
-        ImageDraw.Draw(image).text((-left, -top), self.text, 255, opened)
-        return image.resize(self.extent(em), Image.Resampling.BICUBIC)
+        """The ink's coverage, `extent(em)` in size."""
+        return self.ink.resize(self.extent(em), Image.Resampling.BICUBIC)
 
     def characters(self, box: Box) -> tuple[Box, ...]:
-        """One box a character when the line fills `box`; a blank is as high as the line."""
-        return tuple(self._moved(ink, box) for ink in self._inks())
-
-    def _inks(self) -> list[Box]:
-        opened = font(self.face, self.em)
-        inks: list[Box] = []
-        for end, character in enumerate(self.text, 1):
-            advance = opened.getlength(character)
-            left = opened.getlength(self.text[:end]) - advance
-            own = opened.getbbox(character)
-            if character == " ":
-                own = (0, self.ink[1], advance, self.ink[3])
-            inks.append((left + own[0], own[1], left + own[2], own[3]))
-        return inks
-
-    def _moved(self, ink: Box, box: Box) -> Box:
-        across = (box[2] - box[0]) / (self.ink[2] - self.ink[0])
-        down = (box[3] - box[1]) / (self.ink[3] - self.ink[1])
-        return (
-            box[0] + (ink[0] - self.ink[0]) * across,
-            box[1] + (ink[1] - self.ink[1]) * down,
-            box[0] + (ink[2] - self.ink[0]) * across,
-            box[1] + (ink[3] - self.ink[1]) * down,
+        """One box a character when the ink fills `box`: the ink within its advance, or, for a
+        blank, its advance at the line's height."""
+        across = (box[2] - box[0]) / self.ink.width
+        down = (box[3] - box[1]) / self.ink.height
+        return tuple(
+            (
+                box[0] + left * across,
+                box[1] + top * down,
+                box[0] + right * across,
+                box[1] + bottom * down,
+            )
+            for left, top, right, bottom in map(self._inked, self.cells)
         )
+
+    def _inked(self, cell: tuple[float, float]) -> Box:
+        left, right = max(0, round(cell[0])), min(self.ink.width, round(cell[1]))
+        part = self.ink.crop((left, 0, right, self.ink.height)).getbbox()
+        if part is None:
+            return (left, 0, right, self.ink.height)
+        return (left + part[0], part[1], left + part[2], part[3])

@@ -61,50 +61,50 @@ def glyph() -> Training:
     network = GlyphEncoder.Config(hidden=256, layers=4, heads=4, head_dim=64, ffn=704)
     return Training(
         objective=GlyphObjective.Config(network=network, characters=CHARACTERS, longest=4),
-        optimizer=Optimizer(lr=7e-4, warmup=200),
+        optimizer=Optimizer(lr=1e-3, warmup=200),
         steps=8000,
-        batch=96,
+        batch=128,
     )
 
 
 def semantic() -> Training:
-    """3.5 M parameters, 2048 codes."""
+    """1.9 M parameters, 1024 codes."""
     network = SemanticTokenizer.Config(
-        width=256, layers=4, heads=4, mlp=1024, table=16, codes=2048, code_width=16
+        width=192, layers=4, heads=2, mlp=576, table=16, codes=1024, code_width=16
     )
     return Training(
-        objective=SemanticObjective.Config(network=network),
-        optimizer=Optimizer(lr=6e-4, warmup=100, ema=0.998),
-        steps=2500,
+        objective=SemanticObjective.Config(network=network, head_layers=1, entropy=0.1),
+        optimizer=Optimizer(lr=8e-4, warmup=100, ema=0.99),
+        steps=1000,
         batch=16,
     )
 
 
 def generator() -> Training:
-    """7.5 M parameters."""
+    """3.3 M parameters."""
     network = Generator.Config(
-        hidden=256,
-        layers=8,
-        heads=4,
-        kv_heads=2,
-        head_dim=64,
-        ffn=704,
-        rotary_sections=(4, 6, 6),
+        hidden=192,
+        layers=6,
+        heads=2,
+        kv_heads=1,
+        head_dim=96,
+        ffn=512,
+        rotary_sections=(6, 9, 9),
     )
     return Training(
         objective=GeneratorObjective.Config(network=network),
-        optimizer=Optimizer(lr=1e-3, warmup=100),
+        optimizer=Optimizer(lr=1.5e-3, warmup=100),
         steps=4000,
         batch=8,
     )
 
 
 def decoder() -> Training:
-    """11 M parameters on crops of 256x256 pixels."""
-    network = Decoder.Config(layers=10, heads=4, head_dim=64, time_dim=64, size_dim=32)
+    """7.5 M parameters on crops of 256x256 pixels."""
+    network = Decoder.Config(layers=8, heads=3, head_dim=80, time_dim=64, size_dim=32)
     return Training(
         objective=DecoderObjective.Config(network=network, crop=8),
-        optimizer=Optimizer(lr=8e-4, warmup=200),
+        optimizer=Optimizer(lr=1e-3, warmup=200),
         steps=10_000,
         batch=8,
     )

@@ -411,6 +411,10 @@ CACHE = [
     ),
 ]
 
+LAYOUT = [
+    Case("image_layout", lambda a: ops.image_layout(a) * 2, lambda a: a * 2, (draw(2, 3, 4, 5),)),
+]
+
 GRADIENT = [
     Case(
         "stop_gradient",
@@ -420,4 +424,15 @@ GRADIENT = [
     ),
 ]
 
-CASES = MAKING + SHAPE + ELEMENTWISE + REDUCTIONS + PRODUCTS + NORMS + ATTENTION + CACHE + GRADIENT
+CASES = (
+    MAKING
+    + SHAPE
+    + ELEMENTWISE
+    + REDUCTIONS
+    + PRODUCTS
+    + NORMS
+    + ATTENTION
+    + CACHE
+    + LAYOUT
+    + GRADIENT
+)

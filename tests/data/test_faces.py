@@ -38,5 +38,5 @@ def test_faces_are_found_in_a_folder_of_the_system(tmp_path: Path) -> None:
 
 
 def test_an_unknown_face_is_named() -> None:
-    with pytest.raises(ValueError, match="no face 'Nowhere'.*Anton-Regular"):
+    with pytest.raises(ValueError, match=r"no face 'Nowhere'.*Anton-Regular"):
         faces.find(["Nowhere"])

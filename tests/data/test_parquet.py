@@ -47,7 +47,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no room on disk.*start again"):
+    with pytest.raises(OSError, match=r"no room on disk.*start again"):
         parquet.write(path, ROWS[:3])
     assert list(tmp_path.iterdir()) == [path]
     assert list(parquet.rows(path)) == ROWS
@@ -55,7 +55,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 def test_work_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "0.parquet"
-    with pytest.raises(KeyboardInterrupt), parquet.replacing(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+
+    def stopped() -> None:
+        with parquet.replacing(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert list(tmp_path.iterdir()) == []

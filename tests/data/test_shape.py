@@ -10,17 +10,16 @@ from moyin.data.shape import Shape
 @pytest.mark.parametrize("em", [20.5, 100, 300])
 @pytest.mark.parametrize("name", ["NotoSansSC-Bold", "MaShanZheng-Regular", "ZCOOLKuaiLe-Regular"])
 def test_a_mask_is_the_line_at_the_size_asked_for(name: str, em: float) -> None:
-    shape = Shape.of("春A g", faces.shipped()[name])
+    shape = Shape.of("春A g", faces.shipped()[name], em)
     mask = shape.mask(em)
     assert mask.size == shape.extent(em)
-    ink = mask.point(lambda level: 255 * (level > 64)).getbbox()
-    assert ink is not None
-    assert ink[1] <= 2
-    assert ink[3] >= mask.height - 2
+    rows, columns = np.nonzero(np.asarray(mask) > 64)
+    assert (rows.min(), columns.min()) == pytest.approx((0, 0), abs=2)
+    assert (rows.max() + 1, columns.max() + 1) == pytest.approx(mask.size[::-1], abs=2)
 
 
 def test_every_character_has_its_box_in_the_line() -> None:
-    shape = Shape.of("天 Aj", faces.shipped()["NotoSansSC-Bold"])
+    shape = Shape.of("天 Aj", faces.shipped()["NotoSansSC-Bold"], 200)
     width, height = shape.extent(100)
     boxes = shape.characters((30.0, 40.0, 30.0 + width, 40.0 + height))
     assert len(boxes) == 4
@@ -32,11 +31,12 @@ def test_every_character_has_its_box_in_the_line() -> None:
 
 
 def test_a_characters_box_holds_its_ink() -> None:
-    shape = Shape.of("一口", faces.shipped()["NotoSansSC-Bold"])
+    shape = Shape.of("一口", faces.shipped()["NotoSansSC-Bold"], 200)
     width, height = shape.extent(200)
     mask = np.asarray(shape.mask(200)) > 128
     for left, top, right, bottom in shape.characters((0.0, 0.0, float(width), float(height))):
         rows, columns = np.nonzero(mask[:, round(left) : round(right)])
         assert rows.min() == pytest.approx(top, abs=2)
         assert rows.max() + 1 == pytest.approx(bottom, abs=2)
-        assert columns.size
+        assert columns.min() == pytest.approx(left - round(left), abs=2)
+        assert columns.max() + 1 == pytest.approx(right - round(left), abs=2)

@@ -77,7 +77,7 @@ def test_too_few_rows_are_an_error(store: Store) -> None:
 def test_a_stale_column_is_refused_by_name(store: Store) -> None:
     store.add_column("ids", "old", numbers(0, 10))
     assert store.column("ids", "old").shape == (2, 2)
-    with pytest.raises(ValueError, match="column 'ids'.*is stale"):
+    with pytest.raises(ValueError, match=r"column 'ids'.*is stale"):
         store.column("ids", "new")
     with pytest.raises(ValueError, match="is stale"):
         store.add_column("ids", "new", numbers(0, 10))
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
         store.read(["latents"], [0])
     with pytest.raises(IndexError, match="row 10"):
         store.sample(10)
-    with pytest.raises(ValueError, match="no readable store.*moyin prepare"):
+    with pytest.raises(ValueError, match=r"no readable store.*moyin prepare"):
         Store.open(tmp_path / "nowhere")
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_header_or_another_format_is_refused(store: Store) -> None:
 
 
 def test_another_maker_is_refused(store: Store) -> None:
-    with pytest.raises(ValueError, match="'picture'.*is stale"):
+    with pytest.raises(ValueError, match=r"'picture'.*is stale"):
         Store.create(store.path, {"size": 8}, seed=0, count=10, digest="another")
 
 

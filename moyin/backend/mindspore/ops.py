@@ -289,3 +289,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def cache_write(cache: Tensor, start: int, value: Tensor) -> Tensor:
     cache[:, :, start : start + value.shape[2]] = value
     return cache
+
+
+def image_layout(x: Tensor) -> Tensor:
+    return x

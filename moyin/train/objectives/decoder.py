@@ -1,7 +1,8 @@
 """The decoder: flow matching of latents, given semantic ids and the quoted strings' glyphs.
 
 Crops are cut on the semantic grid and told to the network as such, so that it learns from small
-pieces what it does to whole pictures. A share of the samples goes without ids and glyphs, which
+pieces what it does to whole pictures; noise levels are shifted as the whole picture's are, since
+that is how the network will meet them. A share of the samples goes without ids and glyphs, which
 is what guidance compares with.
 """
 
@@ -81,6 +82,7 @@ class DecoderObjective(Objective):
             "ids": np.stack([p[1] for p in parts]),
             "corner": np.array([p[2] for p in parts], np.float32),
             "dropped": dropped,
+            "picture_tokens": np.array(rows[0]["ids"].size * PATCHES**2),
             "noise": draws.normal("noise", *latents.shape),
             "time": draws.normal("time", b),
             **glyph_batch(strings),
@@ -90,7 +92,8 @@ class DecoderObjective(Objective):
         data, noise = batch["latents"], batch["noise"]
         b, _, h, w = data.shape
         tokens = h * w // PATCHES**2
-        sigma, timestep = self.schedule.training_sigmas(ops.sigmoid(batch["time"]), tokens)
+        whole = int(ops.numpy(batch["picture_tokens"]))
+        sigma, timestep = self.schedule.training_sigmas(ops.sigmoid(batch["time"]), whole)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])

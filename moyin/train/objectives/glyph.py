@@ -59,48 +59,43 @@ class GlyphObjective(Objective):
         return len(self.characters)
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        """Strings that each hold one of the characters of `indices` among random ones."""
+        """Strings that each hold one of the characters of `indices` among random ones.
+
+        All of a batch are as long, so that no work is padding.
+        """
         rng = draws.generator("strings")
-        lengths = rng.integers(1, self.config.longest + 1, len(indices))
-        numbers = rng.integers(0, self.count, (len(indices), self.config.longest))
-        numbers[np.arange(len(indices)), rng.integers(0, lengths)] = indices
-        real = np.arange(self.config.longest) < lengths[:, None]
-        strings = [
-            "".join(self.characters[n] for n in row[:count])
-            for row, count in zip(numbers, lengths, strict=True)
-        ]
-        padded = bool(rng.integers(2))
-        ids, mask, pool = pooled(strings, self.config.longest, padded)
+        b, length = len(indices), int(rng.integers(1, self.config.longest + 1))
+        numbers = rng.integers(0, self.count, (b, length))
+        numbers[np.arange(b), rng.integers(0, length, b)] = indices
+        strings = ["".join(self.characters[n] for n in row) for row in numbers]
+        ids, mask, pool = pooled(strings, padded=bool(rng.integers(2)))
         target = self.bitmaps[numbers].astype(np.float32) / 127.5 - 1
-        return {"ids": ids, "mask": mask, "pool": pool, "target": target, "real": real}
+        return {"ids": ids, "mask": mask, "pool": pool, "target": target}
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         states = self.network(batch["ids"], batch["mask"], dtype=dtype)
         of_character = ops.matmul(ops.cast(batch["pool"], dtype), states)
-        real = ops.cast(batch["real"], ops.float32)
-        count = ops.sum(real)
         shape = ops.cast(self.shape(of_character), ops.float32)
-        error = ops.sum(ops.mean(ops.square(shape - batch["target"]), -1) * real) / count
+        error = ops.mean(ops.square(shape - batch["target"]))
         logits = ops.cast(self.place(of_character), ops.float32)
-        b, longest = real.shape
-        places = ops.broadcast_to(ops.arange(longest)[None], (b, longest))
-        entropy = ops.cross_entropy(
-            ops.reshape(logits, (b * longest, longest)), ops.reshape(places, (b * longest,))
+        b, length, places = logits.shape
+        right = ops.broadcast_to(ops.arange(length)[None], (b, length))
+        misplaced = ops.cross_entropy(
+            ops.reshape(logits, (b * length, places)), ops.reshape(right, (b * length,))
         )
-        misplaced = ops.sum(ops.reshape(entropy, (b, longest)) * real) / count
-        loss = error + self.config.place_weight * misplaced
+        loss = error + self.config.place_weight * ops.mean(misplaced)
         return loss, {"bitmap_error": ops.stop_gradient(error)}
 
 
-def pooled(strings: list[str], longest: int, padded: bool) -> tuple[Array, Array, Array]:
-    """Byte ids [B, L], mask [B, L], and weights [B, longest, L] that average a character's bytes.
+def pooled(strings: list[str], padded: bool) -> tuple[Array, Array, Array]:
+    """Byte ids [B, L], mask [B, L], and weights [B, characters, L] that average each one's bytes.
 
-    padded: with the pad in front that an even number of strings gets.
+    strings: all of as many characters. padded: with the pad in front that an even number of
+    strings gets.
     """
     parity = strings + [""] * ((len(strings) + (not padded)) % 2)
-    ids, mask = glyph_bytes(parity)
-    ids, mask = ids[: len(strings)], mask[: len(strings)]
-    pool = np.zeros((len(strings), longest, ids.shape[1]), np.float32)
+    ids, mask = (x[: len(strings)] for x in glyph_bytes(parity))
+    pool = np.zeros((len(strings), len(strings[0]), ids.shape[1]), np.float32)
     for i, string in enumerate(strings):
         at = int(padded)
         for j, character in enumerate(string):
