@@ -1,37 +1,89 @@
-# Every target makes the environment it needs, in .venv and .venv-mindspore.
+# Every target makes the environment it needs: .venv, and .venv-mindspore beside it.
 PYTHON ?= python3
-BIN := .venv/bin
-MINDSPORE := .venv-mindspore/bin/python
-WORK := build/pipeline
 PROMPT ?= 一张红色海报，中间写着“春天”
+BIN := .venv/bin
+WORK := build/pipeline
 
-# What both frameworks must pass; all else runs on PyTorch alone.
-SHARED_TESTS := tests/backend tests/model tests/flow
+# What both frameworks must pass by themselves; the other tests run on PyTorch, and compare with
+# MindSpore where they need to.
+SHARED := tests/backend tests/model tests/flow
 
-.PHONY: help poster test test-torch test-mindspore test-slow pipeline lint bench clean
+.PHONY: help poster test test-slow pipeline lint bench clean
 
 help:
-	@echo "make poster     draw poster.png with the model in checkpoints/nano"
-	@echo "make test       all quick tests, on PyTorch and on MindSpore where it has a wheel"
+	@echo "make poster     draw poster.png; PROMPT='…' says what"
+	@echo "make test       the quick tests, on PyTorch and, where it has a wheel, on MindSpore"
 	@echo "make test-slow  the heavy checks"
 	@echo "make pipeline   from nothing to a picture: prepare, train five stages, generate"
 	@echo "make lint       ruff and mypy"
-	@echo "make bench      time what is here against its peers"
+	@echo "make bench      timings against peers"
 	@echo "make clean      remove what these made, the environments included"
 
 poster: .venv/light
 	$(BIN)/moyin generate '$(PROMPT)' --out poster.png
 
-test: test-torch test-mindspore
+test: .venv/full .venv-mindspore/python
+	MOYIN_MINDSPORE_PYTHON="$$(cat .venv-mindspore/python)" OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n 2 -m "not slow"
+	@python="$$(cat .venv-mindspore/python)"; \
+	if [ -n "$$python" ]; then \
+		MOYIN_BACKEND=mindspore OMP_NUM_THREADS=1 "$$python" -m pytest -n 2 -m "not slow" $(SHARED); \
+	else \
+		echo "MindSpore has no wheel for this platform: its tests are left out"; \
+	fi
 
-test-torch: .venv/full
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+test-slow: .venv/full .venv-mindspore/python
+	MOYIN_MINDSPORE_PYTHON="$$(cat .venv-mindspore/python)" $(BIN)/python -m pytest -m slow
 
-test-mindspore: .venv/full
-	@if $(MAKE) --no-print-directory .venv-mindspore/ready; then \
-		MOYIN_BACKEND=mindspore $(MINDSPORE) -m pytest -m "not slow" $(SHARED_TESTS); \
-	elif grep -qs "No matching distribution found for mindspore" .venv-mindspore/log; then \
-		echo "MindSpore has no wheel for this platform: its tests are left out."; \
+# Each line goes on where it stopped, so the whole does too. A stage's weights/ hold its own
+# network and all those before it, which is why one stage's result is the next one's checkpoint.
+pipeline: .venv/full
+	$(BIN)/moyin prepare smoke/pictures --out $(WORK)/store
+	$(BIN)/moyin train smoke/autoencoder data=$(WORK)/store out=$(WORK)/autoencoder
+	$(BIN)/moyin train smoke/glyph data=$(WORK)/store out=$(WORK)/glyph \
+		checkpoint=$(WORK)/autoencoder/weights
+	$(BIN)/moyin train smoke/semantic data=$(WORK)/store out=$(WORK)/semantic \
+		checkpoint=$(WORK)/glyph/weights
+	$(BIN)/moyin train smoke/generator data=$(WORK)/store out=$(WORK)/generator \
+		checkpoint=$(WORK)/semantic/weights
+	$(BIN)/moyin train smoke/decoder data=$(WORK)/store out=$(WORK)/decoder \
+		checkpoint=$(WORK)/generator/weights
+	$(BIN)/moyin generate '$(PROMPT)' --steps 20 --checkpoint $(WORK)/decoder/weights \
+		--out $(WORK)/picture.png
+	$(BIN)/python -c 'from moyin.train.curves import report; report("$(WORK)")'
+
+lint: .venv/full
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/full
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:
+	rm -rf .venv .venv-mindspore build poster.png *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/light: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -e '.[torch]'
+	@touch $@
+
+.venv/full: .venv/light
+	$(BIN)/pip install -e '.[torch,train,ocr,test]'
+	@touch $@
+
+# MindSpore has an environment of its own. The file holds the path of its Python, or nothing where
+# there is no wheel; any other failure to install is an error.
+.venv-mindspore/python: pyproject.toml
+	$(PYTHON) -m venv .venv-mindspore
+	@echo "installing MindSpore"
+	@if .venv-mindspore/bin/pip install -e '.[mindspore]' 'pytest>=8' 'pytest-xdist>=3.6' \
+		'hypothesis>=6.100' > .venv-mindspore/log 2>&1; then \
+		echo "$(CURDIR)/.venv-mindspore/bin/python" > $@; \
+	elif grep -q "No matching distribution found for mindspore" .venv-mindspore/log; then \
+		: > $@; \
 	else \
 		cat .venv-mindspore/log; exit 1; \
 	fi

@@ -87,13 +87,13 @@ def prepare(
 @app.command()
 def train(recipe: str, overrides: Overrides = None) -> None:
     """Train one stage: train RECIPE out=DIR data=STORE seed=0; starts again where it stopped."""
-    from moyin import train as training
     from moyin.recipes import find
     from moyin.recipes.overrides import apply
+    from moyin.train.trainer import Interrupted, run
 
     try:
-        training.run(apply(find(recipe)(), overrides or []))
-    except training.Interrupted as e:
+        run(apply(find(recipe)(), overrides or []))
+    except Interrupted as e:
         raise typer.Exit(_told(str(e), 130)) from None
 
 

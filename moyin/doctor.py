@@ -92,8 +92,10 @@ def _torch() -> Finding:
     version = _version("torch")
     if version is None:
         return Finding("torch backend", "absent", False, "pip install 'moyin[torch]'")
-    from moyin.backend.torch import device
+    from moyin.backend import NAME, device
 
+    if NAME != "torch":
+        return Finding("torch backend", f"torch {version}")
     bf16 = "bf16" if device.supports_bfloat16() else "no bf16"
     found = f"torch {version} on {device.name()}, {device.threads()} threads, {bf16}"
     return Finding("torch backend", found)

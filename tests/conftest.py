@@ -1,8 +1,20 @@
+"""What all tests share. They run offline, and on one thread, so that they are deterministic."""
+
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+# Before NumPy or a framework is imported, which read these once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 import pytest
+
+HOME = Path(__file__).parents[1]
+MINDSPORE = "MOYIN_MINDSPORE_PYTHON"
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +33,27 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import networks
 
     return networks.save_all(tmp_path_factory.mktemp("checkpoint") / "small")
+
+
+@pytest.fixture(scope="session")
+def on_mindspore() -> Callable[..., str]:
+    """Runs `script` with `arguments` in the environment whose Python MOYIN_MINDSPORE_PYTHON names.
+
+    The script finds moyin and this folder's helpers, with MindSpore as the backend; what it prints
+    is returned. Tests that ask for this skip where the variable is not set.
+    """
+    python = os.environ.get(MINDSPORE)
+    if not python:
+        pytest.skip(f"{MINDSPORE} is not set")
+    path = os.pathsep.join([str(HOME), str(HOME / "tests")])
+    environment = {**os.environ, "MOYIN_BACKEND": "mindspore", "PYTHONPATH": path}
+
+    def run(script: str, *arguments: str | Path, timeout: float = 600) -> str:
+        command = [python, "-c", script, *map(str, arguments)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run

@@ -73,10 +73,10 @@ def tokenizer() -> Any:
 
 
 def save_all(folder: Path) -> Path:
-    """A whole small checkpoint: 64×64, three steps."""
+    """A whole small checkpoint: 64×64, three steps, no preview unless asked for."""
     from moyin.checkpoint.save import save_checkpoint
 
-    settings = {"height": 64, "width": 64, "steps": 3, "guidance": 1.5}
+    settings = {"height": 64, "width": 64, "steps": 3, "preview": False}
     return save_checkpoint(
         folder,
         all_tiny(),

@@ -62,12 +62,12 @@ class Shape:
                 box[0] + right * across,
                 box[1] + bottom * down,
             )
-            for left, top, right, bottom in map(self._inked, self.cells)
+            for left, top, right, bottom in map(self._inked, self.text, self.cells)
         )
 
-    def _inked(self, cell: tuple[float, float]) -> Box:
+    def _inked(self, character: str, cell: tuple[float, float]) -> Box:
         left, right = max(0, round(cell[0])), min(self.ink.width, round(cell[1]))
         part = self.ink.crop((left, 0, right, self.ink.height)).getbbox()
-        if part is None:
+        if part is None or character.isspace():
             return (left, 0, right, self.ink.height)
         return (left + part[0], part[1], left + part[2], part[3])

@@ -5,6 +5,8 @@ The stages build on each other: each one's OUT/weights is the next one's checkpo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moyin.data.render import Renderer
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
@@ -49,10 +51,25 @@ def autoencoder() -> Training:
     )
     return Training(
         objective=AutoencoderObjective.Config(network=network, crop=32, crops=8, on_text=0.6),
-        optimizer=Optimizer(lr=6e-4, decay=0.4, ema=0.998),
-        steps=9000,
+        optimizer=Optimizer(lr=6e-4, decay=0.0, ema=0.998),
+        steps=2800,
         batch=2,
         checkpoint="none",
+    )
+
+
+def autoencoder_large() -> Training:
+    """Goes on from `autoencoder` with crops of 128x128.
+
+    The norms see whole pictures in use: after small crops alone, colours come out too strong.
+    """
+    first = autoencoder()
+    return replace(
+        first,
+        objective=replace(first.objective, crop=128, crops=2),
+        optimizer=Optimizer(lr=4e-4, warmup=20, decay=0.4, ema=0.99),
+        steps=600,
+        fine_tune=True,
     )
 
 
@@ -70,13 +87,13 @@ def glyph() -> Training:
 def semantic() -> Training:
     """1.9 M parameters, 1024 codes."""
     network = SemanticTokenizer.Config(
-        width=192, layers=4, heads=2, mlp=576, table=16, codes=1024, code_width=16
+        width=192, layers=4, heads=2, mlp=576, table=16, codes=1024, code_width=12
     )
     return Training(
-        objective=SemanticObjective.Config(network=network, head_layers=1, entropy=0.1),
+        objective=SemanticObjective.Config(network=network, head_layers=1),
         optimizer=Optimizer(lr=8e-4, warmup=100, ema=0.99),
-        steps=1000,
-        batch=16,
+        steps=1600,
+        batch=8,
     )
 
 
@@ -110,4 +127,4 @@ def decoder() -> Training:
     )
 
 
-RECIPES = (pictures, autoencoder, glyph, semantic, generator, decoder)
+RECIPES = (pictures, autoencoder, autoencoder_large, glyph, semantic, generator, decoder)

@@ -37,6 +37,11 @@ def semantic_columns(source: Source) -> None:
     network = source.network("semantic")
     made_by = digest(network)
     _complete(source, "ids", made_by, lambda some: semantic_ids(network, some))
+    height, width, _ = source.pictures.read(["picture"], [0])[0]["picture"].shape
+    if Grid.of_pixels(height, width).preview() == Grid.of_pixels(height, width):
+        # A preview as large as the picture is the picture.
+        _complete(source, "preview_ids", made_by, None)
+        return
     _complete(
         source,
         "preview_ids",
@@ -70,9 +75,10 @@ def _complete(
     source: Source,
     name: str,
     made_by: str,
-    make: Callable[[list[np.ndarray[Any, Any]]], np.ndarray[Any, Any]],
+    make: Callable[[list[np.ndarray[Any, Any]]], np.ndarray[Any, Any]] | None,
 ) -> None:
-    """Make the rows of a column that are not there yet."""
+    """Make the rows of a column that are not there yet, from pictures or, without `make`, as
+    copies of `ids`."""
     store = source.pictures
     if name in store.columns:
         store.column(name, made_by)
@@ -84,6 +90,9 @@ def _complete(
         starts = range(start, len(store), AT_ONCE)
         for first in track(starts, description=f"{name} of {store.path}"):
             some = range(first, min(first + AT_ONCE, len(store)))
-            yield from make([row["picture"] for row in store.read(["picture"], some)])
+            if make is None:
+                yield from (row["ids"] for row in store.read(["ids"], some))
+            else:
+                yield from make([row["picture"] for row in store.read(["picture"], some)])
 
     store.add_column(name, made_by, rows())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+METRICS = "metrics.jsonl"
 
 
 class Report:
@@ -25,7 +28,8 @@ class Report:
             console=Console(stderr=True),
         )
         self.task = self.line.add_task(stage, total=steps, completed=start, said="")
-        self.events = _events(out / "tensorboard")
+        _keep_until(out / METRICS, start)
+        self.events = _events(out / "tensorboard", start)
         self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
 
     def __enter__(self) -> Report:
@@ -49,23 +53,40 @@ class Report:
         rate = self.pictures / (now - self.since)
         share = self.work / (now - self.since) / self.peak
         self.since, self.pictures, self.work = now, 0, 0.0
-        row = {"step": step, **values, "pictures_per_s": rate, "share_of_peak": share}
-        with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as f:
+        row = {"step": step, **values, "pictures_per_s": rate}
+        said = f"loss {values['loss']:.4f}  {rate:.1f} pictures/s"
+        if math.isfinite(share):  # not every backend counts its arithmetic
+            row["share_of_peak"] = share
+            said += f"  {share:.0%} of peak"
+        with (self.out / METRICS).open("a", encoding="utf-8") as f:
             f.write(json.dumps(row) + "\n")
-        said = f"loss {values['loss']:.4f}  {rate:.1f} pictures/s  {share:.0%} of peak"
         self.line.update(self.task, said=said)
         if self.events is not None:
             for name, value in row.items():
                 self.events.scalar(name, float(value), step)
 
 
+def _keep_until(path: Path, step: int) -> None:
+    """Drop the metrics of steps that a training which was killed had made and lost again."""
+    if not path.exists():
+        return
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        path.write_text("".join(kept), "utf-8")
+
+
 class _Events:
     """Tensorboard's event files, by its own writer: no framework is asked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, start: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self.writer = EventFileWriter(str(folder))
+        # Tells the reader to forget what a training that was killed had written of later steps.
+        begun = SessionLog(status=SessionLog.START)
+        self.writer.add_event(Event(wall_time=time.time(), step=start + 1, session_log=begun))
 
     def scalar(self, name: str, value: float, step: int) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -78,9 +99,9 @@ class _Events:
         self.writer.close()
 
 
-def _events(folder: Path) -> _Events | None:
+def _events(folder: Path, start: int) -> _Events | None:
     try:
-        return _Events(folder)
+        return _Events(folder, start)
     except ModuleNotFoundError:
         Console(stderr=True).print("no tensorboard events: pip install 'moyin[train]'")
         return None

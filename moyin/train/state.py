@@ -27,14 +27,15 @@ def save(out: Path, step: int, tensors: Mapping[str, Tensor], record: dict[str, 
     """Write a state and drop all but the newest two. OSError says so where the disk is full."""
     folder = out / "state"
     final, part = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    for left_over in folder.glob(".step-*.part"):
+        shutil.rmtree(left_over, ignore_errors=True)
     try:
         part.mkdir(parents=True)
         io.save(part / WEIGHTS, tensors)
         whole = {"step": step, "sha256": sha256(part / WEIGHTS), **record}
         (part / RECORD).write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
-        for file in part.iterdir():
-            _fsync(file)
+        for path in (*part.iterdir(), part):
+            _fsync(path)
     except Exception as e:
         shutil.rmtree(part, ignore_errors=True)
         full = (isinstance(e, OSError) and e.errno == errno.ENOSPC) or "No space left" in str(e)
@@ -54,8 +55,13 @@ def save(out: Path, step: int, tensors: Mapping[str, Tensor], record: dict[str, 
 
 
 def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Record and tensors of the newest complete state; a damaged one is passed over, aloud."""
-    for folder in sorted((out / "state").glob("step-*"), reverse=True):
+    """Record and tensors of the newest complete state, None where there is none yet.
+
+    A damaged one is passed over with a warning. ValueError if all are damaged: to begin anew
+    is for the user to decide.
+    """
+    folders = sorted((out / "state").glob("step-*"), reverse=True)
+    for folder in folders:
         try:
             record = json.loads((folder / RECORD).read_text("utf-8"))
             if sha256(folder / WEIGHTS) != record["sha256"]:
@@ -66,6 +72,10 @@ def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
                 f"training state {folder} is damaged ({e}): taking the one before it",
                 stacklevel=2,
             )
+    if folders:
+        raise ValueError(
+            f"every training state in {out / 'state'} is damaged: delete that folder to begin anew"
+        )
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,8 +73,9 @@ class Trainer:
         """All steps that are left; see `run`."""
         self._restore()
         last = self.training.steps if until is None else min(until, self.training.steps)
-        with _polite_interrupt() as interrupted:
-            self._steps(last, interrupted)
+        if self.step < last:
+            with _polite_interrupt() as interrupted:
+                self._steps(last, interrupted)
         if self.step < last:
             raise Interrupted(
                 f"stopped at step {self.step} of {self.training.steps} and saved in {self.out}: "
@@ -121,6 +123,11 @@ class Trainer:
     def _update(self, gradients: dict[str, Tensor]) -> float:
         o = self.training.optimizer
         gradients, norm = optim.clip_by_global_norm(gradients, o.clip)
+        if not math.isfinite(norm):
+            raise ValueError(
+                f"step {self.step + 1}: the gradient is {norm}. Take a lower optimizer.lr and an "
+                f"out= of its own; the states in {self.out} are those before it"
+            )
         self.optimizer.step(gradients, learning_rate(o, self.step, self.training.steps))
         self.step += 1
         # A young average forgets its random start sooner.
@@ -141,9 +148,11 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
             return
         record, tensors = found
+        if record["stage"] != self.objective.stage:
+            raise ValueError(f"{self.out} holds a training of the {record['stage']}: name another")
         ours, theirs = _identity(_plain(self.training)), _identity(record["training"])
         if ours != theirs:
-            changed = [k for k in ours if ours[k] != theirs.get(k)]
+            changed = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
             raise ValueError(
                 f"{self.out} holds a training with another {', '.join(changed)}: "
                 "give it an out= of its own, or go on with the values it began with"
@@ -170,9 +179,18 @@ class Trainer:
             self.out / "weights",
             {self.objective.stage: network},
             base=base,
-            notes={"training": trained},
+            notes={"training": trained, "settings": self._settings()},
             **self.objective.extras,
         )
+
+    def _settings(self) -> dict[str, Any]:
+        """What the checkpoint prefers: the size of the pictures it learned from, unless it says."""
+        base = self.source.checkpoint
+        known = dict(base.notes.get("settings", {})) if base is not None else {}
+        if self.source.store is not None and "height" not in known:
+            height, width, _ = self.source.store.read(["picture"], [0])[0]["picture"].shape
+            known |= {"height": int(height), "width": int(width)}
+        return known
 
 
 def _checkpoint(place: str) -> Checkpoint | None:
@@ -196,9 +214,17 @@ def _plain(training: Training) -> dict[str, Any]:
 
 
 def _identity(plain: dict[str, Any]) -> dict[str, Any]:
-    """What must not change between a training and its continuation."""
-    free = ("out", "data", "checkpoint", "save_every", "log_every", "threads")
-    return {k: v for k, v in plain.items() if k not in free}
+    """What must not change between a training and its continuation, by dotted names."""
+    free = ("out", "data", "checkpoint", "save_every", "log_every", "threads", "compile")
+    return dict(_flat({k: v for k, v in plain.items() if k not in free}))
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 @contextmanager

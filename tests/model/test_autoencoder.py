@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from moyin.backend import NAME, autograd, nn, ops
 from moyin.checkpoint.names import autoencoder as names
-from moyin.checkpoint.rename import rename
+from moyin.checkpoint.rename import Names
 from moyin.model.autoencoder import Autoencoder
 
 CONFIG = Autoencoder.Config(block_channels=(8, 16, 16, 24), layers_per_block=2, norm_groups=4)
@@ -27,8 +27,9 @@ def test_equal_to_diffusers() -> None:
     model = randomised()
     config = {k: v for k, v in names.to_config(CONFIG).items() if not k.startswith("_")}
     reference = diffusers.AutoencoderKL(**config)
-    ours = {n: p for n, p in nn.named_parameters(model).items()}
-    reference.load_state_dict(rename(ours, names.RULES), strict=True)
+    ours = nn.named_parameters(model)
+    rename = Names(names.RULES)
+    reference.load_state_dict({rename.theirs(n): p for n, p in ours.items()}, strict=True)
     pixels = ops.asarray(np.random.default_rng(1).uniform(-1, 1, (2, 3, 32, 48)).astype("f4"))
     with autograd.no_grad():
         mean, logvar = model.encode(pixels)

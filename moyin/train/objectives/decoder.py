@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moyin.backend import Tensor, autograd, ops
+from moyin.backend import Tensor, autograd, device, ops
 from moyin.flow.path import noised, velocity
 from moyin.flow.schedule import Schedule
 from moyin.model.decoder import Decoder
@@ -46,7 +46,7 @@ class DecoderObjective(Objective):
 
         def build(self, source: Source, start: Any) -> DecoderObjective:
             semantic_columns(source)
-            latent_column(source, ops.float32)
+            latent_column(source, ops.bfloat16 if device.supports_bfloat16() else ops.float32)
             glyph = source.network("glyph")
             if start is None:
                 start = replace(

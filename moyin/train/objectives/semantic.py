@@ -1,10 +1,13 @@
 """The semantic tokenizer: ids that say what stands where, so that a decoder can paint it.
 
-From the quantized grid a small transformer, thrown away afterwards, must tell for every id's
+From the grid of codes a small transformer, thrown away afterwards, must tell for every id's
 32 × 32 pixels a coarse thumbnail, and for the character that lies there: that there is one, its
 colour, its size, where in it we are, and which of its line it is. The glyph tokens have no
 position in the decoder, so it is these ids that must say which part of which character goes here.
-The codebook is kept in use by its entropy: each choice sure, all choices together even.
+
+While it is learned, noise stands for the quantizer: what survives it, a codebook can keep. At the
+end the codebook is fitted to what the network says of the pictures, by spherical k-means, half of
+it on squares with text; so every code is in use, which a codebook trained along seldom reaches.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moyin.backend import Tensor, nn, ops
+from moyin.backend import Tensor, autograd, nn, ops
 from moyin.data.sample import Sample
 from moyin.model.semantic import Block, SemanticTokenizer, unit
 from moyin.pipeline.tokenize import preprocess
@@ -27,21 +30,22 @@ LONGEST = 12  # characters of a line, to scale a character's number by
 
 
 class SemanticObjective(Objective):
-    """Thumbnail and layout of text from the quantized grid."""
+    """Thumbnail and layout of text from the noised grid."""
 
     stage: ClassVar[str] = "semantic"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """head_layers: of the transformer that reads the grid. temperature: of code choices."""
+        """head_layers: of the transformer that reads the grid. noise: its length, that of a code
+        being 1. fit: pictures that the codebook is fitted to, in so many rounds."""
 
         stage: ClassVar[str] = "semantic"
         network: SemanticTokenizer.Config = field(default_factory=SemanticTokenizer.Config)
         head_layers: int = 2
         layout_weight: float = 1.0
-        commitment: float = 0.25
-        entropy: float = 0.02
-        temperature: float = 0.05
+        noise: float = 0.4
+        fit: int = 1000
+        rounds: int = 20
 
         def build(self, source: Source, start: Any) -> SemanticObjective:
             return SemanticObjective(self, source, start or self.network.build())
@@ -61,34 +65,45 @@ class SemanticObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         samples = [self.store.sample(i) for i in indices]
         pixels = np.stack([preprocess(s.picture) for s in samples])
+        b, _, h, w = pixels.shape
+        patch, width = self.network.config.patch, self.network.config.code_width
         return {
             "pixels": pixels,
+            "noise": draws.normal("codes", b, h // patch, w // patch, width),
             "thumbnail": np.stack([thumbnails(s.picture) for s in samples]),
             "layout": np.stack([layout(s) for s in samples]),
         }
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         z = self.network.project(self.network.features(ops.cast(batch["pixels"], dtype)))
-        codes = unit(ops.cast(self.network.codebook.weight, ops.float32))
-        b, h, w, c = z.shape
-        flat = ops.reshape(z, (b * h * w, c))
-        scores = ops.matmul(flat, ops.transpose(codes, 0, 1))
-        chosen = ops.take(codes, ops.argmax(scores, -1), 0)
-        quantized = flat + ops.stop_gradient(chosen - flat)
-        matching = ops.mean(ops.sum(ops.square(chosen - ops.stop_gradient(flat)), -1))
-        commitment = ops.mean(ops.sum(ops.square(ops.stop_gradient(chosen) - flat), -1))
-        said = self._said(ops.reshape(quantized, (b, h, w, c)), dtype)
+        spread = self.config.noise / self.network.config.code_width**0.5
+        said = self._said(unit(z + spread * batch["noise"]), dtype)
         thumbnail, place = self._errors(said, batch)
-        unsure, uneven = entropies(scores / self.config.temperature)
         loss = thumbnail + self.config.layout_weight * place
-        loss = loss + matching + self.config.commitment * commitment
-        loss = loss + self.config.entropy * (unsure - uneven)
-        shown = {"thumbnail": thumbnail, "layout": place, "code_entropy": uneven}
+        shown = {"thumbnail": thumbnail, "layout": place}
         return loss, {n: ops.stop_gradient(x) for n, x in shown.items()}
 
-    def _said(self, quantized_bhwc: Tensor, dtype: Any) -> Tensor:
-        """What the head reads off the quantized grid: [B, h·w, thumbnail and layout]."""
-        x = ops.cast(ops.permute(quantized_bhwc, (0, 3, 1, 2)), dtype)
+    def finish(self) -> SemanticTokenizer:
+        """The network with its codebook fitted to the first pictures of the store."""
+        network: SemanticTokenizer = self.network
+        found, text = [], []
+        with autograd.no_grad():
+            for i in range(min(self.config.fit, self.count)):
+                sample = self.store.sample(i)
+                pixels = ops.asarray(preprocess(sample.picture)[None])
+                found.append(ops.numpy(network.project(network.features(pixels)))[0])
+                text.append(layout(sample)[:, 0] > 0)
+        vectors = np.concatenate([x.reshape(-1, x.shape[-1]) for x in found])
+        on_text = np.concatenate(text)
+        rng = np.random.default_rng(0)
+        chosen = balanced(on_text, rng)
+        codes = k_means(vectors[chosen], network.config.codes, self.config.rounds, rng)
+        nn.set_parameter(network.codebook.weight, ops.asarray(codes))
+        return network
+
+    def _said(self, codes_bhwc: Tensor, dtype: Any) -> Tensor:
+        """What the head reads off the grid: [B, h·w, thumbnail and layout]."""
+        x = ops.cast(ops.permute(codes_bhwc, (0, 3, 1, 2)), dtype)
         x = self.network.post_quant_conv(x)
         b, d, h, w = x.shape
         x = ops.transpose(ops.reshape(x, (b, d, h * w)), 1, 2)
@@ -107,13 +122,38 @@ class SemanticObjective(Objective):
         return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * detail
 
 
-def entropies(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean entropy of each row's softmax, and the entropy of their mean (nats)."""
-    logs = ops.log_softmax(logits, -1)
-    p = ops.exp(logs)
-    each = -ops.mean(ops.sum(p * logs, -1))
-    mean = ops.mean(p, 0)
-    return each, -ops.sum(mean * ops.log(mean + 1e-9))
+def balanced(on_text: Array, rng: np.random.Generator) -> Array:
+    """Numbers of as many squares without text as with, or of all where one kind is missing."""
+    with_text, without = np.flatnonzero(on_text), np.flatnonzero(~on_text)
+    count = min(len(with_text), len(without))
+    if not count:
+        return np.arange(len(on_text))
+    parts = [rng.choice(part, count, replace=False) for part in (with_text, without)]
+    return np.concatenate(parts)
+
+
+def k_means(vectors: Array, count: int, rounds: int, rng: np.random.Generator) -> Array:
+    """`count` unit centres of unit vectors [N, C] (Dhillon and Modha 2001); an idle one moves to
+    the vector that its centre fits worst."""
+    centres = vectors[rng.choice(len(vectors), count, replace=len(vectors) < count)]
+    for _ in range(rounds):
+        nearest, fit = assigned(vectors, centres)
+        total = np.zeros_like(centres)
+        np.add.at(total, nearest, vectors)
+        idle = np.flatnonzero(np.bincount(nearest, minlength=count) == 0)
+        total[idle] = vectors[np.argsort(fit)[: len(idle)]]
+        centres = total / np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(centres, np.float32)
+
+
+def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
+    """Each vector's nearest centre, and its product with it."""
+    nearest, fit = [], []
+    for start in range(0, len(vectors), 8192):
+        products = vectors[start : start + 8192] @ centres.T
+        nearest.append(products.argmax(1))
+        fit.append(products.max(1))
+    return np.concatenate(nearest), np.concatenate(fit)
 
 
 def thumbnails(picture: Array) -> Array:

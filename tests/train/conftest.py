@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stages
+
+from moyin.train import Training
+
+Make = Callable[..., Training]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few pictures; stages add the columns that they need."""
+    return stages.store(tmp_path_factory.mktemp("store") / "small")
+
+
+@pytest.fixture
+def make(tmp_path: Path, store: Path, small_checkpoint: Path) -> Make:
+    """A small training of a stage, in a folder of its own."""
+
+    def training(stage: str, name: str = "run", **changes: Any) -> Training:
+        return stages.training(stage, tmp_path / name, store, small_checkpoint, **changes)
+
+    return training
