@@ -5,8 +5,6 @@ The stages build on each other: each one's OUT/weights is the next one's checkpo
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from moyin.data.render import Renderer
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
@@ -23,6 +21,9 @@ from moyin.train.objectives.semantic import SemanticObjective
 
 CHARACTERS = 1000  # Chinese characters, the most frequent, that nano is taught
 FACE = "NotoSansSC-Bold"
+AUTOENCODER = Autoencoder.Config(
+    block_channels=(16, 32, 64, 128), layers_per_block=1, norm_groups=1
+)
 
 
 def pictures() -> Pictures:
@@ -44,13 +45,10 @@ def autoencoder() -> Training:
     """2.6 M parameters on 32x32 crops.
 
     One group a norm: with sixteen channels at full size, two channels a group would leave of a
-    flat colour nothing but a sign. Above a rate of 1e-3 it does not learn.
+    flat colour nothing but a sign. At a rate of 3e-3 it does not learn.
     """
-    network = Autoencoder.Config(
-        block_channels=(16, 32, 64, 128), layers_per_block=1, norm_groups=1
-    )
     return Training(
-        objective=AutoencoderObjective.Config(network=network, crop=32, crops=8, on_text=0.6),
+        objective=AutoencoderObjective.Config(network=AUTOENCODER, crop=32, crops=8, on_text=0.6),
         optimizer=Optimizer(lr=6e-4, decay=0.0, ema=0.998),
         steps=2800,
         batch=2,
@@ -63,12 +61,11 @@ def autoencoder_large() -> Training:
 
     The norms see whole pictures in use: after small crops alone, colours come out too strong.
     """
-    first = autoencoder()
-    return replace(
-        first,
-        objective=replace(first.objective, crop=128, crops=2),
+    return Training(
+        objective=AutoencoderObjective.Config(network=AUTOENCODER, crop=128, crops=2, on_text=0.6),
         optimizer=Optimizer(lr=4e-4, warmup=20, decay=0.4, ema=0.99),
         steps=600,
+        batch=2,
         fine_tune=True,
     )
 
@@ -78,8 +75,8 @@ def glyph() -> Training:
     network = GlyphEncoder.Config(hidden=256, layers=4, heads=4, head_dim=64, ffn=704)
     return Training(
         objective=GlyphObjective.Config(network=network, characters=CHARACTERS, longest=4),
-        optimizer=Optimizer(lr=1e-3, warmup=200),
-        steps=8000,
+        optimizer=Optimizer(lr=1e-3, warmup=200, decay=0.0),
+        steps=2300,
         batch=128,
     )
 

@@ -21,7 +21,7 @@ from moyin.prompt.grid import Grid
 if TYPE_CHECKING:
     from moyin.train.objectives.base import Source
 
-AT_ONCE = 16  # pictures
+AT_ONCE = 2  # pictures: more only leave the processor's cache
 
 
 def digest(network: Any) -> str:

@@ -173,7 +173,7 @@ class Trainer:
         trained[self.objective.stage] = {
             "steps": self.step,
             "pictures": self.step * self.training.batch * self.training.accumulate,
-            "configuration": _plain(self.training),
+            "configuration": _identity(_plain(self.training)),
         }
         return save_checkpoint(
             self.out / "weights",

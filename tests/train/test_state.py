@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moyin.backend import io, ops
+from moyin.train import state
+
+
+def saved(out: Path, step: int) -> Path:
+    return state.save(out, step, {"weights.a": ops.full((2, 3), step)}, {"stage": "glyph"})
+
+
+def found(out: Path) -> tuple[int, float]:
+    """Step and value of the newest state."""
+    newest = state.newest(out)
+    assert newest is not None
+    record, tensors = newest
+    return record["step"], float(ops.numpy(tensors["weights.a"])[0, 0])
+
+
+def flip_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_there_is_none_yet(tmp_path: Path) -> None:
+    assert state.newest(tmp_path) is None
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        saved(tmp_path, step)
+    names = sorted(p.name for p in (tmp_path / "state").iterdir())
+    assert names == ["step-00000010", "step-00000015"]
+    assert found(tmp_path) == (15, 15.0)
+
+
+def test_the_record_is_whole(tmp_path: Path) -> None:
+    folder = saved(tmp_path, 7)
+    record = json.loads((folder / state.RECORD).read_text())
+    assert record == {
+        "step": 7,
+        "sha256": state.sha256(folder / state.WEIGHTS),
+        "stage": "glyph",
+    }
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip_last_byte(folder / state.WEIGHTS),
+        lambda folder: (folder / state.WEIGHTS).write_bytes(b""),
+        lambda folder: (folder / state.WEIGHTS).unlink(),
+        lambda folder: (folder / state.RECORD).write_text('{"step": 10, "sha'),
+        lambda folder: (folder / state.RECORD).write_text("{}"),
+        lambda folder: (folder / state.RECORD).unlink(),
+    ],
+    ids=["flipped", "empty", "no weights", "cut record", "empty record", "no record"],
+)
+def test_a_damaged_state_gives_way_to_the_one_before_it(tmp_path: Path, damage: Any) -> None:
+    saved(tmp_path, 5)
+    damage(saved(tmp_path, 10))
+    with pytest.warns(UserWarning, match=r"step-00000010 is damaged .*: taking the one before it"):
+        assert found(tmp_path) == (5, 5.0)
+
+
+@pytest.mark.filterwarnings("ignore:training state")
+def test_where_all_are_damaged_the_user_decides(tmp_path: Path) -> None:
+    for step in (5, 10):
+        flip_last_byte(saved(tmp_path, step) / state.WEIGHTS)
+    with pytest.raises(ValueError, match="every training state in .* is damaged: delete"):
+        state.newest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["the system's", "safetensors'"],
+)
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    saved(tmp_path, 5)
+
+    def full(path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(io, "save", full)
+    with pytest.raises(OSError, match="no room on disk .* free some and start again") as told:
+        saved(tmp_path, 10)
+    assert told.value.errno == errno.ENOSPC
+    assert [p.name for p in (tmp_path / "state").iterdir()] == ["step-00000005"]
+    assert found(tmp_path) == (5, 5.0)
+
+
+def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
+    left = tmp_path / "state" / ".step-00000008.part"
+    left.mkdir(parents=True)
+    (left / state.WEIGHTS).write_bytes(b"half")
+    assert state.newest(tmp_path) is None
+    saved(tmp_path, 10)
+    assert not left.exists()
+
+
+def test_a_state_is_written_again_in_its_place(tmp_path: Path) -> None:
+    saved(tmp_path, 5)
+    state.save(tmp_path, 5, {"weights.a": ops.full((2, 3), 9)}, {"stage": "glyph"})
+    assert found(tmp_path) == (5, 9.0)

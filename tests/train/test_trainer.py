@@ -1,0 +1,297 @@
+"""The trainer, on every stage at a tiny size and on a linear model that NumPy can follow."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import networks
+import numpy as np
+import pytest
+from stages import STAGES
+
+from moyin.backend import device, io, nn, ops
+from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.save import save_checkpoint
+from moyin.cli import main
+from moyin.train import Interrupted, Optimizer, Trainer, Training, run, state
+from moyin.train.objectives import Objective
+from moyin.train.objectives.base import Draws
+from moyin.train.report import Report
+
+Make = Callable[..., Training]
+INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+TARGETS = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
+
+
+class Linear(Objective):
+    """Least squares of y ≈ x Wᵀ."""
+
+    stage: ClassVar[str] = "linear"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        scale: float = 1.0
+
+        def build(self, source: Any, start: Any) -> Linear:
+            return Linear(self)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.network = config, nn.Linear(3, 2, bias=False)
+        nn.set_parameter(self.network.weight, ops.ones((2, 3)))
+
+    @property
+    def count(self) -> int:
+        return len(INPUTS)
+
+    def batch(self, indices: Any, draws: Draws) -> dict[str, Any]:
+        return {"x": INPUTS[indices], "y": self.config.scale * TARGETS[indices]}
+
+    def loss(self, batch: dict[str, Any], dtype: Any) -> tuple[Any, dict[str, Any]]:
+        return ops.mean(ops.square(self.network(batch["x"]) - batch["y"])), {}
+
+
+def linear(out: Path, **changes: Any) -> Training:
+    small = Training(
+        objective=Linear.Config(),
+        steps=50,
+        batch=12,
+        out=str(out),
+        checkpoint="none",
+        dtype="float32",
+        log_every=1,
+        optimizer=Optimizer(lr=0.1, warmup=2, ema=0.2, clip=0.5, weight_decay=0.3),
+    )
+    return replace(small, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring the machine takes longer than these trainings."""
+    monkeypatch.setattr(device, "peak_flops", lambda dtype: 1e11)
+
+
+def content(out: Path) -> tuple[int, str, list[tuple[int, float, float]]]:
+    """Step and checksum of the newest state, and the metrics that do not depend on the clock."""
+    folder = sorted((out / "state").glob("step-*"))[-1]
+    record = json.loads((folder / state.RECORD).read_text())
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return (
+        record["step"],
+        state.sha256(folder / state.WEIGHTS),
+        [(row["step"], row["loss"], row["gradient_norm"]) for row in rows],
+    )
+
+
+def press_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
+    """Ctrl-C as soon as `step` is done."""
+    advance = Report.advance
+
+    def pressed(self: Report, at: int, *rest: Any) -> None:
+        advance(self, at, *rest)
+        for _ in range(times if at == step else 0):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Report, "advance", pressed)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_learns_and_is_written_beside_the_others(stage: str, make: Make) -> None:
+    trainer = Trainer(make(stage, steps=8))
+    batch = trainer.objective.batch(np.arange(2), Draws(0, 1000))
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    before = float(ops.numpy(trainer.gradient(tensors)[0]))
+    folder = trainer.run()
+    after = float(ops.numpy(trainer.gradient(tensors)[0]))
+    assert after < before
+    written = Checkpoint.open(folder)
+    assert all(written.has(name) for name in STAGES)
+    assert written.notes["training"][stage]["steps"] == 8
+    assert written.notes["training"][stage]["pictures"] == 16
+    assert written.notes["settings"]["height"] == 64  # the first checkpoint's own
+    network = nn.named_parameters(written.network(stage, dtype="float32"))
+    for name, parameter in nn.named_parameters(trainer.objective.network).items():
+        np.testing.assert_allclose(
+            ops.numpy(network[name]), ops.numpy(parameter), rtol=0.01, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_halves_equal_the_whole_bit_for_bit(stage: str, make: Make) -> None:
+    run(make(stage, "whole"), until=4)
+    run(make(stage, "halves"), until=2)
+    run(make(stage, "halves", save_every=1, log_every=1))
+    whole = content(Path(make(stage, "whole").out))
+    assert whole == content(Path(make(stage, "halves").out))
+    assert [step for step, _, _ in whole[2]] == [1, 2, 3, 4]
+
+
+def test_steps_against_numpy(tmp_path: Path) -> None:
+    """Clipping, AdamW, warm-up and the average, followed by hand for six updates."""
+    training = linear(tmp_path)
+    o = training.optimizer
+    trainer = Trainer(training)
+    trainer.run(until=6)
+    w = np.ones((2, 3))
+    m, v, average = np.zeros_like(w), np.zeros_like(w), w
+    norms = []
+    for t in range(1, 7):
+        g = 2 * (INPUTS @ w.T - TARGETS).T @ INPUTS / TARGETS.size
+        norms.append(np.linalg.norm(g))
+        g = g * min(1.0, o.clip / norms[-1])
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        rate = o.lr * min(1.0, t / 2)
+        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
+        w = w * (1 - rate * 0.3) - rate * step
+        decay = min(0.2, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * w
+    assert max(norms) > o.clip
+    np.testing.assert_allclose(ops.numpy(trainer.objective.network.weight), w, rtol=1e-4)
+    np.testing.assert_allclose(ops.numpy(trainer.average["network.weight"]), average, rtol=1e-4)
+    logged = [norm for _, _, norm in content(tmp_path)[2]]
+    np.testing.assert_allclose(logged, norms, rtol=1e-4)
+
+
+def test_accumulation_equals_a_larger_batch(tmp_path: Path) -> None:
+    found = []
+    for name, batch, accumulate in (("one", 6, 1), ("two", 3, 2), ("six", 1, 6)):
+        training = linear(tmp_path / name, batch=batch, accumulate=accumulate)
+        trainer = Trainer(training)
+        trainer.run(until=4)
+        found.append((ops.numpy(trainer.objective.network.weight), content(tmp_path / name)[2]))
+    for weight, rows in found[1:]:
+        np.testing.assert_allclose(weight, found[0][0], rtol=1e-5)
+        np.testing.assert_allclose(rows, found[0][1], rtol=1e-5)
+
+
+def test_fine_tuning_begins_where_the_checkpoint_ends(make: Make, small_checkpoint: Path) -> None:
+    trainer = Trainer(make("decoder", fine_tune=True))
+    stored = nn.named_parameters(Checkpoint.open(small_checkpoint).network("decoder"))
+    for name, parameter in nn.named_parameters(trainer.objective.network).items():
+        assert (ops.numpy(parameter) == ops.numpy(stored[name])).all()
+
+
+def test_a_damaged_state_costs_only_the_steps_since_the_one_before(tmp_path: Path) -> None:
+    run(linear(tmp_path / "whole"), until=4)
+    run(linear(tmp_path / "damaged", save_every=1), until=3)
+    (tmp_path / "damaged/state/step-00000003" / state.WEIGHTS).write_bytes(b"")
+    with pytest.warns(UserWarning, match="step-00000003 is damaged"):
+        run(linear(tmp_path / "damaged"), until=4)
+    assert content(tmp_path / "damaged") == content(tmp_path / "whole")
+
+
+def test_interrupted_it_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(linear(tmp_path / "whole"), until=4)
+    with monkeypatch.context() as patch:
+        press_at(patch, 2)
+        with pytest.raises(Interrupted, match="step 2 of 50 and saved in .*: the same command"):
+            run(linear(tmp_path / "stopped"), until=4)
+    assert content(tmp_path / "stopped")[0] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run(linear(tmp_path / "stopped"), until=4)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_interrupted_twice_it_stops_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press_at(monkeypatch, 2, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(linear(tmp_path), until=4)
+    assert not (tmp_path / "state").exists()
+
+
+def test_interrupted_on_the_command_line(
+    tmp_path: Path,
+    small_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    overrides = ["objective.characters=10", "objective.side=8", "batch=2", "steps=3"]
+    command = ["train", "smoke/glyph", f"out={tmp_path}", f"checkpoint={small_checkpoint}"]
+    command += [*overrides, "dtype=float32", "threads=1"]
+    with monkeypatch.context() as patch:
+        press_at(patch, 2)
+        assert main(command) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err.replace("\n", " ")
+    assert main(command) == 0
+    assert (tmp_path / "weights" / "text_encoder").is_dir()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(linear(tmp_path / "whole"), until=4)
+    run(linear(tmp_path / "full"), until=2)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "save", full)
+        with pytest.raises(OSError, match="no room on disk for the training state"):
+            run(linear(tmp_path / "full"), until=4)
+    assert content(tmp_path / "full")[0] == 2
+    run(linear(tmp_path / "full"), until=4)
+    assert content(tmp_path / "full") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"optimizer": Optimizer(lr=0.2)}, "another .*optimizer.lr"),
+        ({"objective": Linear.Config(scale=2.0)}, "another objective.scale: give it an out="),
+        ({"batch": 3, "seed": 4}, "another batch, seed:"),
+    ],
+)
+def test_going_on_with_other_values_is_refused_by_name(
+    tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    run(linear(tmp_path), until=1)
+    with pytest.raises(ValueError, match=named):
+        run(linear(tmp_path, **changes), until=2)
+
+
+def test_another_stage_in_the_same_folder_is_refused(make: Make) -> None:
+    training = make("glyph")
+    run(linear(Path(training.out)), until=1)
+    with pytest.raises(ValueError, match="holds a training of the linear"):
+        run(training)
+
+
+def test_a_loss_that_runs_away_stops_before_the_states_are_spoilt(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"step 1: the gradient is (nan|inf)\. Take a lower"):
+        run(linear(tmp_path, objective=Linear.Config(scale=float("inf"))), until=4)
+    assert state.newest(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"out": ""}, "say where to write: out=DIR"),
+        ({"data": ""}, "name a store, data=STORE"),
+        ({"data": "nowhere"}, "no readable store at nowhere"),
+        ({"checkpoint": "none"}, "needs a trained semantic"),
+        ({"checkpoint": "./nowhere"}, "nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(changes: dict[str, str], told: str, make: Make) -> None:
+    with pytest.raises(ValueError, match=told):
+        run(make("generator", **changes))
+
+
+def test_a_checkpoint_without_a_network_that_is_used(make: Make, tmp_path: Path) -> None:
+    some = {name: networks.tiny(name) for name in ("autoencoder", "semantic")}
+    folder = save_checkpoint(tmp_path / "some", some, dtype="float32")
+    with pytest.raises(ValueError, match="needs a trained glyph: name a checkpoint"):
+        run(make("decoder", checkpoint=str(folder)))
+
+
+@pytest.mark.parametrize("value", [{"steps": 0}, {"accumulate": 0}, {"dtype": "float8"}])
+def test_impossible_values(value: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=next(iter(value))):
+        linear(tmp_path, **value)
