@@ -98,13 +98,17 @@ def train(recipe: str, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def evaluate(suite: str, overrides: Overrides = None) -> None:
-    """Score a checkpoint on a suite: evaluate SUITE checkpoint=DIR out=REPORT."""
-    from moyin import evaluate as evaluation
-    from moyin.recipes import find
+def evaluate(
+    suite: str,
+    out: Annotated[Path, typer.Option(help="The report's folder; goes on where it stopped.")],
+    checkpoint: Place = None,
+    overrides: Overrides = None,
+) -> None:
+    """Draw a suite's prompts with a checkpoint and score the pictures: nano-50 --out DIR."""
+    from moyin.evaluate.run import Options, run
     from moyin.recipes.overrides import apply
 
-    evaluation.run(apply(find(suite)(), overrides or []))
+    run(suite, checkpoint, out, apply(Options(), overrides or []))
 
 
 @app.command()

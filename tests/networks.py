@@ -49,7 +49,11 @@ CONFIGS: dict[str, Any] = {
 
 def tiny(network: str, seed: int = 0) -> Any:
     """One network, its parameters drawn from `seed`."""
-    module = CONFIGS[network].build()
+    return drawn(CONFIGS[network].build(), seed)
+
+
+def drawn(module: Any, seed: int = 0) -> Any:
+    """The module, every parameter of it drawn from `seed`."""
     generator = np.random.default_rng(seed)
     for name, parameter in nn.named_parameters(module).items():
         shape = tuple(parameter.shape)

@@ -40,18 +40,17 @@ def store(folder: Path) -> Path:
     return folder
 
 
-def training(stage: str, out: Path, data: Path, checkpoint: Path, **changes: Any) -> Training:
+def training(stage: str, out: Path, data: Path, checkpoint: Path) -> Training:
     """Four steps of two samples in float32, on one thread."""
-    small: dict[str, Any] = {
-        "objective": OBJECTIVES[stage],
-        "optimizer": Optimizer(lr=1e-3, warmup=1, ema=0.9),
-        "steps": 4,
-        "batch": 2,
-        "out": str(out),
-        "data": str(data),
-        "checkpoint": str(checkpoint),
-        "dtype": "float32",
-        "log_every": 1,
-        "threads": 1,
-    }
-    return Training(**{**small, **changes})
+    return Training(
+        objective=OBJECTIVES[stage],
+        optimizer=Optimizer(lr=1e-3, warmup=1, ema=0.9),
+        steps=4,
+        batch=2,
+        out=str(out),
+        data=str(data),
+        checkpoint=str(checkpoint),
+        dtype="float32",
+        log_every=1,
+        threads=1,
+    )

@@ -106,7 +106,8 @@ def _large_parts(ink: Array) -> Array:
     for part, total in zip(parts, sums, strict=True):
         if total >= SPECK * max(sums):
             kept[tuple(zip(*part, strict=True))] = True
-    return kept[rows[:, None], columns[None, :]]
+    wide: Array = kept[rows[:, None], columns[None, :]]
+    return wide
 
 
 def _parts(cells: Array) -> list[list[tuple[int, int]]]:

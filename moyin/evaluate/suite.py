@@ -65,11 +65,13 @@ def nano_50() -> tuple[Expectation, ...]:
 
 def _expectation(number: int) -> Expectation:
     n, language = number // 2, "zh" if number % 2 == 0 else "en"
-    text = TEXTS[language][n % 4][n // 4]
-    # Steps that share no factor with a list's length walk through all of it.
-    background = _pick(tuple(COLOURS), 5 * n + 3 * (number % 2))
-    colour = _pick(readable(background), 3 * n + number % 2)
-    place = _pick(ANYWHERE if len(text) < 3 else MIDDLE_COLUMN, 2 * (n // 4) + n + number % 2)
+    length, turn = n % 4, n // 4
+    text = TEXTS[language][length][turn]
+    # Strides that walk through all colours and places within one length of one language.
+    background = _pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
+    colour = _pick(readable(background), 3 * turn + length + number % 2)
+    free = ANYWHERE if len(text) < 3 else MIDDLE_COLUMN
+    place = _pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
     return Expectation(
         id=f"{number:02d}",
         prompt=_prompt(n, language, text, background, colour, place),
@@ -81,9 +83,7 @@ def _expectation(number: int) -> Expectation:
     )
 
 
-def _prompt(
-    n: int, language: str, text: str, background: str, colour: str, place: str
-) -> str:
+def _prompt(n: int, language: str, text: str, background: str, colour: str, place: str) -> str:
     chinese = language == "zh"
     phrasings = captions.CHINESE_PHRASINGS if chinese else captions.ENGLISH_PHRASINGS
     phrasing, pair = _pick(phrasings, n), _pick(captions.QUOTES, n)

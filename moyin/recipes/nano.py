@@ -88,8 +88,8 @@ def semantic() -> Training:
     )
     return Training(
         objective=SemanticObjective.Config(network=network, head_layers=1),
-        optimizer=Optimizer(lr=8e-4, warmup=100, ema=0.99),
-        steps=1600,
+        optimizer=Optimizer(lr=8e-4, warmup=100, decay=0.0, ema=0.99),
+        steps=940,
         batch=8,
     )
 

@@ -27,22 +27,29 @@ def test_defaults_are_the_checkpoints(pipeline: Pipeline) -> None:
 
 def test_one_seed_is_one_picture(pipeline: Pipeline) -> None:
     told: list[tuple[str, int, int]] = []
-    settings = dataclasses.replace(pipeline.defaults, preview=True)
     first, again = (
-        next(pipeline.generate(PROMPT, settings, seed=5, progress=lambda *x: told.append(x)))
+        next(pipeline.generate(PROMPT, seed=5, progress=lambda *x: told.append(x)))
         for _ in range(2)
     )
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert first.pixels.shape == (64, 64, 3)
     assert first.ids.grid.shape == (2, 2)
-    assert first.ids.preview is not None
-    assert first.ids.preview.shape == (16, 16)
+    assert first.ids.preview is None
     assert first.facts["checkpoint"] == pipeline.checkpoint.digest()
     assert told[-1] == ("steps", 3, 3)
-    assert ("ids", 260, 260) in told
+    assert ("ids", 4, 4) in told
     other = next(pipeline.generate(PROMPT, seed=6))
-    assert other.ids.preview is None
     assert (other.pixels != first.pixels).any()
+
+
+def test_preview_comes_first(pipeline: Pipeline) -> None:
+    settings = dataclasses.replace(pipeline.defaults, preview=True)
+    sequence = pipeline.sequence(PROMPT, settings)
+    written = write.write(pipeline.generator, [sequence], write.uniforms(260, 0, (0,)))[0]
+    ids = write.grids(written, sequence, 40, PROMPT)
+    assert ids.preview is not None
+    np.testing.assert_array_equal(ids.preview, written[:256].reshape(16, 16))
+    np.testing.assert_array_equal(ids.grid, written[256:].reshape(2, 2))
 
 
 def test_n_pictures_are_n_layouts(pipeline: Pipeline) -> None:

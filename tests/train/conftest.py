@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def make(tmp_path: Path, store: Path, small_checkpoint: Path) -> Make:
     """A small training of a stage, in a folder of its own."""
 
     def training(stage: str, name: str = "run", **changes: Any) -> Training:
-        return stages.training(stage, tmp_path / name, store, small_checkpoint, **changes)
+        small = stages.training(stage, tmp_path / name, store, small_checkpoint)
+        return replace(small, **changes)
 
     return training

@@ -1,8 +1,9 @@
 """The glyph encoder: from a string's bytes, what each of its characters looks like, and where.
 
-Strings of random characters are encoded; from the mean state of a character's bytes, one linear
-map must give its rendered bitmap and another its place in the string. Both maps are thrown away:
-what stays is a state in which shape and order can be read linearly.
+Strings of random characters are encoded. The bytes of a character share its bitmap out among them
+from top to bottom (a Chinese character has three), and from the state of each, one linear map must
+give its band of rows and another the character's number in the string. So a decoder that attends
+to one byte gets one part of one character, and can read it linearly. Both maps are thrown away.
 """
 
 from __future__ import annotations
@@ -64,45 +65,60 @@ class GlyphObjective(Objective):
         All of a batch are as long, so that no work is padding.
         """
         rng = draws.generator("strings")
+        side = self.config.side
         b, length = len(indices), int(rng.integers(1, self.config.longest + 1))
         numbers = rng.integers(0, self.count, (b, length))
         numbers[np.arange(b), rng.integers(0, length, b)] = indices
         strings = ["".join(self.characters[n] for n in row) for row in numbers]
-        ids, mask, pool = pooled(strings, padded=bool(rng.integers(2)))
-        target = self.bitmaps[numbers].astype(np.float32) / 127.5 - 1
-        return {"ids": ids, "mask": mask, "pool": pool, "target": target}
+        ids, mask = encoded(strings, padded=bool(rng.integers(2)))
+        owner, band = owners(strings, ids.shape[1], padded=bool(ids[0, 0] == 0), side=side)
+        shapes = self.bitmaps[np.take_along_axis(numbers, np.maximum(owner, 0), 1)]
+        return {
+            "ids": ids,
+            "mask": mask,
+            "owner": owner,
+            "target": shapes.reshape(*owner.shape, side, side).astype(np.float32) / 127.5 - 1,
+            "band": band,
+        }
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         states = self.network(batch["ids"], batch["mask"], dtype=dtype)
-        of_character = ops.matmul(ops.cast(batch["pool"], dtype), states)
-        shape = ops.cast(self.shape(of_character), ops.float32)
-        error = ops.mean(ops.square(shape - batch["target"]))
-        logits = ops.cast(self.place(of_character), ops.float32)
+        shape = ops.reshape(ops.cast(self.shape(states), ops.float32), batch["target"].shape)
+        wrong = ops.mean(ops.square(shape - batch["target"]), -1)
+        error = ops.sum(wrong * batch["band"]) / ops.sum(batch["band"])
+        logits = ops.cast(self.place(states), ops.float32)
         b, length, places = logits.shape
-        right = ops.broadcast_to(ops.arange(length)[None], (b, length))
-        misplaced = ops.cross_entropy(
+        owned = ops.cast(batch["owner"] >= 0, ops.float32)
+        right = ops.where(batch["owner"] >= 0, batch["owner"], ops.zeros_like(batch["owner"]))
+        entropy = ops.cross_entropy(
             ops.reshape(logits, (b * length, places)), ops.reshape(right, (b * length,))
         )
-        loss = error + self.config.place_weight * ops.mean(misplaced)
+        misplaced = ops.sum(ops.reshape(entropy, (b, length)) * owned) / ops.sum(owned)
+        loss = error + self.config.place_weight * misplaced
         return loss, {"bitmap_error": ops.stop_gradient(error)}
 
 
-def pooled(strings: list[str], padded: bool) -> tuple[Array, Array, Array]:
-    """Byte ids [B, L], mask [B, L], and weights [B, characters, L] that average each one's bytes.
-
-    strings: all of as many characters. padded: with the pad in front that an even number of
-    strings gets.
-    """
+def encoded(strings: list[str], padded: bool) -> tuple[Array, Array]:
+    """Byte ids and mask [B, L]; padded: with the pad that an even number of strings gets."""
     parity = strings + [""] * ((len(strings) + (not padded)) % 2)
-    ids, mask = (x[: len(strings)] for x in glyph_bytes(parity))
-    pool = np.zeros((len(strings), len(strings[0]), ids.shape[1]), np.float32)
+    ids, mask = glyph_bytes(parity)
+    return ids[: len(strings)], mask[: len(strings)]
+
+
+def owners(strings: list[str], length: int, padded: bool, side: int) -> tuple[Array, Array]:
+    """The character that each byte belongs to, −1 for none [B, length], and 1 at the rows of the
+    character's bitmap that the byte is to know [B, length, side]."""
+    owner = np.full((len(strings), length), -1, np.int64)
+    band = np.zeros((len(strings), length, side), np.float32)
     for i, string in enumerate(strings):
         at = int(padded)
-        for j, character in enumerate(string):
-            size = len(character.encode())
-            pool[i, j, at : at + size] = 1 / size
-            at += size
-    return ids, mask, pool
+        for number, character in enumerate(string):
+            rows = np.array_split(np.arange(side), len(character.encode()))
+            for part in rows:
+                owner[i, at] = number
+                band[i, at, part] = 1
+                at += 1
+    return owner, band
 
 
 @cache

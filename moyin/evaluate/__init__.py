@@ -1,0 +1,1 @@
+"""Benchmarks: a suite of prompts, a judge of pictures, a report."""

@@ -1,0 +1,51 @@
+"""What `test_two_frameworks` asks of each backend, and its answers in files.
+
+FOLDER holds checkpoint/ and store/, with all columns, and <stage>.start.npz, the weights that
+every stage begins with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import stages
+
+from moyin.backend import NAME, nn, ops
+from moyin.pipeline.generation import Pipeline, Settings
+from moyin.train import Trainer
+from moyin.train.objectives.base import Draws
+
+PROMPT = '红底，写着“春天”和"Tea"'
+Answer = dict[str, np.ndarray[Any, Any]]
+
+
+def picture(checkpoint: Path) -> Answer:
+    """Ids and pixels of a picture with preview, sampling and guidance."""
+    settings = Settings(height=64, width=96, steps=2, temperature=0.9, top_p=0.8, guidance=1.5)
+    made = next(Pipeline.open(checkpoint, dtype="float32").generate(PROMPT, settings, seed=5))
+    return {"grid": made.ids.grid, "preview": made.ids.preview, "pixels": made.pixels}
+
+
+def trainer(stage: str, folder: Path) -> Trainer:
+    out = folder / NAME / stage
+    return Trainer(stages.training(stage, out, folder / "store", folder / "checkpoint"))
+
+
+def step(stage: str, folder: Path) -> Answer:
+    """Loss and gradients at the start."""
+    training = trainer(stage, folder)
+    with np.load(folder / f"{stage}.start.npz") as start:
+        for name, parameter in training.parameters.items():
+            nn.set_parameter(parameter, ops.asarray(start[name]))
+    batch = training.objective.batch(np.arange(2), Draws(0, 3))
+    loss, _, gradients = training.gradient({n: ops.asarray(x) for n, x in batch.items()})
+    return {"loss": ops.numpy(loss), **{n: ops.numpy(g) for n, g in gradients.items()}}
+
+
+def answer(folder: Path) -> None:
+    """All answers of this backend, as FOLDER/<backend>.<question>.npz."""
+    np.savez(folder / f"{NAME}.picture.npz", **picture(folder / "checkpoint"))
+    for stage in stages.STAGES:
+        np.savez(folder / f"{NAME}.{stage}.npz", **step(stage, folder))

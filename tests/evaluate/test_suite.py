@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from moyin.data import assets
+from moyin.data.colours import COLOURS, JITTER, contrast
+from moyin.data.places import CHINESE, ENGLISH
+from moyin.evaluate.suite import nano_50, perfect
+from moyin.prompt.quotes import quoted
+
+
+def test_the_suite_is_fixed() -> None:
+    text = "\n".join(one.prompt for one in nano_50())
+    digest = "56c21a3c6274791b324674c433b4cc964aed30a31a1a9a2088561c003a695845"
+    assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
+
+
+def test_prompts_say_what_is_expected() -> None:
+    for one in nano_50():
+        assert quoted(one.prompt) == [one.text]
+        chinese = one.language == "zh"
+        said = {c: v.chinese + "色" if chinese else c for c, v in COLOURS.items()}
+        assert said[one.background] in one.prompt
+        assert said[one.colour] in one.prompt
+        assert any(form in one.prompt for form in (CHINESE if chinese else ENGLISH)[one.place])
+        assert contrast(COLOURS[one.background].rgb, COLOURS[one.colour].rgb) >= 3
+
+
+def test_it_is_balanced() -> None:
+    suite = nano_50()
+    assert len({one.id for one in suite}) == len({one.prompt for one in suite}) == 50
+    assert Counter(one.language for one in suite) == {"zh": 25, "en": 25}
+    assert min(Counter(len(one.text) for one in suite).values()) == 12
+    assert {one.background for one in suite} == {one.colour for one in suite} == set(COLOURS)
+    assert {one.place for one in suite} == set(CHINESE)
+    known = set(assets.frequent_characters()[:1000])
+    assert known.issuperset("".join(one.text for one in suite if one.language == "zh"))
+
+
+@pytest.mark.parametrize("number", [6, 8, 25])
+def test_a_perfect_picture(number: int) -> None:
+    one = nano_50()[number]
+    picture = perfect(one, 256).astype(int)
+    assert picture.shape == (256, 256, 3)
+    assert tuple(picture[0, 0]) == COLOURS[one.background].rgb
+    away = np.abs(picture - COLOURS[one.colour].rgb).max(axis=2)
+    assert (away <= JITTER).sum() > 500

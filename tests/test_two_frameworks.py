@@ -1,0 +1,61 @@
+"""The same weights and seed give the same on PyTorch and on MindSpore, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import both
+import networks
+import numpy as np
+import pytest
+import stages
+
+from moyin.backend import NAME, nn, ops
+
+pytestmark = pytest.mark.skipif(NAME != "torch", reason="asks MindSpore itself")
+
+Answers = Callable[[str], tuple[dict[str, Any], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory, on_mindspore: Callable[..., str]) -> Answers:
+    """Both backends' answers to a question of `both`."""
+    folder = tmp_path_factory.mktemp("both")
+    networks.save_all(folder / "checkpoint")
+    stages.store(folder / "store")
+    for stage in stages.STAGES:  # this also adds the columns that stages need
+        start = nn.named_parameters(networks.drawn(both.trainer(stage, folder).objective))
+        np.savez(folder / f"{stage}.start.npz", **{n: ops.numpy(p) for n, p in start.items()})
+    both.answer(folder)
+    on_mindspore("import sys, pathlib, both; both.answer(pathlib.Path(sys.argv[1]))", folder)
+
+    def read(question: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        torch, mindspore = (
+            dict(np.load(folder / f"{name}.{question}.npz")) for name in ("torch", "mindspore")
+        )
+        assert torch.keys() == mindspore.keys()
+        return torch, mindspore
+
+    return read
+
+
+def test_the_same_ids_and_the_same_picture(answers: Answers) -> None:
+    torch, mindspore = answers("picture")
+    assert torch["pixels"].shape == (64, 96, 3)
+    assert len(np.unique(torch["grid"])) > 1
+    assert (torch["preview"] == mindspore["preview"]).all()
+    assert (torch["grid"] == mindspore["grid"]).all()
+    difference = torch["pixels"].astype(int) - mindspore["pixels"].astype(int)
+    assert np.abs(difference).max() <= 2
+    assert torch["pixels"].std() > 1
+
+
+@pytest.mark.parametrize("stage", stages.STAGES)
+def test_one_step_of_training(stage: str, answers: Answers) -> None:
+    torch, mindspore = answers(stage)
+    assert abs(float(torch.pop("loss")) - float(mindspore.pop("loss"))) < 1e-5
+    assert any(np.abs(gradient).max() > 1e-2 for gradient in torch.values())
+    for name, gradient in torch.items():
+        assert np.abs(gradient - mindspore[name]).max() < 1e-4, name

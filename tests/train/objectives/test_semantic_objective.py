@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moyin.data.sample import Box, Line, Sample
+from moyin.train.objectives.semantic import THUMBNAIL, balanced, ink, k_means, layout, thumbnails
+
+BLUE, RED = (0, 0, 255), (255, 0, 0)
+
+
+def sample(text: str, *characters: Box) -> Sample:
+    """64x128 in blue; each box has a red square of half its sides in its middle."""
+    picture = np.full((64, 128, 3), BLUE, np.uint8)
+    for left, top, right, bottom in characters:
+        y, x = int(bottom - top) // 4, int(right - left) // 4
+        picture[int(top) + y : int(bottom) - y, int(left) + x : int(right) - x] = RED
+    sides = np.array(characters)
+    box = (*sides[:, :2].min(0).tolist(), *sides[:, 2:].max(0).tolist())
+    line = Line(text, box, characters, "red", "Face", "middle")
+    return Sample(picture, ("",), (line,), {"kind": "flat"}, (), 0, 0)
+
+
+def test_layout_of_one_character() -> None:
+    """A box of 64x64 about (64, 32): of the squares' centres, x = 48 and 80 lie within 48 of it."""
+    found = layout(sample("春", (32.0, 0.0, 96.0, 64.0))).reshape(2, 4, -1)
+    assert found[..., 0].tolist() == [[-1, 1, 1, -1]] * 2
+    for row, down in ((0, -0.5), (1, 0.5)):
+        for column, across in ((1, -0.5), (2, 0.5)):
+            expected = [1, 1, -1, -1, down, across, np.log(0.5), np.log(0.5), -1]
+            np.testing.assert_allclose(found[row, column], expected, rtol=1e-6)
+    assert not found[:, [0, 3], 1:].any()
+
+
+def test_layout_takes_the_nearest_character_and_skips_blanks() -> None:
+    """Two boxes of 32x64 side by side, then a blank: x = 16 is the first's, 48 the second's."""
+    boxes = ((0.0, 0.0, 32.0, 64.0), (32.0, 0.0, 64.0, 64.0), (64.0, 0.0, 128.0, 64.0))
+    found = layout(sample("ab ", *boxes)).reshape(2, 4, -1)
+    assert found[:, :2, 8].tolist() == [[-1, pytest.approx(2 / 12 - 1)]] * 2
+    assert found[:, :2, 5].tolist() == [[0, 0]] * 2
+    np.testing.assert_allclose(found[:, :2, 7], np.log(32 / 128), rtol=1e-6)
+    assert (found[:, 3, 0] == -1).all()
+
+
+def test_ink_is_what_differs_from_the_rim() -> None:
+    made = sample("春", (32.0, 0.0, 96.0, 64.0))
+    np.testing.assert_allclose(ink(made.picture, made.lines[0].box), [1, -1, -1])
+
+
+def test_thumbnails_are_mean_colours() -> None:
+    picture = np.zeros((32, 64, 3), np.uint8)
+    picture[:8, 32:40] = (255, 0, 51)  # the first part of the second square
+    picture[8:12, :8, 1] = 255  # half of the part below the first, in green
+    found = thumbnails(picture).reshape(2, THUMBNAIL, THUMBNAIL, 3)
+    np.testing.assert_allclose(found[1, 0, 0], [1, -1, -0.6], atol=1e-6)
+    np.testing.assert_allclose(found[0, 1, 0], [-1, 0, -1], atol=1e-6)
+    assert (found == -1).sum() == found.size - 3
+
+
+def test_half_of_the_codebook_is_fitted_to_text() -> None:
+    on_text = np.zeros(100, bool)
+    on_text[[3, 50, 99]] = True
+    chosen = balanced(on_text, np.random.default_rng(0))
+    assert sorted(chosen[:3]) == [3, 50, 99]
+    assert len(set(chosen.tolist())) == 6
+    assert not on_text[chosen[3:]].any()
+    assert balanced(on_text[:3], np.random.default_rng(0)).tolist() == [0, 1, 2]
+
+
+def directions(*degrees: float) -> Any:
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def test_k_means_finds_the_directions_and_leaves_no_code_idle() -> None:
+    around = [c + d for c in (10, 100, 250) for d in (-2, 0, 2)]
+    for seed in range(5):
+        centres = k_means(directions(*around), 3, 10, np.random.default_rng(seed))
+        degrees = sorted(np.degrees(np.arctan2(centres[:, 1], centres[:, 0])) % 360)
+        np.testing.assert_allclose(degrees, [10, 100, 250], atol=1e-3)
+    more = k_means(directions(0, 90), 4, 3, np.random.default_rng(0))
+    np.testing.assert_allclose(np.linalg.norm(more, axis=1), 1, rtol=1e-6)
