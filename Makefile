@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PROMPT ?= 一张红色海报，中间写着“春天”
 BIN := .venv/bin
+# Python compiles what it imports; all of PyTorch would take a minute more.
+INSTALL := pip install --no-compile
 WORK := build/pipeline
 
 # What both frameworks must pass by themselves; the other tests run on PyTorch, and compare with
@@ -67,11 +69,11 @@ clean:
 
 .venv/light: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -e '.[torch]'
+	$(BIN)/$(INSTALL) -e '.[torch]'
 	@touch $@
 
 .venv/full: .venv/light
-	$(BIN)/pip install -e '.[torch,train,ocr,test]'
+	$(BIN)/$(INSTALL) -e '.[torch,train,ocr,test]'
 	@touch $@
 
 # MindSpore has an environment of its own. The file holds the path of its Python, or nothing where
@@ -79,7 +81,7 @@ clean:
 .venv-mindspore/python: pyproject.toml
 	$(PYTHON) -m venv .venv-mindspore
 	@echo "installing MindSpore"
-	@if .venv-mindspore/bin/pip install -e '.[mindspore]' 'pytest>=8' 'pytest-xdist>=3.6' \
+	@if .venv-mindspore/bin/$(INSTALL) -e '.[mindspore]' 'pytest>=8' 'pytest-xdist>=3.6' \
 		'hypothesis>=6.100' > .venv-mindspore/log 2>&1; then \
 		echo "$(CURDIR)/.venv-mindspore/bin/python" > $@; \
 	elif grep -q "No matching distribution found for mindspore" .venv-mindspore/log; then \

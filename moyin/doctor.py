@@ -109,7 +109,7 @@ def _mindspore() -> Finding:
         "mindspore backend",
         "absent (optional)",
         False,
-        "python -m venv .venv-ms && .venv-ms/bin/pip install 'moyin[mindspore]'",
+        "python -m venv .venv-mindspore && .venv-mindspore/bin/pip install -e '.[mindspore]'",
     )
 
 

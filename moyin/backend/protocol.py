@@ -10,7 +10,7 @@ with Python numbers, comparisons, & | ~ on booleans, `.shape`, `.ndim`, `.dtype`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -285,6 +285,9 @@ class Nn(Protocol):
 
     def assign(self, module: Any, tensors: Mapping[str, Tensor]) -> None:
         """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
+
+    def compile_blocks(self, blocks: Iterable[Any]) -> None:
+        """Make each block faster where the framework has a compiler; what it computes stays."""
 
 
 class Autograd(Protocol):

@@ -45,7 +45,7 @@ def look(picture_hwc: Pixels, reader: Callable[[Pixels], str]) -> Seen:
     box = _box(ink)
     return Seen(
         background=background,
-        colour=_name(np.median(picture_hwc[ink], axis=0)),
+        colour=_name(_core(picture_hwc[ink], ground)),
         place=place_of(box, len(picture_hwc)),
         box=box,
         text=reader(crop(picture_hwc, box)),
@@ -80,6 +80,14 @@ def _border(picture_hwc: Pixels) -> Array:
     inner = np.ones(picture_hwc.shape[:2], bool)
     inner[width:-width, width:-width] = False
     middle: Array = np.median(picture_hwc[inner], axis=0)
+    return middle
+
+
+def _core(pixels_nc: Pixels, ground: Array) -> Array:
+    """The median colour [3] of the half that is farther from the background: at soft edges the
+    two mix."""
+    away = np.linalg.norm(pixels_nc.astype(np.float32) - ground, axis=1)
+    middle: Array = np.median(pixels_nc[away >= np.median(away)], axis=0)
     return middle
 
 

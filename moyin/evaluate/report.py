@@ -22,8 +22,8 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Scores = dict[str, float]
 
 COLUMNS = {
-    "characters": "characters read",
-    "exact": "all right",
+    "characters": "characters",
+    "exact": "exact",
     "ned": "NED",
     "background": "background",
     "colour": "text colour",
@@ -95,7 +95,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 def show(title: str, groups: dict[str, Scores], ceiling: dict[str, Scores]) -> None:
     """The table on stdout; each ceiling stands in brackets behind its score."""
     table = Table(title=title, caption="in brackets: the same judge on perfect pictures")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("pictures", *COLUMNS.values()):
         table.add_column(name, justify="right")
     for name, group in groups.items():

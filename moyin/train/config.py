@@ -28,6 +28,7 @@ class Training:
     checkpoint: the networks that the stage only uses, and the start of the trained one where
     `fine_tune` is set; empty for the default checkpoint, "none" for nothing.
     dtype: bfloat16, float32, or auto for what the device does well.
+    compile: compile the network's blocks, which takes a minute or two before the first steps.
     """
 
     objective: Objective.Config
@@ -44,6 +45,7 @@ class Training:
     save_every: int = 500
     log_every: int = 10
     threads: int = 0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "save_every", "log_every"):

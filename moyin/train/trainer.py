@@ -87,6 +87,8 @@ class Trainer:
         t = self.training
         flops = device.count_flops(lambda: self.gradient(self._tensors(self._batch(0))))
         peak = device.peak_flops(self.dtype)
+        if t.compile:  # only now, since what is compiled cannot be counted
+            nn.compile_blocks(self.objective.blocks)
         with (
             Report(self.out, self.objective.stage, self.step, t.steps, peak) as report,
             ThreadPoolExecutor(1) as pool,

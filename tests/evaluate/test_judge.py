@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from moyin.evaluate.judge import Seen, crop, look
 from moyin.evaluate.suite import nano_50, perfect
@@ -36,6 +37,12 @@ def test_a_block_by_hand(noise: float) -> None:
     assert seen.box is not None
     assert np.abs(np.array(seen.box) - (170, 180, 230, 220)).max() <= 2
     assert crop(block(noise), seen.box).shape[0] > 40
+
+
+def test_soft_edges_do_not_change_the_colour() -> None:
+    for one in nano_50()[1::6]:
+        soft = Image.fromarray(perfect(one, 256)).filter(ImageFilter.GaussianBlur(2))
+        assert look(np.array(soft), blind).colour == one.colour
 
 
 def test_specks_are_passed_over() -> None:

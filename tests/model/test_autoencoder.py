@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from moyin.backend import NAME, autograd, nn, ops
 from moyin.checkpoint.names import autoencoder as names
 from moyin.checkpoint.rename import Names

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from moyin.backend import NAME, autograd, nn, ops
 from moyin.checkpoint.names import semantic as names
 from moyin.checkpoint.rename import Names

@@ -6,7 +6,7 @@ from moyin.train import Optimizer
 from moyin.train.schedule import learning_rate
 
 # Warm-up over 4 of 20 updates; the cosine from update 10 on; the last tenth of the rate stays.
-O = Optimizer(lr=0.8, warmup=4, decay=0.5, final_lr=0.1)
+RATES = Optimizer(lr=0.8, warmup=4, decay=0.5, final_lr=0.1)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ O = Optimizer(lr=0.8, warmup=4, decay=0.5, final_lr=0.1)
     ],
 )
 def test_hand_worked_rates(step: int, rate: float) -> None:
-    assert learning_rate(O, step, 20) == pytest.approx(rate)
+    assert learning_rate(RATES, step, 20) == pytest.approx(rate)
 
 
 def test_no_warm_up_and_no_decay() -> None:

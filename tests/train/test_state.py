@@ -73,7 +73,7 @@ def test_a_damaged_state_gives_way_to_the_one_before_it(tmp_path: Path, damage: 
 def test_where_all_are_damaged_the_user_decides(tmp_path: Path) -> None:
     for step in (5, 10):
         flip_last_byte(saved(tmp_path, step) / state.WEIGHTS)
-    with pytest.raises(ValueError, match="every training state in .* is damaged: delete"):
+    with pytest.raises(ValueError, match=r"every training state in .* is damaged: delete"):
         state.newest(tmp_path)
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exc
         raise error
 
     monkeypatch.setattr(io, "save", full)
-    with pytest.raises(OSError, match="no room on disk .* free some and start again") as told:
+    with pytest.raises(OSError, match=r"no room on disk .* free some and start again") as told:
         saved(tmp_path, 10)
     assert told.value.errno == errno.ENOSPC
     assert [p.name for p in (tmp_path / "state").iterdir()] == ["step-00000005"]

@@ -177,6 +177,18 @@ def test_fine_tuning_begins_where_the_checkpoint_ends(make: Make, small_checkpoi
         assert (ops.numpy(parameter) == ops.numpy(stored[name])).all()
 
 
+@pytest.mark.parametrize(("stage", "blocks"), [("decoder", 2), ("glyph", 2), ("autoencoder", 0)])
+def test_the_blocks_are_compiled_on_request(
+    stage: str, blocks: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(nn, "compile_blocks", asked.extend)
+    run(make(stage, "plain"), until=1)
+    assert not asked
+    run(make(stage, "compiled", compile=True), until=1)
+    assert len(asked) == blocks
+
+
 def test_a_damaged_state_costs_only_the_steps_since_the_one_before(tmp_path: Path) -> None:
     run(linear(tmp_path / "whole"), until=4)
     run(linear(tmp_path / "damaged", save_every=1), until=3)
@@ -190,7 +202,7 @@ def test_interrupted_it_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     run(linear(tmp_path / "whole"), until=4)
     with monkeypatch.context() as patch:
         press_at(patch, 2)
-        with pytest.raises(Interrupted, match="step 2 of 50 and saved in .*: the same command"):
+        with pytest.raises(Interrupted, match=r"step 2 of 50 and saved in .*: the same command"):
             run(linear(tmp_path / "stopped"), until=4)
     assert content(tmp_path / "stopped")[0] == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

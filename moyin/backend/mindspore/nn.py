@@ -26,6 +26,7 @@ __all__ = [
     "Parameter",
     "RMSNorm",
     "assign",
+    "compile_blocks",
     "empty_weights",
     "named_parameters",
     "set_parameter",
@@ -156,3 +157,7 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         owner, _, leaf = name.rpartition(".")
         setattr(owners[owner], leaf, Parameter(tensor, name=name))
+
+
+def compile_blocks(blocks: Iterable[Module]) -> None:
+    """Nothing: in PyNative mode there is no graph to compile."""

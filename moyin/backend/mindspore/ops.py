@@ -268,9 +268,10 @@ def attention(
         mask = arange(seen)[None, :] <= arange(length)[:, None]
     # The query heads that share a key head are laid out as more queries of that one head.
     rows = reshape(q, (q.shape[0], groups, heads // groups * length, size))
-    scores = matmul(rows * (scale or 1 / math.sqrt(size)), transpose(k, 2, 3))
+    scale = 1 / math.sqrt(size) if scale is None else scale
+    scores = matmul(rows * scale, transpose(k, 2, 3))
     scores = cast(reshape(scores, (q.shape[0], heads, length, seen)), float32)
-    scores = scores if bias is None else scores + bias
+    scores = scores if bias is None else scores + cast(bias, float32)
     if mask is not None:
         # The most negative number, not −∞, which would make a query that sees nothing NaN.
         scores = where(mask, scores, full((1,), -3.4e38))

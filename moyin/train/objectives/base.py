@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -99,6 +100,12 @@ class Objective(nn.Module):
     def count(self) -> int:
         """Samples in an epoch; `batch` is asked for indices below it."""
         raise NotImplementedError
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """The network's repeated blocks, which may be compiled; an autoencoder has none."""
+        blocks: Sequence[Any] = getattr(self.network, "blocks", getattr(self.network, "layers", ()))
+        return blocks
 
     def trained(self, name: str) -> bool:
         """Whether this parameter is updated."""

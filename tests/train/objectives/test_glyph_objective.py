@@ -7,26 +7,36 @@ from stages import OBJECTIVES
 
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.glyph import GlyphObjective, bitmap, pooled
+from moyin.train.objectives.glyph import GlyphObjective, bitmap, encoded, owners
 
 A, B, C = (FIRST_BYTE + ord(c) for c in "abc")
 SPRING = [FIRST_BYTE + byte for byte in "春".encode()]
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_pooling_averages_the_bytes_of_each_character(padded: bool) -> None:
-    ids, mask, pool = pooled(["a春", "bc"], padded)
+def test_bytes_share_out_their_character_from_top_to_bottom(padded: bool) -> None:
+    """Of a bitmap of 6 rows, each of the three bytes of 春 is to know two, and that of a all."""
+    ids, mask = encoded(["a春", "bc"], padded)
     front = [PAD] * padded
     assert ids.tolist() == [
         [*front, A, *SPRING, EOS],
         [*front, B, C, EOS, PAD, PAD],
     ]
     assert mask.sum(1).tolist() == [5 + padded, 3 + padded]
-    at = int(padded)
-    expected = np.zeros_like(pool)
-    expected[0, 0, at] = expected[1, 0, at] = expected[1, 1, at + 1] = 1
-    expected[0, 1, at + 1 : at + 4] = 1 / 3
-    np.testing.assert_allclose(pool, expected)
+    owner, band = owners(["a春", "bc"], ids.shape[1], padded, side=6)
+    nobody = [-1] * padded
+    assert owner.tolist() == [[*nobody, 0, 1, 1, 1, -1], [*nobody, 0, 1, -1, -1, -1]]
+    every, none = [1] * 6, [0] * 6
+    before = [none] * padded
+    assert band[0].tolist() == [
+        *before,
+        every,
+        [1, 1, 0, 0, 0, 0],
+        [0, 0, 1, 1, 0, 0],
+        [0, 0, 0, 0, 1, 1],
+        none,
+    ]
+    assert band[1].tolist() == [*before, every, every, none, none, none]
 
 
 def test_bitmaps_show_the_character() -> None:
@@ -43,15 +53,15 @@ def test_every_string_holds_the_character_it_was_asked_for() -> None:
     config: GlyphObjective.Config = OBJECTIVES["glyph"]
     objective = GlyphObjective(config, networks.tiny("glyph"))
     assert objective.count == len(objective.characters) > config.characters
-    lengths = set()
+    seen = set()
     for step in range(12):
         asked = np.arange(3) + 3 * step
         batch = objective.batch(asked, Draws(0, step))
-        b, length, _ = batch["pool"].shape
-        lengths.add(length)
-        assert batch["target"].shape == (3, length, config.side**2)
-        for row, number in zip(batch["target"], asked, strict=True):
+        seen.add(int(batch["owner"].max()) + 1)
+        assert batch["target"].shape == (*batch["owner"].shape, config.side, config.side)
+        for row, owner, number in zip(batch["target"], batch["owner"], asked, strict=True):
             wanted = objective.bitmaps[number].astype(np.float32) / 127.5 - 1
-            assert (row == wanted).all(-1).any()
-    assert lengths == {1, 2, 3}
+            found = (row.reshape(len(row), -1) == wanted).all(-1)
+            assert (found & (owner >= 0)).any()
+    assert seen == {1, 2, 3}
     assert config.build(Source(None, None), None).network.config == config.network

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import pytest
+
+from moyin.backend import NAME, nn
+from moyin.recipes import Pictures, all_recipes, find
+from moyin.recipes.overrides import apply
+from moyin.train import Training
+
+STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")
+
+
+@contextmanager
+def no_memory() -> Iterator[None]:
+    """Networks of any size can be built within, but not run."""
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"), nn.empty_weights():
+        yield
+
+
+def count(network: Any) -> int:
+    with no_memory():
+        return sum(prod(p.shape) for p in nn.named_parameters(network.build()).values())
+
+
+def stage(name: str) -> Training:
+    training = find(name)()
+    assert isinstance(training, Training)
+    return training
+
+
+def test_every_family_has_the_pictures_and_the_five_stages() -> None:
+    for family in ("smoke", "nano", "glm-image"):
+        assert isinstance(find(f"{family}/pictures")(), Pictures)
+        for name in STAGES:
+            assert stage(f"{family}/{name}").objective.stage == name
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_recipe_says_what_it_is(name: str) -> None:
+    recipe = find(name)
+    assert recipe.__doc__
+    assert recipe() == recipe()
+
+
+def test_an_unknown_recipe_offers_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no recipe nano/decodr \(did you mean nano/decoder\?\)"):
+        find("nano/decodr")
+
+
+def test_overrides_reach_into_a_stage() -> None:
+    command = ["out=x", "optimizer.lr=0.5", "objective.crop=4", "objective.network.layers=3"]
+    training = apply(stage("nano/decoder"), command)
+    assert (training.out, training.optimizer.lr) == ("x", 0.5)
+    assert (training.objective.crop, training.objective.network.layers) == (4, 3)
+    with pytest.raises(ValueError, match=r"optimizer.lrr \(did you mean lr\?\)"):
+        apply(stage("nano/decoder"), ["optimizer.lrr=1"])
+
+
+# GLM-Image's own counts: those of the released tensors.
+@pytest.mark.skipif(NAME != "torch", reason="only PyTorch builds networks without memory")
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("autoencoder", 406),
+        ("glyph", 218),
+        ("semantic", 1200),
+        ("generator", 8900),
+        ("decoder", 6900),
+    ],
+)
+def test_glm_image_has_its_own_sizes(name: str, millions: float) -> None:
+    network = stage(f"glm-image/{name}").objective.network
+    assert count(network) / 1e6 == pytest.approx(millions, rel=0.03)
+
+
+@pytest.mark.skipif(NAME != "torch", reason="only PyTorch builds networks without memory")
+def test_all_of_nano_is_small() -> None:
+    """At most 60 MB in bf16, two bytes a parameter."""
+    assert 2 * sum(count(stage(f"nano/{name}").objective.network) for name in STAGES) < 60e6

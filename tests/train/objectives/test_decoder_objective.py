@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from stages import OBJECTIVES
+
+from moyin.backend import autograd, ops
+from moyin.checkpoint.folder import Checkpoint
+from moyin.data.store import Store
+from moyin.pipeline.paint import glyph_states
+from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch
+
+
+@pytest.fixture
+def source(store: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+
+
+def objective(source: Source, **changes: float) -> DecoderObjective:
+    made = replace(OBJECTIVES["decoder"], **changes).build(source, None)
+    assert isinstance(made, DecoderObjective)
+    return made
+
+
+def test_training_reads_the_glyph_states_that_generation_reads() -> None:
+    """One string (no pad), two (with a pad each), none (an empty one), three."""
+    prompts = ["“春天”", "“Tea” and “水果店”", "nothing", "“a”“bc”「海」"]
+    strings = [["春天"], ["Tea", "水果店"], [], ["a", "bc", "海"]]
+    glyph = networks.tiny("glyph")
+    batch = {name: ops.asarray(x) for name, x in glyph_batch(strings).items()}
+    with autograd.no_grad():
+        states = glyph(batch["glyph_ids"], batch["glyph_mask"])
+    tokens, real = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
+    for prompt, sample, mask in zip(prompts, ops.numpy(tokens), ops.numpy(real), strict=True):
+        expected = glyph_states(glyph, prompt)
+        assert mask.sum() == len(expected)
+        np.testing.assert_allclose(sample[mask], expected, atol=1e-5)
+
+
+def test_crops_lie_on_the_grid_of_ids(source: Source) -> None:
+    made = objective(source)
+    chosen = np.array([6, 0, 3, 1])
+    batch = made.batch(chosen, Draws(0, 0))
+    side = made.config.crop
+    for i, row in enumerate(source.pictures.read(["ids", "latents"], chosen)):
+        top, left = (batch["corner"][i] / 32).astype(int)
+        assert (batch["corner"][i] % 32 == 0).all()
+        assert (batch["ids"][i] == row["ids"][top : top + side, left : left + side]).all()
+        y, x = 4 * top, 4 * left
+        cut = row["latents"][:, y : y + 4 * side, x : x + 4 * side]
+        assert (batch["latents"][i] == cut.astype(np.float32)).all()
+    whole = objective(source, crop=0).batch(chosen, Draws(0, 0))
+    assert whole["latents"].shape == (4, 16, 64, 64)
+    assert not whole["corner"].any()
+
+
+def test_crops_on_text_meet_a_line(source: Source) -> None:
+    made = objective(source, on_text=1.0)
+    for step in range(4):
+        chosen = np.arange(8)
+        corners = made.batch(chosen, Draws(0, step))["corner"]
+        for corner, row in zip(corners, source.pictures.read(["meta"], chosen), strict=True):
+            top, left = corner
+            assert any(
+                left < line["box"][2]
+                and line["box"][0] < left + 64
+                and top < line["box"][3]
+                and line["box"][1] < top + 64
+                for line in row["meta"]["lines"]
+            )
+
+
+def test_dropped_samples_read_neither_ids_nor_strings(source: Source) -> None:
+    batch = objective(source, drop=1.0).batch(np.arange(4), Draws(0, 0))
+    nothing = glyph_batch([[]])
+    assert batch["dropped"].all()
+    assert (batch["glyph_ids"] == nothing["glyph_ids"]).all()
+    kept = objective(source, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    assert not kept["dropped"].any()
+    assert kept["glyph_ids"].shape[1] > nothing["glyph_ids"].shape[1]
+
+
+def test_a_fresh_network_errs_by_the_whole_velocity(source: Source) -> None:
+    """Its last layer is zero, so that the loss is the mean square of noise − data."""
+    made = objective(source)
+    batch = made.batch(np.arange(4), Draws(0, 0))
+    with autograd.no_grad():
+        loss, _ = made.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)
+    expected = np.square(batch["noise"] - batch["latents"]).mean()
+    assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_by_hand(source: Source) -> None:
+    """Noise levels shifted as the whole picture's 32 x 32 patches ask for, not the crop's."""
+    made = objective(source, drop=0.5)
+    made.network = networks.tiny("decoder")
+    batch = made.batch(np.arange(4), Draws(0, 2))
+    assert 0 < batch["dropped"].sum() < 4
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    mu = 0.75 * (32 * 32 / 256) ** 0.5 + 0.25
+    t = np.clip(1 / (1 + np.exp(-batch["time"])), 0.001, 1)
+    sigma = (mu / (mu + 1 / t - 1))[:, None, None, None]
+    x = (1 - sigma) * batch["latents"] + sigma * batch["noise"]
+    with autograd.no_grad():
+        loss, _ = made.loss(tensors, ops.float32)
+        states = made.frozen[0](tensors["glyph_ids"], tensors["glyph_mask"])
+        glyphs = gathered(states, tensors["glyph_rows"], tensors["glyph_columns"])
+        said = made.network(
+            ops.asarray(x.astype(np.float32)),
+            *glyphs,
+            ops.asarray(batch["ids"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
+            tensors["dropped"],
+            ops.asarray((1000 * t - 1).astype(np.float32)),
+            ops.asarray(np.full((4, 2), 64, np.float32)),
+            tensors["corner"],
+        )
+    wrong = ops.numpy(said) - (batch["noise"] - batch["latents"])
+    assert float(ops.numpy(loss)) == pytest.approx(np.square(wrong).mean(), rel=1e-5)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from stages import OBJECTIVES
+
+from moyin.backend import autograd, ops
+from moyin.checkpoint.folder import Checkpoint
+from moyin.data.store import Store
+from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.generator import GeneratorObjective
+
+IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
+
+
+@pytest.fixture
+def source(store: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+
+
+def objective(source: Source, preview: float) -> GeneratorObjective:
+    config = replace(OBJECTIVES["generator"], preview=preview)
+    made = config.build(source, networks.tiny("generator"))
+    assert isinstance(made, GeneratorObjective)
+    return made
+
+
+@pytest.mark.parametrize("preview", [0.0, 1.0])
+def test_only_image_ids_and_the_end_mark_count(source: Source, preview: float) -> None:
+    made = objective(source, preview)
+    vocabulary = made.tokenizer.vocabulary
+    batch = made.batch(np.array([0, 5, 3]), Draws(0, 0))
+    rows = source.pictures.read(["ids", "preview_ids"], [0, 5, 3])
+    for ids, weights, row in zip(batch["ids"], batch["weights"], rows, strict=True):
+        counted = ids[weights > 0]
+        pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
+        expected = [*np.concatenate([p.reshape(-1) for p in pictures]), vocabulary.image_end]
+        assert counted.tolist() == expected
+        assert ids[np.flatnonzero(weights)[0] - 1] == vocabulary.image_start
+        weighed = weights[weights > 0].tolist()
+        assert weighed == [made.config.preview_weight] * (IMAGE * bool(preview)) + [1] * (IMAGE + 1)
+
+
+def test_the_loss_by_hand(source: Source) -> None:
+    """The weighted mean of −log p(next id), p from all logits, in NumPy."""
+    made = objective(source, 1.0)
+    batch = made.batch(np.array([2, 7]), Draws(0, 1))
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        loss = float(ops.numpy(made.loss(tensors, ops.float32)[0]))
+        logits = ops.numpy(made.network(tensors["ids"], tensors["positions"]))
+    logits = logits.astype(np.float64)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    total = weight = 0.0
+    for b, i in np.argwhere(batch["weights"] > 0):
+        total -= batch["weights"][b, i] * np.log(p[b, i - 1, batch["ids"][b, i]])
+        weight += batch["weights"][b, i]
+    assert loss == pytest.approx(total / weight, rel=1e-5)
+
+
+def test_the_tokenizer_is_the_checkpoints_where_it_fits(source: Source) -> None:
+    made = objective(source, 0.5)
+    assert made.extras["tokenizer"].vocabulary.codes == networks.CODES
+    fresh = OBJECTIVES["generator"].build(source, None)
+    assert fresh.network.config.vocab == made.tokenizer.vocabulary.size
+
+
+def test_without_a_tokenizer_one_is_trained_on_the_captions(store: Path, tmp_path: Path) -> None:
+    from moyin.checkpoint.save import save_checkpoint
+
+    semantic = {"semantic": networks.tiny("semantic")}
+    folder = save_checkpoint(tmp_path / "c", semantic, dtype="float32")
+    source = Source(Store.open(store), Checkpoint.open(folder))
+    made = replace(OBJECTIVES["generator"], text=300).build(source, None)
+    assert made.tokenizer.vocabulary.codes == networks.CODES
+    caption = source.pictures.sample(0).captions[0]
+    assert made.tokenizer.decode(made.tokenizer.encode(caption)) == caption

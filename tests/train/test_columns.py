@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+
+from moyin.backend import ops
+from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.save import save_checkpoint
+from moyin.data.store import Store
+from moyin.pipeline.tokenize import semantic_ids
+from moyin.train import columns
+from moyin.train.objectives.base import Source
+
+
+def checkpoint(folder: Path, seed: int) -> Checkpoint:
+    some = {name: networks.tiny(name, seed) for name in ("autoencoder", "semantic")}
+    return Checkpoint.open(save_checkpoint(folder, some, dtype="float32"))
+
+
+@pytest.fixture
+def source(store: Path, tmp_path: Path) -> Source:
+    """A copy of the store, without columns, and a checkpoint of its own."""
+    copy = Store.open(shutil.copytree(store, tmp_path / "store"))
+    for name in set(copy.columns) - {"picture", "meta"}:
+        copy.drop_column(name)
+    return Source(copy, checkpoint(tmp_path / "checkpoint", 3))
+
+
+def test_columns_are_what_the_networks_say(source: Source) -> None:
+    columns.semantic_columns(source)
+    columns.latent_column(source, ops.float32)
+    rows = source.pictures.read(["picture", "ids", "preview_ids", "latents"], [0, 7])
+    pictures = [row["picture"] for row in rows]
+    ids = semantic_ids(source.network("semantic"), pictures)
+    pixels = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    autoencoder = source.network("autoencoder")
+    latents = autoencoder.normalize(autoencoder.encode(ops.asarray(pixels))[0])
+    for i, row in enumerate(rows):
+        assert (row["ids"] == ids[i]).all()
+        assert (row["preview_ids"] == ids[i]).all()  # of 512x512 the preview is the picture
+        np.testing.assert_allclose(row["latents"], ops.numpy(latents)[i], rtol=1e-2, atol=1e-2)
+    assert len(np.unique(ids)) > 5
+
+
+def test_a_preview_is_made_of_a_larger_picture() -> None:
+    picture = np.zeros((1024, 512, 3), np.uint8)
+    picture[:, 256:] = 200
+    small = columns.preview_picture(picture)
+    assert small.shape == (22 * 32, 11 * 32, 3)
+    assert abs(int(small[300, -9, 0]) - 200) < 3
+
+
+def test_a_stale_column_is_refused_by_name(source: Source, tmp_path: Path) -> None:
+    columns.semantic_columns(source)
+    columns.semantic_columns(source)  # the same network: nothing to do
+    other = Source(source.store, checkpoint(tmp_path / "other", 4))
+    with pytest.raises(ValueError, match=r"column 'ids' of .* is stale"):
+        columns.semantic_columns(other)
+
+
+def test_the_digest_knows_weights_and_configuration() -> None:
+    one = columns.digest(networks.tiny("semantic", 0))
+    assert one == columns.digest(networks.tiny("semantic", 0))
+    assert one != columns.digest(networks.tiny("semantic", 1))
