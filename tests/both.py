@@ -6,15 +6,19 @@ every stage begins with.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import stages
 
-from moyin.backend import NAME, nn, ops
+from moyin.backend import NAME, device, nn, ops
+from moyin.checkpoint.folder import Checkpoint
 from moyin.pipeline.generation import Pipeline, Settings
-from moyin.train import Trainer
+from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws
 
 PROMPT = '红底，写着“春天”和"Tea"'
@@ -28,9 +32,12 @@ def picture(checkpoint: Path) -> Answer:
     return {"grid": made.ids.grid, "preview": made.ids.preview, "pixels": made.pixels}
 
 
+def places(folder: Path) -> tuple[Path, Path]:
+    return folder / "store", folder / "checkpoint"
+
+
 def trainer(stage: str, folder: Path) -> Trainer:
-    out = folder / NAME / stage
-    return Trainer(stages.training(stage, out, folder / "store", folder / "checkpoint"))
+    return Trainer(stages.training(stage, folder / NAME / stage, *places(folder)))
 
 
 def step(stage: str, folder: Path) -> Answer:
@@ -44,8 +51,24 @@ def step(stage: str, folder: Path) -> Answer:
     return {"loss": ops.numpy(loss), **{n: ops.numpy(g) for n, g in gradients.items()}}
 
 
+def trained(folder: Path) -> Answer:
+    """Losses and gradient norms of four steps, stopped after two, and a weight that is written."""
+    small = stages.training("decoder", folder / NAME / "trained", *places(folder))
+    training = replace(small, fine_tune=True)
+    with patch.object(device, "peak_flops", lambda dtype: 1e11):  # to measure takes seconds
+        run(training, until=2)
+        decoder = Checkpoint.open(run(training)).network("decoder", dtype="float32")
+    lines = (Path(training.out) / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {
+        "metrics": np.array([[row["step"], row["loss"], row["gradient_norm"]] for row in rows]),
+        "weight": ops.numpy(decoder.blocks[0].mlp.up.weight),
+    }
+
+
 def answer(folder: Path) -> None:
     """All answers of this backend, as FOLDER/<backend>.<question>.npz."""
     np.savez(folder / f"{NAME}.picture.npz", **picture(folder / "checkpoint"))
     for stage in stages.STAGES:
         np.savez(folder / f"{NAME}.{stage}.npz", **step(stage, folder))
+    np.savez(folder / f"{NAME}.trained.npz", **trained(folder))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,10 @@ def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "x", "--prompts", "rows.jsonl"], "goes without PROMPT"),
         (["generate", "--prompts", "rows.jsonl"], "--out DIR"),
         (["generate", "--prompts", "absent.jsonl", "--out", "d"], "absent.jsonl cannot be read"),
+        (["train", "smoke/decodr"], "did you mean smoke/decoder"),
+        (["train", "smoke/decoder", "stesp=3"], "did you mean steps"),
+        (["train", "smoke/decoder", "steps=many"], "a whole number"),
+        (["prepare", "smoke/picture", "--out", "s"], "did you mean smoke/pictures"),
         (["inspect", "/nowhere"], "nothing at /nowhere"),
         (["inspect", "/"], "no checkpoint"),
         (["draw"], "draw"),
@@ -155,6 +160,29 @@ def test_inspect_training_state(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     digests = {r.splitlines()[-1] for r in reports}
     assert len(digests) == 1
     assert digests.pop().startswith("digest ")
+
+
+def test_inspect_store(capsys: pytest.CaptureFixture[str]) -> None:
+    assert moyin(capsys, "prepare", "smoke/pictures", "count=2", "--out", "s")[0] == 0
+    code, out, _ = moyin(capsys, "inspect", "s")
+    lines = out.splitlines()
+    assert code == 0
+    assert any(line.split()[:3] == ["picture", "2", "rows"] for line in lines)
+    assert "seed 0" in lines
+    assert re.fullmatch("digest [0-9a-f]{64}", lines[-1])
+
+
+def test_interrupt_is_quiet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.decode", stop)
+    code, _, err = moyin(capsys, "generate", "x")
+    assert code == 130
+    assert "Traceback" not in err
+    assert list(Path().glob("*.png")) == []
 
 
 def test_doctor_tells_what_mends(

@@ -58,3 +58,12 @@ def test_one_step_of_training(stage: str, answers: Answers) -> None:
     assert any(np.abs(gradient).max() > 1e-2 for gradient in torch.values())
     for name, gradient in torch.items():
         assert np.abs(gradient - mindspore[name]).max() < 1e-4, name
+
+
+def test_training_goes_the_same_way(answers: Answers) -> None:
+    """Clipping, AdamW, the average, stopping and going on, and the written bf16 weights."""
+    torch, mindspore = answers("trained")
+    assert torch["metrics"][:, 0].tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(mindspore["metrics"], torch["metrics"], rtol=1e-4)
+    one_bit = 2**-7
+    np.testing.assert_allclose(mindspore["weight"], torch["weight"], rtol=one_bit, atol=1e-4)

@@ -93,14 +93,14 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def show(title: str, groups: dict[str, Scores], ceiling: dict[str, Scores]) -> None:
-    """The table on stdout; each ceiling stands in brackets behind its score."""
-    table = Table(title=title, caption="in brackets: the same judge on perfect pictures")
+    """The table on stdout, a row a group; the last is the same judge's on perfect pictures."""
+    table = Table(title=title)
     table.add_column("", no_wrap=True)
     for name in ("pictures", *COLUMNS.values()):
         table.add_column(name, justify="right")
-    for name, group in groups.items():
-        cells = [f"{group[c]:.0%} ({ceiling[name][c]:.0%})" for c in COLUMNS]
-        table.add_row(name, str(int(group["pictures"])), *cells)
+    for name, group in [*groups.items(), ("perfect pictures", ceiling["all"])]:
+        shares = [f"{group[column]:.0%}" for column in COLUMNS]
+        table.add_row(name, str(int(group["pictures"])), *shares, end_section=name == [*groups][-1])
     Console().print(table)
 
 

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 import networks
 import numpy as np
 import pytest
-from stages import STAGES
+from stages import OBJECTIVES, STAGES
 
 from moyin.backend import device, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli import main
+from moyin.data.store import Store
 from moyin.train import Interrupted, Optimizer, Trainer, Training, run, state
 from moyin.train.objectives import Objective
 from moyin.train.objectives.base import Draws
@@ -294,6 +295,21 @@ def test_a_loss_that_runs_away_stops_before_the_states_are_spoilt(tmp_path: Path
 def test_what_is_missing_is_named(changes: dict[str, str], told: str, make: Make) -> None:
     with pytest.raises(ValueError, match=told):
         run(make("generator", **changes))
+
+
+def test_an_empty_store_is_named(make: Make, tmp_path: Path) -> None:
+    Store.create(tmp_path / "empty", {}, seed=0, count=8, digest="maker")
+    with pytest.raises(ValueError, match="empty holds no pictures yet: go on with moyin prepare"):
+        run(make("semantic", data=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize(
+    ("stage", "crop", "told"), [("decoder", 17, "16x16 ids"), ("autoencoder", 520, "512x512")]
+)
+def test_a_crop_larger_than_the_pictures(stage: str, crop: int, told: str, make: Make) -> None:
+    objective = replace(OBJECTIVES[stage], crop=crop)
+    with pytest.raises(ValueError, match=rf"crop={crop}: the pictures have {told}"):
+        run(make(stage, objective=objective))
 
 
 def test_a_checkpoint_without_a_network_that_is_used(make: Make, tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ class AutoencoderObjective(Objective):
 def corner(sample: Sample, side: int, on_text: bool, rng: np.random.Generator) -> tuple[int, int]:
     """Top and left of a crop: anywhere, or with its centre inside one of the lines."""
     height, width, _ = sample.picture.shape
+    if side > min(height, width):
+        raise ValueError(f"crop={side}: the pictures have {height}x{width} pixels")
     if not on_text:
         return int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     left, top, right, bottom = sample.lines[int(rng.integers(len(sample.lines)))].box

@@ -47,9 +47,11 @@ class Source:
 
     @property
     def pictures(self) -> Store:
-        """The store. ValueError where none was named."""
+        """The store. ValueError where none was named or it is empty."""
         if self.store is None:
             raise ValueError("this stage learns from pictures: name a store, data=STORE")
+        if not len(self.store):
+            raise ValueError(f"{self.store.path} holds no pictures yet: go on with moyin prepare")
         return self.store
 
     def network(self, name: str) -> Any:

@@ -118,6 +118,8 @@ class DecoderObjective(Objective):
         side = self.config.crop
         if not side:
             return row["latents"], ids, (0, 0)
+        if side > min(ids.shape):
+            raise ValueError(f"crop={side}: the pictures have {ids.shape[0]}x{ids.shape[1]} ids")
         top, left = _corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
         y, x = LATENTS * top, LATENTS * left
         cut = row["latents"][:, y : y + LATENTS * side, x : x + LATENTS * side]
