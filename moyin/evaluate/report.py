@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -94,9 +95,9 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def show(title: str, groups: dict[str, Scores], ceiling: dict[str, Scores]) -> None:
     """The table on stdout, a row a group; the last is the same judge's on perfect pictures."""
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for name in ("pictures", *COLUMNS.values()):
+    for name in ("n", *COLUMNS.values()):
         table.add_column(name, justify="right")
     for name, group in [*groups.items(), ("perfect pictures", ceiling["all"])]:
         shares = [f"{group[column]:.0%}" for column in COLUMNS]
@@ -109,14 +110,14 @@ def sheet(pictures: Sequence[Pixels], judged: Sequence[Judged]) -> Image.Image:
     rows = -(-len(pictures) // ACROSS)
     high = THUMBNAIL + CAPTION
     image = Image.new("RGB", (min(ACROSS, len(pictures)) * THUMBNAIL, rows * high), "white")
-    drawing, small = ImageDraw.Draw(image), faces.font(faces.shipped()[FACE], 13)
+    drawing, small = ImageDraw.Draw(image), faces.font(faces.shipped()[FACE], 11)
     for number, (picture, one) in enumerate(zip(pictures, judged, strict=True)):
         left, top = number % ACROSS * THUMBNAIL, number // ACROSS * high
         side = THUMBNAIL - 4
         image.paste(Image.fromarray(picture).resize((side, side)), (left, top))
         wrong = [part for part, right in one.right.items() if not right]
         drawing.text(
-            (left + 2, top + side + 2), f"{one.asked.text} → {one.seen.text}", "black", small
+            (left + 2, top + side + 2), f"{one.asked.text} > {one.seen.text}", "black", small
         )
         faults = " ".join(part for part in wrong if part != "exact")
         ink = "red" if wrong else "green"

@@ -57,8 +57,8 @@ def test_the_table_ends_with_the_ceiling(capsys: pytest.CaptureFixture[str]) -> 
     report.show("a title", groups, report.by_group([judged("春", "春", "red")] * 4))
     rows = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
     assert len(rows) == len(groups) + 1
-    assert rows[0].split("│")[1:4] == [" all              ", "        3 ", "        71% "]
-    assert rows[-1].split("│")[1:4] == [" perfect pictures ", "        4 ", "       100% "]
+    assert rows[0].split()[:3] == ["all", "3", "71%"]
+    assert rows[-1].split()[:4] == ["perfect", "pictures", "4", "100%"]
 
 
 def test_the_sheet_holds_every_picture() -> None:
