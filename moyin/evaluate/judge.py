@@ -42,11 +42,12 @@ def look(picture_hwc: Pixels, reader: Callable[[Pixels], str]) -> Seen:
     ink = text_ink(picture_hwc, ground)
     if not ink.any():
         return Seen(background=background)
-    box = _box(ink)
+    box, side = _box(ink), len(picture_hwc)
     return Seen(
         background=background,
         colour=_name(_core(picture_hwc[ink], ground)),
-        place=place_of(box, len(picture_hwc)),
+        # What fills the whole picture is in no place, though its centre is in the middle.
+        place="" if box == (0, 0, side, side) else place_of(box, side),
         box=box,
         text=reader(crop(picture_hwc, box)),
     )

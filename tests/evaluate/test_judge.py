@@ -63,3 +63,9 @@ def test_a_second_large_part_counts() -> None:
 def test_an_empty_picture() -> None:
     picture = np.full((64, 64, 3), (246, 150, 186), np.uint8)
     assert look(picture, blind) == Seen(background="pink")
+
+
+def test_what_fills_the_picture_is_nowhere() -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (16, 16, 1), np.uint8) * np.uint8(255)
+    picture = noise.repeat(3, axis=2).repeat(16, axis=0).repeat(16, axis=1)
+    assert look(picture, blind).place == ""
