@@ -1,6 +1,7 @@
 # Every target makes the environment it needs: .venv, and .venv-mindspore beside it.
 PYTHON ?= python3
 PROMPT ?= 一张红色海报，中间写着“春天”
+export PROMPT
 BIN := .venv/bin
 # Python compiles what it imports; all of PyTorch would take a minute more.
 INSTALL := pip install --no-compile
@@ -22,7 +23,7 @@ help:
 	@echo "make clean      remove what these made, the environments included"
 
 poster: .venv/light
-	$(BIN)/moyin generate '$(PROMPT)' --out poster.png
+	$(BIN)/moyin generate "$$PROMPT" --out poster.png
 
 test: .venv/full .venv-mindspore/python
 	MOYIN_MINDSPORE_PYTHON="$$(cat .venv-mindspore/python)" OMP_NUM_THREADS=1 \
@@ -50,7 +51,7 @@ pipeline: .venv/full
 		checkpoint=$(WORK)/semantic/weights
 	$(BIN)/moyin train smoke/decoder data=$(WORK)/store out=$(WORK)/decoder \
 		checkpoint=$(WORK)/generator/weights
-	$(BIN)/moyin generate '$(PROMPT)' --steps 20 --checkpoint $(WORK)/decoder/weights \
+	$(BIN)/moyin generate "$$PROMPT" --steps 20 --checkpoint $(WORK)/decoder/weights \
 		--out $(WORK)/picture.png
 	$(BIN)/python -c 'from moyin.train.curves import report; report("$(WORK)")'
 
