@@ -275,8 +275,8 @@ def prepend(past: Tensor, new: Tensor) -> Tensor:
 
 
 def key_mask(glyph_mask: Tensor | None, image: int, stored: int) -> Tensor | None:
-    """[B, 1, 1, R + T + N] bool, false at padded glyphs; None where nothing is padded."""
-    if glyph_mask is None or ops.numpy(glyph_mask).all():
+    """[B, 1, 1, R + T + N] bool, false at padded glyphs; None where none is given."""
+    if glyph_mask is None:
         return None
     b = glyph_mask.shape[0]
     before, after = ops.ones((b, stored), ops.bool_), ops.ones((b, image), ops.bool_)

@@ -21,6 +21,8 @@ from moyin.prompt.grid import Grid
 if TYPE_CHECKING:
     from moyin.train.objectives.base import Source
 
+Array = np.ndarray[Any, Any]
+
 AT_ONCE = 2  # pictures: more only leave the processor's cache
 
 
@@ -36,21 +38,20 @@ def semantic_columns(source: Source) -> None:
     """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size."""
     network = source.network("semantic")
     made_by = digest(network)
-    _complete(source, "ids", made_by, lambda some: semantic_ids(network, some))
+
+    def previews(pictures: list[Array]) -> Array:
+        return semantic_ids(network, [preview_picture(p) for p in pictures])
+
+    _complete(source, "ids", made_by, "picture", lambda some: semantic_ids(network, some))
     height, width, _ = source.pictures.read(["picture"], [0])[0]["picture"].shape
-    if Grid.of_pixels(height, width).preview() == Grid.of_pixels(height, width):
-        # A preview as large as the picture is the picture.
-        _complete(source, "preview_ids", made_by, None)
-        return
-    _complete(
-        source,
-        "preview_ids",
-        made_by,
-        lambda some: semantic_ids(network, [preview_picture(p) for p in some]),
-    )
+    grid = Grid.of_pixels(height, width)
+    if grid.preview() == grid:  # it is the picture itself
+        _complete(source, "preview_ids", made_by, "ids", np.stack)
+    else:
+        _complete(source, "preview_ids", made_by, "picture", previews)
 
 
-def preview_picture(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def preview_picture(picture: Array) -> Array:
     """The picture made as small as its preview, to be tokenized again."""
     grid = Grid.of_pixels(*picture.shape[:2]).preview()
     size = (grid.width, grid.height)
@@ -61,24 +62,24 @@ def latent_column(source: Source, dtype: Any) -> None:
     """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
     network = source.network("autoencoder")
 
-    def encode(some: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    def encode(some: list[Array]) -> Array:
         pixels = np.stack(some).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         with autograd.no_grad():
             x = ops.image_layout(ops.cast(ops.asarray(pixels), dtype))
             latents = network.normalize(ops.cast(network.encode(x)[0], ops.float32))
         return ops.numpy(latents).astype(np.float16)
 
-    _complete(source, "latents", digest(network), encode)
+    _complete(source, "latents", digest(network), "picture", encode)
 
 
 def _complete(
     source: Source,
     name: str,
     made_by: str,
-    make: Callable[[list[np.ndarray[Any, Any]]], np.ndarray[Any, Any]] | None,
+    needs: str,
+    make: Callable[[list[Array]], Array],
 ) -> None:
-    """Make the rows of a column that are not there yet, from pictures or, without `make`, as
-    copies of `ids`."""
+    """Make the rows of a column that are not there yet out of those of the column it needs."""
     store = source.pictures
     if name in store.columns:
         store.column(name, made_by)
@@ -90,9 +91,6 @@ def _complete(
         starts = range(start, len(store), AT_ONCE)
         for first in track(starts, description=f"{name} of {store.path}"):
             some = range(first, min(first + AT_ONCE, len(store)))
-            if make is None:
-                yield from (row["ids"] for row in store.read(["ids"], some))
-            else:
-                yield from make([row["picture"] for row in store.read(["picture"], some)])
+            yield from make([row[needs] for row in store.read([needs], some)])
 
     store.add_column(name, made_by, rows())

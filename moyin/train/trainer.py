@@ -8,13 +8,14 @@ import math
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from moyin.backend import Tensor, autograd, device, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
+from moyin.data.store import Store
 from moyin.train import order, state
 from moyin.train.config import Training
 from moyin.train.objectives import Batch, Source
@@ -48,11 +49,7 @@ class Trainer:
         if training.threads:
             device.set_threads(training.threads)
         checkpoint = _checkpoint(training.checkpoint)
-        store = None
-        if training.data:
-            from moyin.data.store import Store
-
-            store = Store.open(training.data)
+        store = Store.open(training.data) if training.data else None
         self.source = Source(store, checkpoint)
         start = self.source.network(training.objective.stage) if training.fine_tune else None
         self.objective = training.objective.build(self.source, start)
@@ -240,10 +237,8 @@ def _polite_interrupt() -> Iterator[list[bool]]:
         asked.append(True)
 
     old = {}
-    try:
+    with suppress(ValueError):  # not in the main thread: there Ctrl-C is somebody else's
         old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: there Ctrl-C is somebody else's
-        old = {}
     try:
         yield asked
     finally:

@@ -133,8 +133,10 @@ def test_padded_glyphs_change_nothing(ours, referenced) -> None:
     assert far(run(ours, padded, [False], **extra), alone) > 1e-3
 
 
-def test_a_mask_without_padding_is_no_mask() -> None:
-    assert decoder.key_mask(ops.ones((2, 5), ops.bool_), 16, 0) is None
+def test_a_mask_without_padding_changes_nothing(ours) -> None:
+    given = inputs(8, 4, batch=1)
+    mask = ops.ones((1, 5), ops.bool_)
+    assert far(run(ours, given, [False], glyph_mask=mask), run(ours, given, [False])) < CLOSE
 
 
 def test_the_order_of_glyphs_does_not_matter(ours) -> None:

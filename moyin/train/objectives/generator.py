@@ -6,7 +6,7 @@ preview, which every reference pipeline asks for, and without.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,8 +56,6 @@ class GeneratorObjective(Objective):
             return TextTokenizer.train(captions, size=self.text, codes=codes)
 
         def _fresh(self, tokenizer: TextTokenizer) -> Generator:
-            from dataclasses import replace
-
             v = tokenizer.vocabulary
             return replace(
                 self.network, vocab=v.size, vision_vocab=v.vision, pad_id=v.pad, image_id=v.image
