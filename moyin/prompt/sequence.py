@@ -133,12 +133,13 @@ def left_padded(sequences: Items[Sequence], pad: int) -> tuple[Ids, Ids, Mask]:
     return ids, positions, mask
 
 
-def right_padded(examples: Items[Example], pad: int) -> tuple[Ids, Ids, Weights]:
+def right_padded(examples: Items[Example], pad: int, multiple: int = 1) -> tuple[Ids, Ids, Weights]:
     """Examples as one batch that starts together: ids [B, L], positions [3, B, L], weights [B, L].
 
-    The model is causal, so that nothing real ever sees this padding: it needs no mask.
+    L is a multiple of `multiple`. The model is causal, so that nothing real ever sees this
+    padding: it needs no mask.
     """
-    longest = max(len(e.ids) for e in examples)
+    longest = -(-max(len(e.ids) for e in examples) // multiple) * multiple
     ids = np.full((len(examples), longest), pad, dtype=np.int64)
     positions = np.ones((3, len(examples), longest), dtype=np.int64)
     weights = np.zeros(ids.shape, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,10 @@ from torch import Tensor
 DType = torch.dtype
 float32, float64, bfloat16, float16 = torch.float32, torch.float64, torch.bfloat16, torch.float16
 int32, int64, uint8, bool_ = torch.int32, torch.int64, torch.uint8, torch.bool
+
+HIDDEN = -1e30  # added to the score of a key that is not seen
+GELU_1 = 2 * math.sqrt(2 / math.pi)  # Hendrycks and Gimpel 2016, the tanh as a sigmoid
+GELU_3 = 0.044715 * GELU_1
 
 
 # Making tensors and reading them
@@ -147,6 +152,10 @@ def silu(x: Tensor) -> Tensor:
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    if approximate == "tanh" and torch.compiler.is_compiling():
+        # The same function: compiled for a CPU, a sigmoid takes half the time of a tanh.
+        y = x.float()
+        return (y * torch.sigmoid(y * (GELU_1 + GELU_3 * y * y))).to(x.dtype)
     return F.gelu(x, approximate=approximate)
 
 
@@ -262,13 +271,47 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    grouped = q.shape[1] != k.shape[1]
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.requires_grad:
+        return _products(q, k, v, mask, bias, causal, scale or q.shape[3] ** -0.5)
     extra = mask if bias is None else bias
     if mask is not None and bias is not None:
         extra = bias.masked_fill(~mask, float("-inf"))
     return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=extra, is_causal=causal, scale=scale, enable_gqa=grouped
+        q,
+        k,
+        v,
+        attn_mask=extra,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=q.shape[1] != k.shape[1],
     )
+
+
+def _products(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    causal: bool,
+    scale: float,
+) -> Tensor:
+    """Attention whose scores exist: on a CPU the fused kernel's backward takes twice as long."""
+    b, heads, length, size = q.shape
+    groups, seen = k.shape[1:3]
+    if causal:
+        mask = torch.ones(length, seen, dtype=torch.bool).tril()
+    # Heads that share their keys become the rows of one product: nothing is repeated.
+    rows = (q * scale).reshape(b, groups, -1, size)
+    scores = (rows @ k.transpose(2, 3)).view(b, heads, length, seen)
+    if bias is not None:
+        scores = scores + bias
+    if mask is not None:
+        scores = scores + torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, HIDDEN)
+    weights = torch.softmax(scores, -1).view(b, groups, -1, seen)
+    y = (weights @ v).view(b, heads, length, v.shape[3])
+    # A query that sees nothing gets nothing.
+    return y if mask is None or causal else y.masked_fill(~mask.any(-1, keepdim=True), 0)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
+LENGTHS = 64  # lengths of batches are multiples of it: few shapes, few compilations
 TOKENIZER_CAPTIONS = 4000  # pictures whose captions the text tokenizer is trained on
 
 
@@ -91,7 +92,7 @@ class GeneratorObjective(Objective):
                     preview_weight=self.config.preview_weight,
                 )
             )
-        ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad)
+        ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         first = np.array(min(e.start for e in examples) - 1)
         return {"ids": ids, "positions": positions, "weights": weights, "first": first}
 
