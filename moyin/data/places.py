@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -87,3 +88,24 @@ def box_in(
     left = round(random.uniform(*across) - extent[0] / 2)
     top = round(random.uniform(*down) - extent[1] / 2)
     return (float(left), float(top), float(left + extent[0]), float(top + extent[1]))
+
+
+def row_in(
+    cell: tuple[int, int],
+    extent: tuple[int, int],
+    size: int,
+    grid: int,
+    random: np.random.Generator,
+) -> tuple[int, int] | None:
+    """Left and top, multiples of `grid`, of a row of squares with `extent` (width, height) whose
+    centre is in `cell` (row, column); None where it cannot be."""
+    corner = []
+    for length, third in zip(extent, reversed(cell), strict=True):
+        centres = span(length, third, size, 0)
+        if centres is None:
+            return None
+        low, high = ((centre - length / 2) / grid for centre in centres)
+        if math.ceil(low) > math.floor(high):
+            return None
+        corner.append(grid * int(random.integers(math.ceil(low), math.floor(high) + 1)))
+    return corner[0], corner[1]

@@ -17,9 +17,10 @@ from moyin.data import assets, backgrounds, faces, places, text
 from moyin.data.captions import captions
 from moyin.data.colours import jittered
 from moyin.data.sample import Box, Line, Sample, Thing
-from moyin.data.shape import Shape
+from moyin.data.shape import Shape, row_width
+from moyin.prompt.grid import PIXELS
 
-VERSION = 1  # goes up whenever the same configuration and seed give another picture
+VERSION = 2  # goes up whenever the same configuration and seed give another picture
 
 
 class Renderer:
@@ -27,7 +28,11 @@ class Renderer:
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Lengths in `large` and `small` are em sizes in pixels at 512x512, scaled with `size`."""
+        """Lengths in `large` and `small` are em sizes in pixels at 512x512, scaled with `size`.
+
+        squares: instead of freely, set text in squares of one of these sides in pixels, the first
+        that has room, each row of them with its corner on a grid of 32 pixels, the semantic ids'.
+        """
 
         size: int = 512
         characters: int = 3500  # the most frequent so many hanzi, at most 8105
@@ -39,6 +44,7 @@ class Renderer:
         middle: float = 0.25  # share of lines put in the middle; the rest goes anywhere
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
+        squares: tuple[int, ...] = ()
         max_lines: int = 3
         max_characters: int = 12
         object_share: float = 0.25
@@ -118,21 +124,61 @@ class Renderer:
         able = [face for face in self.faces if faces.covers(face, said)]
         if not able:
             return None
-        sizes = self.config.large if prominent else self.config.small
-        shape = Shape.of(said, text.pick(able, random), sizes[1] * self._scale)
+        face = text.pick(able, random)
         cell = self._cell(self.config.middle, [line.place for line in others], random)
+        if self.config.squares:
+            found = self._in_squares(said, face, cell, random)
+        else:
+            found = self._freely(said, face, cell, prominent, random)
+        if found is None:
+            return None
+        shape, box = found
+        if places.overlaps(box, [line.box for line in others], self._margin):
+            return None
+        ground = image.crop(box)
+        colour = text.pick(backgrounds.legible(ground, colours), random)
+        mask = shape.ink.resize(ground.size, Image.Resampling.BICUBIC)
+        image.paste(jittered(colour, random), (int(box[0]), int(box[1])), mask)
+        return Line(
+            text=said,
+            box=box,
+            characters=shape.characters(box),
+            squares=shape.squares(box),
+            colour=colour,
+            face=face.name,
+            place=places.PLACES[cell[0]][cell[1]],
+        )
+
+    def _freely(
+        self,
+        said: str,
+        face: faces.Face,
+        cell: tuple[int, int],
+        prominent: bool,
+        random: np.random.Generator,
+    ) -> tuple[Shape, Box] | None:
+        """The line as its face sets it, at a size and in a box in the cell; None without room."""
+        sizes = self.config.large if prominent else self.config.small
+        shape = Shape.of(said, face, sizes[1] * self._scale)
         em = self._em(shape, cell, sizes, random)
         if em is None:
             return None
         box = places.box_in(cell, shape.extent(em), self.config.size, self._margin, random)
-        if box is None or places.overlaps(box, [line.box for line in others], self._margin):
-            return None
-        ground = image.crop(box)
-        colour = text.pick(backgrounds.legible(ground, colours), random)
-        corner = (int(box[0]), int(box[1]))
-        image.paste(jittered(colour, random), corner, shape.mask(em))
-        place = places.PLACES[cell[0]][cell[1]]
-        return Line(said, box, shape.characters(box), colour, shape.face.name, place)
+        return None if box is None else (shape, box)
+
+    def _in_squares(
+        self, said: str, face: faces.Face, cell: tuple[int, int], random: np.random.Generator
+    ) -> tuple[Shape, Box] | None:
+        """The line in the first squares that have room in the cell, and its box; None if none."""
+        for side in self.config.squares:
+            extent = (row_width(said, side), side)
+            corner = places.row_in(cell, extent, self.config.size, PIXELS, random)
+            if corner is not None:
+                shape, inside = Shape.in_squares(said, face, side)
+                left, top = corner[0] + inside[0], corner[1] + inside[1]
+                right, bottom = left + shape.ink.width, top + shape.ink.height
+                return shape, (float(left), float(top), float(right), float(bottom))
+        return None
 
     def _cell(
         self, middle: float, taken: list[str], random: np.random.Generator

@@ -16,12 +16,14 @@ class Line:
     """One line of text as drawn.
 
     `box` is the line's ink; `characters` holds the ink of every character of `text`, in order,
-    blanks included (a blank's box is its advance, as high as the line).
+    blanks included (a blank's box is its advance, as high as the line). `squares` are what the
+    glyph encoder's bitmaps of them cover (`data.shape`).
     """
 
     text: str
     box: Box
     characters: tuple[Box, ...]
+    squares: tuple[Box, ...]
     colour: str
     face: str
     place: str
@@ -78,5 +80,5 @@ def _boxed(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(fields: dict[str, Any]) -> Line:
-    characters = tuple(tuple(box) for box in fields["characters"])
-    return Line(**_boxed(fields) | {"characters": characters})
+    boxes = {name: tuple(map(tuple, fields[name])) for name in ("characters", "squares")}
+    return Line(**_boxed(fields) | boxes)

@@ -1,8 +1,13 @@
-"""A line of text as a shape: its ink, where in it each character is, and a mask at any size."""
+"""A line of text as a shape: its ink, where in it each character is, and a mask at any size.
+
+A character's square is the part of the picture that the glyph encoder's bitmap of it covers: one
+em is BODY of its side, the baseline lies at BASELINE of its height, and the advance in its middle.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
@@ -10,6 +15,8 @@ from moyin.data.faces import Face, font
 from moyin.data.sample import Box
 
 EMS = (96, 160, 320, 640)  # lines are rasterised at one of these and scaled down from there
+BODY, BASELINE = 0.92, 0.85
+LATIN_WIDTH = 0.75  # of a square, that a letter gets where text is set in squares
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,7 @@ class Shape:
     """One line set in one face at `em` pixels an em.
 
     `ink` is its coverage, 0 to 255, cut to where there is any; `cells` are the left and right
-    ends of each character's advance in it.
+    ends of each character's advance in it; `baseline` is down from its top.
     """
 
     text: str
@@ -25,6 +32,7 @@ class Shape:
     em: int
     ink: Image.Image
     cells: tuple[tuple[float, float], ...]
+    baseline: float
 
     @classmethod
     def of(cls, text: str, face: Face, largest: float) -> Shape:
@@ -39,7 +47,30 @@ class Shape:
         ends = [opened.getlength(text[:end]) - left - tight[0] for end in range(1, len(text) + 1)]
         advances = map(opened.getlength, text)
         cells = tuple((end - way, end) for end, way in zip(ends, advances, strict=True))
-        return cls(text, face, em, image.crop(tight), cells)
+        baseline = opened.getmetrics()[0] - top - tight[1]
+        return cls(text, face, em, image.crop(tight), cells, baseline)
+
+    @classmethod
+    def in_squares(cls, text: str, face: Face, side: int) -> tuple[Shape, tuple[int, int]]:
+        """Set `text` in squares of `side` pixels, letters and digits in narrower cells.
+
+        Also where the ink begins in the row of cells, which is `side` high and `row_width` wide.
+        """
+        em = round(BODY * side)
+        opened = font(face, em)
+        ends = [0, *(row_width(text[:end], side) for end in range(1, len(text) + 1))]
+        cells = list(pairwise(ends))
+        image = Image.new("L", (ends[-1], side))
+        draw = ImageDraw.Draw(image)
+        for character, (left, right) in zip(text, cells, strict=True):
+            middle = ((left + right) / 2, BASELINE * side)
+            draw.text(middle, character, 255, opened, anchor="ms")
+        tight = image.getbbox()
+        assert tight is not None, f"{face.name} draws nothing for {text!r}"
+        within = tuple((left - tight[0], right - tight[0]) for left, right in cells)
+        baseline = BASELINE * side - tight[1]
+        shape = cls(text, face, em, image.crop(tight), within, baseline)
+        return shape, (tight[0], tight[1])
 
     def extent(self, em: float) -> tuple[int, int]:
         """Width and height of the ink in whole pixels when an em is `em` pixels."""
@@ -65,9 +96,24 @@ class Shape:
             for left, top, right, bottom in map(self._inked, self.text, self.cells)
         )
 
+    def squares(self, box: Box) -> tuple[Box, ...]:
+        """Each character's square when the ink fills `box`."""
+        across = (box[2] - box[0]) / self.ink.width
+        down = (box[3] - box[1]) / self.ink.height
+        half = self.em * across / BODY / 2
+        height = self.em * down / BODY
+        top = box[1] + self.baseline * down - BASELINE * height
+        middles = (box[0] + (left + right) / 2 * across for left, right in self.cells)
+        return tuple((x - half, top, x + half, top + height) for x in middles)
+
     def _inked(self, character: str, cell: tuple[float, float]) -> Box:
         left, right = max(0, round(cell[0])), min(self.ink.width, round(cell[1]))
         part = self.ink.crop((left, 0, right, self.ink.height)).getbbox()
         if part is None or character.isspace():
             return (left, 0, right, self.ink.height)
         return (left + part[0], part[1], left + part[2], part[3])
+
+
+def row_width(text: str, side: int) -> int:
+    """Pixels that a text takes which is set in squares."""
+    return sum(side if ord(c) >= 0x2E80 else round(LATIN_WIDTH * side) for c in text)

@@ -84,6 +84,7 @@ class Decoder(nn.Module):
         target_size: Tensor,
         crop: Tensor,
         references: References | None = None,
+        origin: Tensor | None = None,
     ) -> Tensor:
         """Velocity (noise minus data) at the noised `latents`, [B, C, h, w] like them.
 
@@ -97,7 +98,7 @@ class Decoder(nn.Module):
         image = self._image(latents, prior, prior_drop)
         streams: Streams = (image, self._glyphs(glyphs, latents))
         condition = self.condition(timestep, target_size, crop, latents.dtype)
-        tables = self._tables(height, width, glyphs.shape[1], latents)
+        tables = self._tables(height, width, glyphs.shape[1], latents, origin)
         stored = 0 if references is None else references[0][0].shape[2]
         mask = key_mask(glyph_mask, image.shape[1], stored)
         for i, block in enumerate(self.blocks):
@@ -134,13 +135,20 @@ class Decoder(nn.Module):
         states = ops.cast(glyphs, latents.dtype)
         return self.glyphs.down(ops.gelu(self.glyphs.up(states)))
 
-    def _tables(self, height: int, width: int, glyphs: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _tables(
+        self, height: int, width: int, glyphs: int, like: Tensor, origin: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """cos and signed sin, [S, K], or [B, S, K] where each sample has an origin of its own."""
         p, k = self.config.patch, self.config.head_dim
-        cos, sin = (ops.asarray(x, like.dtype) for x in rotations(height // p, width // p, k))
+        if origin is None:
+            cos, sin = (ops.asarray(x, like.dtype) for x in rotations(height // p, width // p, k))
+        else:
+            cos, sin = (ops.cast(x, like.dtype) for x in turns(origin, height // p, width // p, k))
         if not glyphs:
             return cos, sin
-        one, nil = ops.ones((glyphs, k), like.dtype), ops.zeros((glyphs, k), like.dtype)
-        return ops.concat([one, cos], 0), ops.concat([nil, sin], 0)
+        shape = (*cos.shape[:-2], glyphs, k)
+        one, nil = ops.ones(shape, like.dtype), ops.zeros(shape, like.dtype)
+        return ops.concat([one, cos], -2), ops.concat([nil, sin], -2)
 
     def _velocity(self, image: Tensor, condition: Tensor, height: int, width: int) -> Tensor:
         scale, shift = ops.chunk(self.out_modulation(condition)[:, None], 2, 2)
@@ -305,27 +313,35 @@ def waves(x: Tensor, size: int) -> Tensor:
     return ops.concat([ops.cos(angles), ops.sin(angles)], -1)
 
 
-def rotate(x_bshk: Tensor, cos_sk: Tensor, sin_sk: Tensor) -> Tensor:
+def rotate(x_bshk: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Half-split rotary embedding (Su et al. 2021): channel i turns with channel i + K/2.
 
-    The first half of `sin` carries the minus sign, so that one fused product does both halves.
+    cos and sin [S, K] or [B, S, K]. The first half of `sin` carries the minus sign, so that one
+    fused product does both halves.
     """
     a, b = ops.chunk(x_bshk, 2, 3)
-    return ops.addcmul(x_bshk * cos_sk[:, None], ops.concat([b, a], 3), sin_sk[:, None])
+    return ops.addcmul(x_bshk * cos[..., None, :], ops.concat([b, a], 3), sin[..., None, :])
+
+
+def turns(origin_b2: Tensor, rows: int, columns: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """cos and signed sin, [B, rows·columns, head_dim], of grids that start at (row, column).
+
+    A quarter of the channels turn by the row, the next by the column, and again for the second
+    half.
+    """
+    quarter = head_dim // 4
+    frequencies = ops.asarray((THETA ** (-np.arange(quarter) / quarter)).astype(np.float32))
+    grid = np.mgrid[:rows, :columns].reshape(2, -1, 1).astype(np.float32)
+    places = origin_b2[:, :, None, None] + ops.asarray(grid)
+    angles = ops.concat([places[:, 0] * frequencies, places[:, 1] * frequencies], 2)
+    cos, sin = ops.cos(angles), ops.sin(angles)
+    return ops.concat([cos, cos], 2), ops.concat([-sin, sin], 2)
 
 
 @lru_cache(maxsize=8)
 def rotations(
     rows: int, columns: int, head_dim: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """cos and signed sin, [rows·columns, head_dim] float32, of a grid that starts at (0, 0).
-
-    A quarter of the channels turn by the row, the next by the column, and again for the second
-    half.
-    """
-    quarter = head_dim // 4
-    frequencies = THETA ** (-np.arange(quarter) / quarter)
-    row, column = np.mgrid[:rows, :columns].reshape(2, -1, 1)
-    angles = np.concatenate([row * frequencies, column * frequencies], 1)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    return np.concatenate([cos, cos], 1), np.concatenate([-sin, sin], 1)
+    """`turns` of the grid that starts at (0, 0), [rows·columns, head_dim] float32."""
+    cos, sin = turns(ops.zeros((1, 2)), rows, columns, head_dim)
+    return ops.numpy(cos)[0], ops.numpy(sin)[0]

@@ -27,16 +27,18 @@ AUTOENCODER = Autoencoder.Config(
 
 
 def pictures() -> Pictures:
-    """12,000 pictures; four in five hold one line of one to four large characters."""
+    """12,000 pictures, each with one line of one to four large characters.
+
+    They are set in squares on the grid of the semantic ids: so an id has few places in a character
+    to tell apart, and the decoder few sizes to write at.
+    """
     renderer = Renderer.Config(
         characters=CHARACTERS,
         faces=(FACE,),
-        prominent=0.8,
-        large=(110, 300),
-        max_lines=2,
-        max_characters=8,
-        object_share=0.15,
-        backgrounds={"flat": 0.65, "gradient": 0.15, "texture": 0.08, "photograph": 0.12},
+        prominent=1.0,
+        squares=(256, 128, 96),
+        object_share=0.0,
+        backgrounds={"flat": 0.8, "gradient": 0.1, "texture": 0.1},
     )
     return Pictures(renderer=renderer, count=12_000)
 
@@ -82,9 +84,9 @@ def glyph() -> Training:
 
 
 def semantic() -> Training:
-    """1.9 M parameters, 1024 codes."""
+    """1.9 M parameters, 4096 codes."""
     network = SemanticTokenizer.Config(
-        width=192, layers=4, heads=2, mlp=576, table=16, codes=1024, code_width=12
+        width=192, layers=4, heads=2, mlp=576, table=16, codes=4096, code_width=12
     )
     return Training(
         objective=SemanticObjective.Config(network=network, head_layers=1),

@@ -25,7 +25,7 @@ GROUNDS = [
 
 
 def line(text: str, place: str, colour: str = "white") -> Line:
-    return Line(text, BOX, (BOX,) * len(text), colour, "Face", place)
+    return Line(text, BOX, (BOX,) * len(text), (BOX,) * len(text), colour, "Face", place)
 
 
 def said(

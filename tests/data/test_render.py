@@ -110,3 +110,21 @@ def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
 def test_a_sample_is_json(samples: list[Sample]) -> None:
     fields = json.loads(json.dumps(samples[5].to_json()))
     assert Sample.from_json(fields, samples[5].picture).lines == samples[5].lines
+
+
+def test_squares_lie_on_the_grid_of_ids() -> None:
+    config = Renderer.Config(
+        squares=(256, 128, 96), prominent=1.0, object_share=0.0, backgrounds={"flat": 1.0}
+    )
+    renderer = config.build()
+    sides = set()
+    for index in range(30):
+        line = renderer(7, index).lines[0]
+        assert places.place_of(line.box, 512) == line.place
+        left, top, _, bottom = line.squares[0]
+        side = bottom - top
+        if ord(line.text[0]) < 0x2E80:  # a letter's cell is narrower than its square
+            left += side / 8
+        assert [(corner + 16) % 32 for corner in (left, top)] == pytest.approx([16, 16], abs=1)
+        sides.add(round(side / 32) * 32)
+    assert {256, 128} <= sides <= {256, 128, 96}

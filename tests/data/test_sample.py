@@ -9,7 +9,8 @@ from moyin.data.sample import Line, Sample, Thing
 
 def test_everything_but_the_picture_survives_json() -> None:
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    line = Line("春A", (1.0, 2.0, 3.5, 4.0), ((1.0, 2.0, 2.0, 4.0),) * 2, "red", "Some", "middle")
+    box, characters = (1.0, 2.0, 3.5, 4.0), ((1.0, 2.0, 2.0, 4.0),) * 2
+    line = Line("春A", box, characters, (box,) * 2, "red", "Some", "middle")
     thing = Thing("a cat", "猫", (0.0, 0.0, 1.0, 1.0), "top left")
     ground = {"kind": "flat", "colour": "white"}
     sample = Sample(picture, ("“春A”",), (line,), ground, (thing,), seed=3, index=9)

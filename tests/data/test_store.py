@@ -14,7 +14,8 @@ from moyin.data.store import Store
 
 def sample(index: int) -> Sample:
     picture = np.full((4, 5, 3), index, np.uint8)
-    line = Line("春", (0.0, 0.0, 1.0, 1.0), ((0.0, 0.0, 1.0, 1.0),), "red", "Face", "middle")
+    box = (0.0, 0.0, 1.0, 1.0)
+    line = Line("春", box, (box,), (box,), "red", "Face", "middle")
     return Sample(picture, (f"“春”{index}",), (line,), {"kind": "flat"}, (), 0, index)
 
 

@@ -162,6 +162,15 @@ def test_rotations_by_hand() -> None:
     np.testing.assert_allclose(sin[5], np.append(-np.sin(angles), np.sin(angles)), atol=1e-6)
 
 
+def test_a_part_turns_as_it_does_in_the_whole() -> None:
+    whole = [x.reshape(6, 7, 8) for x in decoder.rotations(6, 7, 8)]
+    parts = decoder.turns(ops.asarray([[2.0, 4.0], [0.0, 1.0]]), 3, 2, 8)
+    for table, part in zip(whole, parts, strict=True):
+        for i, (row, column) in enumerate(((2, 4), (0, 1))):
+            expected = table[row : row + 3, column : column + 2].reshape(6, 8)
+            np.testing.assert_allclose(ops.numpy(part)[i], expected, atol=1e-5)
+
+
 def test_a_fresh_network_is_still_but_learns() -> None:
     """AdaLN and the head start at zero: nothing comes out, and the head gets a gradient."""
     network, given = CONFIG.build(), inputs(4, 4)

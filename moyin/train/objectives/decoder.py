@@ -1,9 +1,9 @@
 """The decoder: flow matching of latents, given semantic ids and the quoted strings' glyphs.
 
-Crops are cut on the semantic grid and told to the network as such, so that it learns from small
-pieces what it does to whole pictures; noise levels are shifted as the whole picture's are, since
-that is how the network will meet them. A share of the samples goes without ids and glyphs, which
-is what guidance compares with.
+Crops are cut on the semantic grid and stand for the whole picture: the network is told the
+picture's size, its tokens turn as they do there, and noise levels are shifted as the picture's
+are. So small pieces teach what whole pictures ask for. A share of the samples goes without ids
+and glyphs, which is what guidance compares with.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 PATCHES = 2  # patches of the decoder along a semantic id
 LATENTS = 4  # latents along a semantic id
+GLYPHS = 8  # glyph tokens of batches are multiples of it: few shapes, few compilations
 
 
 class DecoderObjective(Objective):
@@ -80,9 +81,9 @@ class DecoderObjective(Objective):
         return {
             "latents": latents,
             "ids": np.stack([p[1] for p in parts]),
-            "corner": np.array([p[2] for p in parts], np.float32),
+            "origin": np.array([p[2] for p in parts], np.float32),
             "dropped": dropped,
-            "picture_tokens": np.array(rows[0]["ids"].size * PATCHES**2),
+            "grid": np.array(rows[0]["ids"].shape),
             "noise": draws.normal("noise", *latents.shape),
             "time": draws.normal("time", b),
             **glyph_batch(strings),
@@ -92,13 +93,14 @@ class DecoderObjective(Objective):
         data, noise = batch["latents"], batch["noise"]
         b, _, h, w = data.shape
         tokens = h * w // PATCHES**2
-        whole = int(ops.numpy(batch["picture_tokens"]))
+        rows, columns = (int(n) for n in ops.numpy(batch["grid"]))
+        whole = rows * columns * PATCHES**2
         sigma, timestep = self.schedule.training_sigmas(ops.sigmoid(batch["time"]), whole)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
         ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
-        size = ops.broadcast_to(ops.asarray([[8.0 * h, 8.0 * w]]), (b, 2))
+        size = np.tile(np.array([[PIXELS * rows, PIXELS * columns]], np.float32), (b, 1))
         said = self.network(
             ops.cast(noised(data, noise, sigma), dtype),
             ops.cast(ops.stop_gradient(glyphs), dtype),
@@ -106,14 +108,15 @@ class DecoderObjective(Objective):
             ops.reshape(ids, (b, tokens)),
             batch["dropped"],
             timestep,
-            size,
-            batch["corner"],
+            ops.asarray(size),
+            ops.zeros((b, 2)),
+            origin=batch["origin"],
         )
         error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
         return ops.mean(error), {}
 
     def _crop(self, row: dict[str, Any], rng: np.random.Generator) -> Any:
-        """Latents, ids and corner in pixels of a crop on the semantic grid."""
+        """Latents and ids of a crop on the semantic grid, and where it begins in patches."""
         ids = row["ids"].astype(np.int64)
         side = self.config.crop
         if not side:
@@ -123,7 +126,7 @@ class DecoderObjective(Objective):
         top, left = _corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
         y, x = LATENTS * top, LATENTS * left
         cut = row["latents"][:, y : y + LATENTS * side, x : x + LATENTS * side]
-        return cut, ids[top : top + side, left : left + side], (PIXELS * top, PIXELS * left)
+        return cut, ids[top : top + side, left : left + side], (PATCHES * top, PATCHES * left)
 
 
 def _corner(
@@ -147,7 +150,8 @@ def glyph_batch(strings: list[list[str]]) -> Batch:
     """Byte ids of all samples' strings together, and which state each glyph token takes.
 
     glyph_rows, glyph_columns [B, T]: the string and byte of each token, −1 where a sample has no
-    more of them. Each sample's strings are read as its own, with their own parity pad.
+    more of them; T is a multiple of GLYPHS. Each sample's strings are read as its own, with
+    their own parity pad.
     """
     parts = [glyph_bytes(s) for s in strings]
     longest = max(ids.shape[1] for ids, _ in parts)
@@ -159,7 +163,8 @@ def glyph_batch(strings: list[list[str]]) -> Batch:
         mask[row : row + len(one), : one.shape[1]] = real
         places.append(np.argwhere(real) + np.array([row, 0]))
         row += len(one)
-    rows = np.full((len(strings), max(len(p) for p in places)), -1, np.int64)
+    tokens = -(-max(len(p) for p in places) // GLYPHS) * GLYPHS
+    rows = np.full((len(strings), tokens), -1, np.int64)
     columns = rows.copy()
     for i, place in enumerate(places):
         rows[i, : len(place)], columns[i, : len(place)] = place.T

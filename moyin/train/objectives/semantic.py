@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from PIL import Image
 
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.data.sample import Sample
@@ -25,8 +26,8 @@ from moyin.prompt.grid import PIXELS
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 THUMBNAIL = 4  # a side, of each id
-LAYOUT = 9  # text there; red, green, blue; down, right within it; height, width; number in line
-LONGEST = 12  # characters of a line, to scale a character's number by
+LAYOUT = 8  # text there; its red, green, blue; down, right within a character; size; number
+PLAIN = 0.2  # weight of the thumbnail where text lies: it is the layout that tells what is there
 
 
 class SemanticObjective(Objective):
@@ -115,9 +116,10 @@ class SemanticObjective(Objective):
     def _errors(self, said: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean squared errors of the thumbnails, and of the layout where there is text."""
         count = 3 * THUMBNAIL**2
-        thumbnail = ops.mean(ops.square(said[..., :count] - batch["thumbnail"]))
-        wrong = ops.square(said[..., count:] - batch["layout"])
         text = batch["layout"][..., :1] * 0.5 + 0.5
+        seen = ops.square(said[..., :count] - batch["thumbnail"])
+        thumbnail = ops.mean(seen * (1 - (1 - PLAIN) * text))
+        wrong = ops.square(said[..., count:] - batch["layout"])
         detail = ops.sum(wrong[..., 1:] * text) / (ops.sum(text) + 1.0)
         return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * detail
 
@@ -159,16 +161,16 @@ def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
 def thumbnails(picture: Array) -> Array:
     """Mean colours of 4 × 4 parts of every id's square, −1 … 1: [h·w, 48]."""
     h, w = picture.shape[0] // PIXELS, picture.shape[1] // PIXELS
-    part = PIXELS // THUMBNAIL
-    x = picture.astype(np.float32).reshape(h, THUMBNAIL, part, w, THUMBNAIL, part, 3)
-    means = x.mean(axis=(2, 5)).transpose(0, 2, 1, 3, 4)
-    return np.asarray(means.reshape(h * w, -1) / 127.5 - 1, np.float32)
+    means = np.asarray(Image.fromarray(picture).reduce(PIXELS // THUMBNAIL), np.float32)
+    parts = means.reshape(h, THUMBNAIL, w, THUMBNAIL, 3).transpose(0, 2, 1, 3, 4)
+    return parts.reshape(h * w, -1) / 127.5 - 1
 
 
 def layout(sample: Sample) -> Array:
     """What text lies at the centre of every id's square: [h·w, LAYOUT] in about −1 … 1.
 
-    The character whose box (grown by half a square) holds the centre, the nearest if several do.
+    The nearest of the characters whose square holds the centre; one smaller than an id's square
+    counts as large as it.
     """
     h, w = sample.picture.shape[0] // PIXELS, sample.picture.shape[1] // PIXELS
     found = np.zeros((h, w, LAYOUT), np.float32)
@@ -177,22 +179,19 @@ def layout(sample: Sample) -> Array:
     y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
     for line in sample.lines:
         colour = ink(sample.picture, line.box)
-        for number, (left, top, right, bottom) in enumerate(line.characters):
-            if right - left < 1 or bottom - top < 1 or line.text[number] == " ":
+        for number, (left, top, right, bottom) in enumerate(line.squares):
+            if line.text[number] == " ":
                 continue
-            high, wide = bottom - top, right - left
-            down, across = (y - (top + bottom) / 2) / high, (x - (left + right) / 2) / wide
-            grown = np.maximum(np.abs(down) * high, np.abs(across) * wide)
-            inside = (np.abs(down) * high < high / 2 + PIXELS / 2) & (
-                np.abs(across) * wide < wide / 2 + PIXELS / 2
-            )
-            here = inside & (grown < nearest)
-            nearest[here] = grown[here]
+            side = bottom - top
+            down, across = y - (top + bottom) / 2, x - (left + right) / 2
+            away = np.maximum(np.abs(down), np.abs(across))
+            here = (away < max(side, PIXELS) / 2) & (away < nearest)
+            nearest[here] = away[here]
             found[here, 0] = 1
             found[here, 1:4] = colour
-            found[here, 4], found[here, 5] = 2 * down[here], 2 * across[here]
-            found[here, 6], found[here, 7] = np.log(high / 128), np.log(wide / 128)
-            found[here, 8] = 2 * number / LONGEST - 1
+            found[here, 4], found[here, 5] = 2 * down[here] / side, 2 * across[here] / side
+            found[here, 6] = np.log2(side / 128)
+            found[here, 7] = number / 2 - 1
     return found.reshape(h * w, LAYOUT)
 
 

@@ -48,22 +48,22 @@ def test_crops_lie_on_the_grid_of_ids(source: Source) -> None:
     batch = made.batch(chosen, Draws(0, 0))
     side = made.config.crop
     for i, row in enumerate(source.pictures.read(["ids", "latents"], chosen)):
-        top, left = (batch["corner"][i] / 32).astype(int)
-        assert (batch["corner"][i] % 32 == 0).all()
+        top, left = (batch["origin"][i] / 2).astype(int)
+        assert (batch["origin"][i] % 2 == 0).all()
         assert (batch["ids"][i] == row["ids"][top : top + side, left : left + side]).all()
         y, x = 4 * top, 4 * left
         cut = row["latents"][:, y : y + 4 * side, x : x + 4 * side]
         assert (batch["latents"][i] == cut.astype(np.float32)).all()
     whole = objective(source, crop=0).batch(chosen, Draws(0, 0))
     assert whole["latents"].shape == (4, 16, 64, 64)
-    assert not whole["corner"].any()
+    assert not whole["origin"].any()
 
 
 def test_crops_on_text_meet_a_line(source: Source) -> None:
     made = objective(source, on_text=1.0)
     for step in range(4):
         chosen = np.arange(8)
-        corners = made.batch(chosen, Draws(0, step))["corner"]
+        corners = made.batch(chosen, Draws(0, step))["origin"] * 16
         for corner, row in zip(corners, source.pictures.read(["meta"], chosen), strict=True):
             top, left = corner
             assert any(
@@ -116,8 +116,9 @@ def test_the_loss_by_hand(source: Source) -> None:
             ops.asarray(batch["ids"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
             tensors["dropped"],
             ops.asarray((1000 * t - 1).astype(np.float32)),
-            ops.asarray(np.full((4, 2), 64, np.float32)),
-            tensors["corner"],
+            ops.asarray(np.full((4, 2), 512, np.float32)),
+            ops.zeros((4, 2)),
+            origin=tensors["origin"],
         )
     wrong = ops.numpy(said) - (batch["noise"] - batch["latents"])
     assert float(ops.numpy(loss)) == pytest.approx(np.square(wrong).mean(), rel=1e-5)
