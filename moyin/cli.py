@@ -70,6 +70,46 @@ def generate(
 
 
 @app.command()
+def edit(
+    prompt: Annotated[str, typer.Argument(help="What is to become of the pictures.")],
+    image: Annotated[list[Path], typer.Option(help="A picture to edit; again for more.")],
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; the first picture's.")] = None,
+    n: Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")] = 1,
+    seed: Annotated[int, typer.Option(help="One seed is one picture, on every backend.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    checkpoint: Place = None,
+    out: Annotated[Path | None, typer.Option(help="picture.png if absent.")] = None,
+    save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="Of the ids.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+) -> None:
+    """Draw a picture from a sentence and one or more pictures."""
+    from moyin.pipeline import command
+
+    changes = {
+        "steps": steps,
+        "guidance": guidance,
+        "temperature": temperature,
+        "top_p": top_p,
+    }
+    request = command.Request(
+        prompt=prompt,
+        images=tuple(image),
+        size=size,
+        changes={k: v for k, v in changes.items() if v is not None},
+        n=n,
+        seed=seed,
+        checkpoint=checkpoint,
+        dtype=dtype,
+        out=out,
+        save_ids=save_ids,
+    )
+    command.run(request)
+
+
+@app.command()
 def prepare(
     recipe: str,
     out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],

@@ -11,7 +11,8 @@ from typing import Any
 CODES, TEXT = 40, 300
 TEMPLATE = (
     "{% for m in messages %}{% for c in m['content'] %}"
-    "{% if c['type'] == 'image' %}<|image|>{% else %}{{ c['text'] }}{% endif %}"
+    "{% if c['type'] == 'image' %}<|image_start|><|image|><|image_end|>"
+    "{% else %}{{ c['text'] }}{% endif %}"
     "{% endfor %}{% endfor %}"
 )
 SPECIAL = ["<|image_start|>", "<|image_end|>", "<|pad|>", "<sop>", "<eop>", "<|image|>"]

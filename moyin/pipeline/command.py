@@ -1,4 +1,4 @@
-"""What `moyin generate` does with a parsed request."""
+"""What `moyin generate` and `moyin edit` do with a parsed request."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from moyin.pipeline import batch
-from moyin.pipeline.generation import Picture, Pipeline, Progress, Settings
+from moyin.pipeline.generation import Array, Picture, Pipeline, Progress, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.pipeline.metadata import check_path, save_png
+from moyin.pipeline.reference import fitted, open_picture
 from moyin.pipeline.show import bars
+from moyin.prompt.grid import Grid
 
 DEFAULT_OUT = Path("picture.png")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The options of `moyin generate`. changes: fields of Settings that are asked for."""
+    """The options of a command. changes: fields of Settings that are asked for; images: files of
+    the pictures to be edited."""
 
     prompt: str | None = None
+    images: tuple[Path, ...] = ()
     size: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     n: int = 1
@@ -36,14 +40,17 @@ class Request:
 def run(request: Request) -> None:
     """Draw what is asked. Raises ValueError where the options do not go together."""
     _check(request)
+    pictures = [open_picture(path) for path in request.images]
     grid = batch.parse_size(request.size) if request.size else None
     pipeline = Pipeline.open(request.checkpoint, request.dtype)
+    if pictures and grid is None:
+        grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
     if request.prompts is not None:
         _many(request, pipeline, settings)
     else:
-        _one(request, pipeline, settings)
+        _one(request, pipeline, settings, pictures)
 
 
 def _check(request: Request) -> None:
@@ -63,10 +70,11 @@ def _check(request: Request) -> None:
     check_path(request.out or DEFAULT_OUT)
 
 
-def _one(request: Request, pipeline: Pipeline, settings: Settings) -> None:
+def _one(request: Request, pipeline: Pipeline, settings: Settings, references: list[Array]) -> None:
     """One prompt or one file of ids, n pictures."""
     with bars() as progress:
-        for i, picture in enumerate(_pictures(request, pipeline, settings, progress), 1):
+        made = _pictures(request, pipeline, settings, references, progress)
+        for i, picture in enumerate(made, 1):
             out = _numbered(request.out or DEFAULT_OUT, i, request.n)
             save_png(picture.pixels, out, picture.facts)
             if request.save_ids is not None:
@@ -74,9 +82,24 @@ def _one(request: Request, pipeline: Pipeline, settings: Settings) -> None:
             print(out)
 
 
-def _pictures(request: Request, pipeline: Pipeline, settings: Settings, progress: Progress) -> Any:
+def _pictures(
+    request: Request,
+    pipeline: Pipeline,
+    settings: Settings,
+    references: list[Array],
+    progress: Progress,
+) -> Any:
     if request.from_ids is None:
         assert request.prompt is not None
+        if references:
+            return pipeline.edit(
+                request.prompt,
+                references,
+                settings,
+                seed=request.seed,
+                n=request.n,
+                progress=progress,
+            )
         return pipeline.generate(
             request.prompt, settings, seed=request.seed, n=request.n, progress=progress
         )

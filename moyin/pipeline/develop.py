@@ -1,4 +1,4 @@
-"""Latents → pixels: the autoencoder's part."""
+"""Latents → pixels and back: the autoencoder's part."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def develop(autoencoder: Autoencoder, latents_bchw: Array, dtype: str = "float32
     pixels = ops.numpy(ops.cast(autoencoder.decode(raw), ops.float32))
     bytes_bchw: Array = np.round(np.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(np.uint8)
     return bytes_bchw.transpose(0, 2, 3, 1)
+
+
+@autograd.no_grad()
+def encode(autoencoder: Autoencoder, picture_hwc: Array, dtype: str = "float32") -> Array:
+    """uint8 pixels [H, W, 3] → normalized latents [16, H/8, W/8] float32, the mode of them."""
+    pixels = picture_hwc.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+    mean, _ = autoencoder.encode(ops.cast(ops.asarray(pixels), getattr(ops, dtype)))
+    latents: Array = ops.numpy(autoencoder.normalize(ops.cast(mean, ops.float32)))[0]
+    return latents

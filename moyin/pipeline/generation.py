@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +14,10 @@ import numpy as np
 from moyin.backend import device, random
 from moyin.checkpoint.folder import Checkpoint
 from moyin.pipeline import paint, write
-from moyin.pipeline.develop import develop
+from moyin.pipeline.develop import develop, encode
 from moyin.pipeline.ids import SemanticIds
+from moyin.pipeline.reference import fitted
+from moyin.pipeline.tokenize import semantic_ids
 from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import Sequence, generation_sequence
 
@@ -71,6 +74,14 @@ class Picture:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A picture to be edited: its ids [rows, columns] and normalized latents [C, H/8, W/8]."""
+
+    grid: Array
+    latents: Array
+
+
 class Pipeline:
     """Networks are loaded when first used. dtype: what is computed in, and how weights are kept."""
 
@@ -90,6 +101,10 @@ class Pipeline:
     @cached_property
     def decoder(self) -> Any:
         return self.checkpoint.decoder()
+
+    @cached_property
+    def semantic(self) -> Any:
+        return self.checkpoint.semantic()
 
     @cached_property
     def glyph(self) -> Any:
@@ -116,9 +131,20 @@ class Pipeline:
 
     # The arrows
 
-    def sequence(self, prompt: str, settings: Settings) -> Sequence:
+    def sequence(
+        self, prompt: str, settings: Settings, references: Items[Reference] = ()
+    ) -> Sequence:
         """prompt → what the generator reads. ValueError for a prompt it cannot take."""
-        return generation_sequence(self.tokenizer, prompt, settings.grid, settings.preview)
+        grids = [r.grid.astype(np.int64) for r in references]
+        return generation_sequence(self.tokenizer, prompt, settings.grid, settings.preview, grids)
+
+    def reference(self, picture_hwc: Array) -> Reference:
+        """A picture to be edited, uint8 [H, W, 3], at the size of `pipeline.reference.fitted`."""
+        picture = fitted(picture_hwc)
+        return Reference(
+            semantic_ids(self.semantic, [picture])[0],
+            encode(self.autoencoder, picture, self.dtype),
+        )
 
     def ids(
         self,
@@ -127,9 +153,10 @@ class Pipeline:
         seed: int,
         samples: tuple[int, ...] = (0,),
         progress: Progress | None = None,
+        references: Items[Reference] = (),
     ) -> list[SemanticIds]:
         """prompt → semantic ids, one layout for each sample number."""
-        sequence = self.sequence(prompt, settings)
+        sequence = self.sequence(prompt, settings, references)
         ids = write.write(
             self.generator,
             [sequence] * len(samples),
@@ -149,6 +176,7 @@ class Pipeline:
         seed: int,
         samples: tuple[int, ...] = (0,),
         progress: Progress | None = None,
+        references: Items[Reference] = (),
     ) -> Array:
         """Semantic ids, all of one size → latents [b, C, H/8, W/8], normalized."""
         c = self.decoder.config
@@ -156,6 +184,7 @@ class Pipeline:
         shape = (c.channels, ids[0].height // 8, ids[0].width // 8)
         noise = np.stack([random.normal(shape, seed, s, "latents") for s in samples])
         glyphs = [self._glyphs(i.prompt, settings) for i in ids]
+        kept = [(r.grid, r.latents) for r in references]
         return paint.paint(
             self.decoder,
             np.stack([i.grid for i in ids]),
@@ -166,6 +195,7 @@ class Pipeline:
             guidance=settings.guidance,
             schedule=self.checkpoint.schedule(),
             dtype=self.dtype,
+            references=paint.remembered(self.decoder, kept, self.dtype) if kept else None,
             progress=_stage(progress, "steps"),
         )
 
@@ -201,6 +231,36 @@ class Pipeline:
             ids = self.ids(prompt, settings, seed, (sample,), progress)
             yield self.decode(ids[0], settings, seed=seed, sample=sample, progress=progress)
 
+    def edit(
+        self,
+        prompt: str,
+        pictures: Items[Array],
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        n: int = 1,
+        progress: Progress | None = None,
+    ) -> Iterator[Picture]:
+        """n pictures made of `pictures`, uint8 [H, W, 3] each, as they are done.
+
+        Without settings, the checkpoint's own at the first picture's size (`fitted`).
+        """
+        if not pictures:
+            raise ValueError("give at least one picture to edit")
+        references = [self.reference(picture) for picture in pictures]
+        rows, columns = references[0].grid.shape
+        settings = settings or replace(self.defaults, height=32 * rows, width=32 * columns)
+        for sample in range(n):
+            ids = self.ids(prompt, settings, seed, (sample,), progress, references)
+            yield self.decode(
+                ids[0],
+                settings,
+                seed=seed,
+                sample=sample,
+                progress=progress,
+                references=references,
+            )
+
     def decode(
         self,
         ids: SemanticIds,
@@ -209,10 +269,11 @@ class Pipeline:
         seed: int = 0,
         sample: int = 0,
         progress: Progress | None = None,
+        references: Items[Reference] = (),
     ) -> Picture:
         """The picture of these ids; its size is theirs."""
         settings = settings or self.defaults
-        latents = self.latents([ids], settings, seed, (sample,), progress)
+        latents = self.latents([ids], settings, seed, (sample,), progress, references)
         facts = {
             "prompt": ids.prompt,
             "seed": seed,
@@ -222,6 +283,8 @@ class Pipeline:
             "guidance": settings.guidance,
             "checkpoint": self.digest,
         }
+        if references:
+            facts["references"] = len(references)
         return Picture(self.pixels(latents)[0], ids, facts)
 
 

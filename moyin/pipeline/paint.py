@@ -1,5 +1,7 @@
 """Semantic ids → latents: the decoder's part, with what the glyph encoder makes of quoted text.
 
+Reference pictures are read once, clean, before the walk; its steps read what was kept of them.
+
 Axes: b sample, t glyph token, d glyph width, n decoder token, c channel, h and w of the latents.
 """
 
@@ -15,7 +17,7 @@ from moyin.backend import Tensor, autograd, ops
 from moyin.flow import guidance as free
 from moyin.flow.samplers import euler
 from moyin.flow.schedule import Schedule
-from moyin.model.decoder import Decoder
+from moyin.model.decoder import Decoder, References, join
 from moyin.model.glyph import GlyphEncoder
 from moyin.prompt.quotes import glyph_bytes, quoted
 
@@ -45,12 +47,14 @@ def paint(
     guidance: float,
     schedule: Schedule | None = None,
     dtype: str = "float32",
+    references: References | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Array:
     """Walk from noise to normalized latents [b, c, h, w], float32.
 
     grids_brc: ids [b, rows, columns]. glyphs: `glyph_states` of each sample's prompt; no_glyphs:
-    those of "", for the unconditional pass, which guidance 1 does without.
+    those of "", for the unconditional pass, which guidance 1 does without. references: what
+    `remembered` keeps of pictures to be edited; the unconditional pass does not see them.
     """
     batch, kind = len(grids_brc), getattr(ops, dtype)
     height, width = noise_bchw.shape[2:]
@@ -60,18 +64,42 @@ def paint(
     asked, nothing = padded(glyphs, kind), padded([no_glyphs] * batch, kind)
     keep, drop = ops.zeros((batch,), ops.bool_), ops.ones((batch,), ops.bool_)
 
-    def once(x: Tensor, timestep: Tensor, text: Glyphs, hidden: Tensor) -> Tensor:
-        velocity = decoder(ops.cast(x, kind), *text, prior, hidden, timestep, size, crop)
+    def once(
+        x: Tensor, timestep: Tensor, text: Glyphs, hidden: Tensor, seen: References | None = None
+    ) -> Tensor:
+        velocity = decoder(ops.cast(x, kind), *text, prior, hidden, timestep, size, crop, seen)
         return ops.cast(velocity, ops.float32)
 
     def velocity(x: Tensor, timestep: Tensor) -> Tensor:
-        conditional = once(x, timestep, asked, keep)
+        conditional = once(x, timestep, asked, keep, references)
         if guidance == 1:
             return conditional
         return free.combine(conditional, once(x, timestep, nothing, drop), guidance)
 
     walk = (schedule or Schedule()).steps(steps, prior.shape[1])
     return ops.numpy(euler(velocity, ops.asarray(noise_bchw), walk, progress))
+
+
+@autograd.no_grad()
+def remembered(
+    decoder: Decoder, references: Items[tuple[Array, Array]], dtype: str = "float32"
+) -> References:
+    """Keys and values of reference pictures, in this order.
+
+    references: ids [rows, columns] and normalized latents [c, h, w] of each.
+    """
+    kind, written = getattr(ops, dtype), []
+    for grid_rc, latents_chw in references:
+        height, width = latents_chw.shape[1:]
+        written.append(
+            decoder.write(
+                ops.cast(ops.asarray(latents_chw[None]), kind),
+                ops.asarray(upsampled(grid_rc[None])),
+                ops.asarray(np.array([[8 * height, 8 * width]], np.float32)),
+                ops.zeros((1, 2)),
+            )
+        )
+    return join(written)
 
 
 def upsampled(grids_brc: Array) -> Array:

@@ -1,0 +1,70 @@
+"""Reference pictures for editing: opened from files, and brought to a size all networks agree on.
+
+The tokenizer scales a picture to a shortest side of at least 512 pixels and a longest of at most
+2048, in steps of 32; the autoencoder takes what it is given. So a reference is scaled to such a
+size once, by `fitted`, and both then see the same squares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from moyin.pipeline.tokenize import seen_size
+
+Array = np.ndarray[Any, Any]
+
+MOST = 50_000_000  # pixels of a file that is opened
+LEAST = 32  # pixels of a side
+WHITE = (255, 255, 255, 255)
+
+
+def open_picture(path: Path) -> Array:
+    """A picture file as uint8 RGB [H, W, 3]: turned as its EXIF says, alpha laid on white.
+
+    Raises ValueError for what is no picture, is cut short, has a side below 32 pixels or more than
+    50 megapixels.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            if width * height > MOST:
+                raise ValueError(
+                    f"{path} has {width * height / 1e6:.0f} megapixels: scale it down to "
+                    f"{MOST / 1e6:.0f} at most"
+                )
+            upright = _rgb(ImageOps.exif_transpose(file))
+    except FileNotFoundError:
+        raise ValueError(f"no picture at {path}") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as e:
+        raise ValueError(f"{path} cannot be read as a picture: {e}") from None
+    if min(upright.size) < LEAST:
+        raise ValueError(f"{path} is {width}x{height}: its sides must reach {LEAST} pixels")
+    return np.array(upright)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):  # 16 bits a channel, which Pillow would cut off
+        levels = np.asarray(picture, np.float64)
+        top = 1.0 if picture.mode == "F" else 65535.0
+        eight = np.round(np.clip(levels / top, 0, 1) * 255).astype(np.uint8)
+        return Image.fromarray(eight).convert("RGB")
+    if picture.has_transparency_data:
+        ground = Image.new("RGBA", picture.size, WHITE)
+        return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")
+
+
+def fitted(picture_hwc: Array) -> Array:
+    """The picture at the size that the tokenizer reads it at, both sides multiples of 32.
+
+    ValueError for a side below 16 or longer than four times the other.
+    """
+    height, width = (2 * side for side in seen_size(*picture_hwc.shape[:2]))
+    if picture_hwc.shape[:2] == (height, width):
+        return picture_hwc
+    scaled = Image.fromarray(picture_hwc).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(scaled)
