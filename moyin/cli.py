@@ -34,6 +34,7 @@ def generate(
     checkpoint: Place = None,
     out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="One row a picture, JSON lines.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows of --prompts drawn together.")] = 1,
     save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
     from_ids: Annotated[Path | None, typer.Option(help="Decode these, write none.")] = None,
     no_preview: Annotated[
@@ -63,6 +64,7 @@ def generate(
         dtype=dtype,
         out=out,
         prompts=prompts,
+        batch=batch,
         save_ids=save_ids,
         from_ids=from_ids,
     )

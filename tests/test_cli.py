@@ -57,13 +57,29 @@ def test_options_reach_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
     assert (text["size"], text["steps"], text["guidance"]) == ("32x96", "2", "1.0")
 
 
+def test_edit(capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
+    Image.new("RGBA", (600, 520)).save("b.png")
+    two = ("--image", "a.png", "--image", "b.png")
+    assert moyin(capsys, "edit", "warmer", *two, "--size", "64x96", "--out", "p.png")[0] == 0
+    text = read_png(Path("p.png"))
+    assert (text["size"], text["references"]) == ("64x96", "2")
+    code, _, err = moyin(capsys, "edit", "warmer", "--image", "absent.png")
+    assert (code, err) == (2, "moyin: no picture at absent.png\n")
+    assert moyin(capsys, "edit", "warmer")[0] == 2
+    assert moyin(capsys, "edit", " ", "--image", "a.png")[2].startswith(
+        "moyin: the prompt is empty"
+    )
+
+
 def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"id": n, "prompt": n, "size": "32x32", "preview": False} for n in ("a", "b")]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
     before = Path("d/a.png").stat().st_mtime_ns
     Path("d/b.png").unlink()
-    assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
+    again = ("--prompts", "rows.jsonl", "--out", "d", "--batch", "2")
+    assert moyin(capsys, "generate", *again)[0] == 0
     assert Path("d/b.png").is_file()
     assert Path("d/a.png").stat().st_mtime_ns == before
 
@@ -178,7 +194,7 @@ def test_interrupt_is_quiet(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.decode", stop)
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.draw", stop)
     code, _, err = moyin(capsys, "generate", "x")
     assert code == 130
     assert "Traceback" not in err

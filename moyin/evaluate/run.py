@@ -16,7 +16,7 @@ from moyin.evaluate.judge import look
 from moyin.evaluate.report import Judged
 from moyin.evaluate.suite import Expectation, nano_50, perfect
 from moyin.pipeline import batch
-from moyin.pipeline.generation import Picture, Pipeline, Progress, Settings
+from moyin.pipeline.generation import Job, Picture, Pipeline, Progress, Settings
 from moyin.pipeline.show import bars
 from moyin.recognise import ocr
 
@@ -27,10 +27,11 @@ SUITES: dict[str, Callable[[], tuple[Expectation, ...]]] = {"nano-50": nano_50}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """count: only the first so many prompts. The rest is the pipeline's own settings, the
-    checkpoint's where None."""
+    """count: only the first so many prompts. batch: pictures drawn together. The rest is the
+    pipeline's own settings, the checkpoint's where None."""
 
     count: int | None = None
+    batch: int = 1
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
@@ -39,8 +40,10 @@ class Options:
     preview: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count must be at least 1, not {self.count}")
+        for name in ("count", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
 
     def settings(self, defaults: Settings) -> Settings:
         """The checkpoint's preferences with what is asked for otherwise."""
@@ -66,7 +69,7 @@ def run(suite: str, checkpoint: str | None, out: Path, options: Options | None =
     if settings.height != settings.width:
         raise ValueError("the suite's places are those of a square picture")
     with bars() as progress:
-        pictures = _draw(pipeline, asked, settings, options.seed, out / "pictures", progress)
+        pictures = _draw(pipeline, asked, settings, options, out / "pictures", progress)
         judged = _judge(asked, pictures, progress, "judged")
         best = [perfect(one, settings.height) for one in asked]
         ceiling = report.by_group(_judge(asked, best, progress, "ceiling"))
@@ -91,17 +94,18 @@ def _draw(
     pipeline: Pipeline,
     asked: Sequence[Expectation],
     settings: Settings,
-    seed: int,
+    options: Options,
     out: Path,
     progress: Progress,
 ) -> list[Pixels]:
     """The pictures of all prompts, each of a seed of its own."""
-    rows = [batch.Row(a.id, a.prompt, settings, seed + i, {}) for i, a in enumerate(asked)]
+    rows = [batch.Row(a.id, a.prompt, settings, options.seed + i, {}) for i, a in enumerate(asked)]
 
-    def generate(prompt: str, chosen: Settings, own: int) -> Picture:
-        return next(pipeline.generate(prompt, chosen, seed=own, progress=progress))
+    def draw(jobs: list[Job]) -> list[Picture]:
+        return pipeline.draw(jobs, progress)
 
-    for i, _ in enumerate(batch.run(rows, out, pipeline.digest, generate), 1):
+    done = batch.run(rows, out, pipeline.digest, draw, options.batch)
+    for i, _ in enumerate(done, 1):
         progress("drawn", i, len(rows))
     return [np.array(Image.open(out / f"{row.id}.png").convert("RGB")) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Many prompts from a file, one picture each, started again where it stopped."""
+"""Many prompts from a file, one picture each, some at a time, started again where it stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moyin.pipeline.generation import Picture, Settings
+from moyin.pipeline.generation import Job, Picture, Settings
 from moyin.pipeline.metadata import save_png
 from moyin.prompt.grid import Grid
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.jsonl"
 _ID = re.compile(r"\w[\w.-]{0,199}")
 _OWN = {f.name for f in dataclasses.fields(Settings)}
 
-Generate = Callable[[str, Settings, int], Picture]  # prompt, settings, seed
+Draw = Callable[[list[Job]], list[Picture]]
 
 
 @dataclass(frozen=True)
@@ -86,28 +86,32 @@ def parse_size(text: str) -> Grid:
 
 
 def run(
-    rows: list[Row], out: Path, checkpoint: str, generate: Generate
+    rows: list[Row], out: Path, checkpoint: str, draw: Draw, at_once: int = 1
 ) -> Iterator[tuple[Row, bool]]:
     """Write <id>.png for every row and a line each to manifest.jsonl; yields (row, drawn now).
 
     A row whose picture is there with the same prompt, settings, seed and checkpoint is passed
-    over. checkpoint: its digest.
+    over; of the others `at_once` are drawn together. checkpoint: its digest.
     """
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / MANIFEST
     done = _read_manifest(manifest)
     _write_manifest(manifest, done)
+    missing = []
     for row in rows:
-        file = out / f"{row.id}.png"
-        line = _line(row, checkpoint)
-        drawn = done.get(row.id) != line or not file.is_file()
-        if drawn:
-            picture = generate(row.prompt, row.settings, row.seed)
-            save_png(picture.pixels, file, picture.facts)
-            done[row.id] = line
+        if done.get(row.id) == _line(row, checkpoint) and (out / f"{row.id}.png").is_file():
+            yield row, False
+        else:
+            missing.append(row)
+    for first in range(0, len(missing), at_once):
+        some = missing[first : first + at_once]
+        jobs = [Job(prompt=row.prompt, settings=row.settings, seed=row.seed) for row in some]
+        for row, picture in zip(some, draw(jobs), strict=True):
+            save_png(picture.pixels, out / f"{row.id}.png", picture.facts)
+            line = json.dumps(_line(row, checkpoint), ensure_ascii=False)
             with manifest.open("a", encoding="utf-8") as f:
-                f.write(json.dumps(line, ensure_ascii=False) + "\n")
-        yield row, drawn
+                f.write(line + "\n")
+            yield row, True
 
 
 def _line(row: Row, checkpoint: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moyin.pipeline import batch
-from moyin.pipeline.generation import Array, Picture, Pipeline, Progress, Settings
+from moyin.pipeline.generation import Array, Job, Picture, Pipeline, Progress, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.pipeline.metadata import check_path, save_png
 from moyin.pipeline.reference import fitted, open_picture
@@ -21,7 +21,7 @@ DEFAULT_OUT = Path("picture.png")
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The options of a command. changes: fields of Settings that are asked for; images: files of
-    the pictures to be edited."""
+    the pictures to be edited; batch: rows of `prompts` that are drawn together."""
 
     prompt: str | None = None
     images: tuple[Path, ...] = ()
@@ -33,6 +33,7 @@ class Request:
     dtype: str | None = None
     out: Path | None = None
     prompts: Path | None = None
+    batch: int = 1
     save_ids: Path | None = None
     from_ids: Path | None = None
 
@@ -119,10 +120,10 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings) -> None:
     rows = batch.read_rows(request.prompts, settings, request.seed)
     with bars() as progress:
 
-        def generate(prompt: str, chosen: Settings, seed: int) -> Picture:
-            return next(pipeline.generate(prompt, chosen, seed=seed, progress=progress))
+        def draw(jobs: list[Job]) -> list[Picture]:
+            return pipeline.draw(jobs, progress)
 
-        done = batch.run(rows, request.out, pipeline.digest, generate)
+        done = batch.run(rows, request.out, pipeline.digest, draw, request.batch)
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))
     print(request.out / batch.MANIFEST)

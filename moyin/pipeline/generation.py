@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import Sequence, generation_sequence
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 _SAMPLED = ("temperature", "top_p")
 
 
@@ -80,6 +81,17 @@ class Reference:
 
     grid: Array
     latents: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to be made. sample: which of the layouts that the seed gives."""
+
+    prompt: str
+    settings: Settings
+    seed: int = 0
+    sample: int = 0
+    references: tuple[Reference, ...] = ()
 
 
 class Pipeline:
@@ -146,58 +158,62 @@ class Pipeline:
             encode(self.autoencoder, picture, self.dtype),
         )
 
-    def ids(
-        self,
-        prompt: str,
-        settings: Settings,
-        seed: int,
-        samples: tuple[int, ...] = (0,),
-        progress: Progress | None = None,
-        references: Items[Reference] = (),
-    ) -> list[SemanticIds]:
-        """prompt → semantic ids, one layout for each sample number."""
-        sequence = self.sequence(prompt, settings, references)
-        ids = write.write(
-            self.generator,
-            [sequence] * len(samples),
-            write.uniforms(sequence.count, seed, samples),
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            dtype=self.dtype,
-            progress=_stage(progress, "ids"),
-        )
-        codes = self.tokenizer.vocabulary.codes
-        return [write.grids(row, sequence, codes, prompt) for row in ids]
+    def ids(self, jobs: Items[Job], progress: Progress | None = None) -> list[SemanticIds]:
+        """Jobs → semantic ids, written together where they are sampled alike."""
+        found: dict[int, SemanticIds] = {}
+        for some in alike(jobs, lambda job: (job.settings.temperature, job.settings.top_p)):
+            chosen = [jobs[i] for i in some]
+            sequences = [self.sequence(j.prompt, j.settings, j.references) for j in chosen]
+            rows = write.write(
+                self.generator,
+                sequences,
+                [
+                    write.uniforms(s.count, j.seed, j.sample)
+                    for s, j in zip(sequences, chosen, strict=True)
+                ],
+                temperature=chosen[0].settings.temperature,
+                top_p=chosen[0].settings.top_p,
+                dtype=self.dtype,
+                progress=_stage(progress, "ids"),
+            )
+            codes = self.tokenizer.vocabulary.codes
+            for i, row, sequence in zip(some, rows, sequences, strict=True):
+                found[i] = write.grids(row, sequence, codes, jobs[i].prompt)
+        return [found[i] for i in range(len(jobs))]
 
     def latents(
-        self,
-        ids: list[SemanticIds],
-        settings: Settings,
-        seed: int,
-        samples: tuple[int, ...] = (0,),
-        progress: Progress | None = None,
-        references: Items[Reference] = (),
-    ) -> Array:
-        """Semantic ids, all of one size → latents [b, C, H/8, W/8], normalized."""
-        c = self.decoder.config
+        self, ids: Items[SemanticIds], jobs: Items[Job], progress: Progress | None = None
+    ) -> list[Array]:
+        """Semantic ids → latents [C, H/8, W/8], normalized, each painted as its job says.
+
+        Those of one size, with as many references of the same sizes, are painted together.
+        """
         self._check_codes(ids)
-        shape = (c.channels, ids[0].height // 8, ids[0].width // 8)
-        noise = np.stack([random.normal(shape, seed, s, "latents") for s in samples])
-        glyphs = [self._glyphs(i.prompt, settings) for i in ids]
-        kept = [(r.grid, r.latents) for r in references]
-        return paint.paint(
-            self.decoder,
-            np.stack([i.grid for i in ids]),
-            glyphs,
-            self._glyphs("", settings),
-            noise,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            schedule=self.checkpoint.schedule(),
-            dtype=self.dtype,
-            references=paint.remembered(self.decoder, kept, self.dtype) if kept else None,
-            progress=_stage(progress, "steps"),
-        )
+        pairs = list(zip(ids, jobs, strict=True))
+        found: dict[int, Array] = {}
+        for some in alike(pairs, _shape):
+            chosen = [pairs[i] for i in some]
+            settings = chosen[0][1].settings
+            kept = [[(r.grid, r.latents) for r in job.references] for _, job in chosen]
+            painted = paint.paint(
+                self.decoder,
+                np.stack([i.grid for i, _ in chosen]),
+                [self._glyphs(i.prompt, job.settings) for i, job in chosen],
+                self._glyphs("", settings),
+                np.stack([self._noise(i, job) for i, job in chosen]),
+                steps=settings.steps,
+                guidance=settings.guidance,
+                schedule=self.checkpoint.schedule(),
+                dtype=self.dtype,
+                references=paint.remembered(self.decoder, kept, self.dtype),
+                progress=_stage(progress, "steps"),
+            )
+            found |= dict(zip(some, painted, strict=True))
+        return [found[i] for i in range(len(jobs))]
+
+    def _noise(self, ids: SemanticIds, job: Job) -> Array:
+        shape = (self.decoder.config.channels, ids.height // 8, ids.width // 8)
+        return random.normal(shape, job.seed, job.sample, "latents")
 
     def pixels(self, latents_bchw: Array) -> Array:
         """Latents → uint8 pixels [b, H, W, 3]."""
@@ -206,7 +222,7 @@ class Pipeline:
     def _glyphs(self, prompt: str, settings: Settings) -> Array:
         return paint.glyph_states(self.glyph, prompt, settings.exact_quotes, self.dtype)
 
-    def _check_codes(self, ids: list[SemanticIds]) -> None:
+    def _check_codes(self, ids: Items[SemanticIds]) -> None:
         codes = self.decoder.config.codes
         if any(i.codes != codes for i in ids):
             raise ValueError(
@@ -215,6 +231,35 @@ class Pipeline:
             )
 
     # All of them
+
+    def draw(self, jobs: Items[Job], progress: Progress | None = None) -> list[Picture]:
+        """All the pictures, of any prompts, sizes and references, in one batch.
+
+        None changes with its neighbours, but for the rounding of sums.
+        """
+        return self.painted(self.ids(jobs, progress), jobs, progress)
+
+    def painted(
+        self, ids: Items[SemanticIds], jobs: Items[Job], progress: Progress | None = None
+    ) -> list[Picture]:
+        """The pictures of these ids; their sizes are the ids'."""
+        latents = self.latents(ids, jobs, progress)
+        return [
+            Picture(self.pixels(x[None])[0], i, self._facts(i, job))
+            for x, i, job in zip(latents, ids, jobs, strict=True)
+        ]
+
+    def _facts(self, ids: SemanticIds, job: Job) -> dict[str, Any]:
+        facts = {
+            "prompt": ids.prompt,
+            "seed": job.seed,
+            "sample": job.sample,
+            "size": f"{ids.height}x{ids.width}",
+            "steps": job.settings.steps,
+            "guidance": job.settings.guidance,
+            "checkpoint": self.digest,
+        }
+        return facts | ({"references": len(job.references)} if job.references else {})
 
     def generate(
         self,
@@ -226,10 +271,9 @@ class Pipeline:
         progress: Progress | None = None,
     ) -> Iterator[Picture]:
         """n pictures, each of its own layout, as they are done."""
-        settings = settings or self.defaults
         for sample in range(n):
-            ids = self.ids(prompt, settings, seed, (sample,), progress)
-            yield self.decode(ids[0], settings, seed=seed, sample=sample, progress=progress)
+            job = Job(prompt=prompt, settings=settings or self.defaults, seed=seed, sample=sample)
+            yield self.draw([job], progress)[0]
 
     def edit(
         self,
@@ -247,19 +291,18 @@ class Pipeline:
         """
         if not pictures:
             raise ValueError("give at least one picture to edit")
-        references = [self.reference(picture) for picture in pictures]
+        references = tuple(self.reference(picture) for picture in pictures)
         rows, columns = references[0].grid.shape
         settings = settings or replace(self.defaults, height=32 * rows, width=32 * columns)
         for sample in range(n):
-            ids = self.ids(prompt, settings, seed, (sample,), progress, references)
-            yield self.decode(
-                ids[0],
-                settings,
+            job = Job(
+                prompt=prompt,
+                settings=settings,
                 seed=seed,
                 sample=sample,
-                progress=progress,
                 references=references,
             )
+            yield self.draw([job], progress)[0]
 
     def decode(
         self,
@@ -268,24 +311,32 @@ class Pipeline:
         *,
         seed: int = 0,
         sample: int = 0,
+        references: tuple[Reference, ...] = (),
         progress: Progress | None = None,
-        references: Items[Reference] = (),
     ) -> Picture:
         """The picture of these ids; its size is theirs."""
-        settings = settings or self.defaults
-        latents = self.latents([ids], settings, seed, (sample,), progress, references)
-        facts = {
-            "prompt": ids.prompt,
-            "seed": seed,
-            "sample": sample,
-            "size": f"{ids.height}x{ids.width}",
-            "steps": settings.steps,
-            "guidance": settings.guidance,
-            "checkpoint": self.digest,
-        }
-        if references:
-            facts["references"] = len(references)
-        return Picture(self.pixels(latents)[0], ids, facts)
+        job = Job(
+            prompt=ids.prompt,
+            settings=settings or self.defaults,
+            seed=seed,
+            sample=sample,
+            references=references,
+        )
+        return self.painted([ids], [job], progress)[0]
+
+
+def alike(items: Items[T], key: Callable[[T], Any]) -> list[list[int]]:
+    """The numbers of the items, those with equal keys together, in order of their firsts."""
+    groups: dict[Any, list[int]] = {}
+    for i, item in enumerate(items):
+        groups.setdefault(key(item), []).append(i)
+    return list(groups.values())
+
+
+def _shape(pair: tuple[SemanticIds, Job]) -> Any:
+    ids, job = pair
+    sizes = tuple(r.grid.shape for r in job.references)
+    return ids.grid.shape, job.settings.steps, job.settings.guidance, sizes
 
 
 def _stage(progress: Progress | None, stage: str) -> write.Progress | None:

@@ -82,24 +82,26 @@ def paint(
 
 @autograd.no_grad()
 def remembered(
-    decoder: Decoder, references: Items[tuple[Array, Array]], dtype: str = "float32"
-) -> References:
-    """Keys and values of reference pictures, in this order.
+    decoder: Decoder, references: Items[Items[tuple[Array, Array]]], dtype: str = "float32"
+) -> References | None:
+    """Keys and values of each sample's reference pictures, in their order; None without any.
 
-    references: ids [rows, columns] and normalized latents [c, h, w] of each.
+    references: for each sample, ids [rows, columns] and normalized latents [c, h, w] of each
+    picture. All samples have as many, of the same sizes.
     """
     kind, written = getattr(ops, dtype), []
-    for grid_rc, latents_chw in references:
-        height, width = latents_chw.shape[1:]
+    for pictures in zip(*references, strict=True):
+        latents = np.stack([latents_chw for _, latents_chw in pictures])
+        b, _, height, width = latents.shape
         written.append(
             decoder.write(
-                ops.cast(ops.asarray(latents_chw[None]), kind),
-                ops.asarray(upsampled(grid_rc[None])),
-                ops.asarray(np.array([[8 * height, 8 * width]], np.float32)),
-                ops.zeros((1, 2)),
+                ops.cast(ops.asarray(latents), kind),
+                ops.asarray(upsampled(np.stack([grid_rc for grid_rc, _ in pictures]))),
+                ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (b, 1))),
+                ops.zeros((b, 2)),
             )
         )
-    return join(written)
+    return join(written) if written else None
 
 
 def upsampled(grids_brc: Array) -> Array:

@@ -12,49 +12,47 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, autograd, ops, random
-from moyin.model.generator import Generator
+from moyin.model.generator import Generator, LayerCache
 from moyin.model.sampling import pick
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.sequence import Sequence, left_padded
 
+Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]  # done, of how many
 
 
-def uniforms(count: int, seed: int, samples: Items[int]) -> np.ndarray[Any, Any]:
-    """The random numbers [b, count] that choose every id, drawn at once."""
-    return np.stack([random.uniform((count,), seed, sample, "ids") for sample in samples])
+def uniforms(count: int, seed: int, sample: int) -> Array:
+    """The random numbers [count] that choose one picture's ids, drawn at once."""
+    return random.uniform((count,), seed, sample, "ids")
 
 
 @autograd.no_grad()
 def write(
     generator: Generator,
     sequences: Items[Sequence],
-    uniforms_bn: np.ndarray[Any, Any],
+    uniforms: Items[Array],
     *,
     temperature: float = 0.9,
     top_p: float = 0.75,
     dtype: str = "float32",
     progress: Progress | None = None,
-) -> np.ndarray[Any, Any]:
-    """The image ids of each sequence, [b, n] int64: preview before large grid, codes only.
+) -> list[Array]:
+    """The image ids of each sequence, [n] int64: preview before large grid, codes only.
 
-    The sequences must write grids of one size; their prefixes may differ in length.
-    uniforms_bn: float32 in [0, 1), one for each id. dtype: what is computed in.
+    Prefixes and grids may differ in length: none sees another's padding, and what a sequence
+    would write beyond its own grids is thrown away. uniforms: float32 in [0, 1), at least one for
+    each id of its sequence. dtype: what is computed in.
     """
-    count = sequences[0].count
-    assert all(s.grids == sequences[0].grids for s in sequences), "one size a batch"
-    ids, positions, mask = left_padded(sequences, generator.config.pad_id)
-    read = ids.shape[1]
-    future = ops.asarray(np.stack([s.future for s in sequences], 1))
-    mask_bk = None
-    if not mask.all():
-        written = np.ones((len(sequences), count), bool)
-        mask_bk = ops.asarray(np.concatenate([mask, written], 1))
-    cache = generator.new_cache(len(sequences), read + count, getattr(ops, dtype))
-    chance = ops.asarray(uniforms_bn)
-    logits = generator.step(ops.asarray(ids), ops.asarray(positions), cache, 0, mask_bk)
+    counts = [s.count for s in sequences]
+    longest = max(counts)
+    future = ops.asarray(np.stack([_lengthened(s.future, longest) for s in sequences], 1))
+    chance = ops.asarray(
+        np.stack([_lengthened(u[:n], longest) for u, n in zip(uniforms, counts, strict=True)])
+    )
+    logits, cache, mask_bk = _read(generator, sequences, longest, getattr(ops, dtype))
+    read = max(len(s.ids) for s in sequences)
     chosen: list[Tensor] = []
-    for n in range(count):
+    for n in range(longest):
         next_b = pick(
             logits,
             chance[:, n],
@@ -63,15 +61,43 @@ def write(
             allowed=generator.config.vision_vocab - 128,
         )
         chosen.append(next_b)
-        if n + 1 < count:
+        if n + 1 < longest:
             place = future[:, :, n : n + 1]
             logits = generator.step(next_b[:, None], place, cache, read + n, mask_bk)
         if progress is not None:
-            progress(n + 1, count)
-    return ops.numpy(ops.stack(chosen, 1))
+            progress(n + 1, longest)
+    written = ops.numpy(ops.stack(chosen, 1))
+    return [row[:count] for row, count in zip(written, counts, strict=True)]
 
 
-def grids(ids_n: np.ndarray[Any, Any], sequence: Sequence, codes: int, prompt: str) -> SemanticIds:
+def _read(
+    generator: Generator, sequences: Items[Sequence], room: int, dtype: Any
+) -> tuple[Tensor, list[LayerCache], Tensor | None]:
+    """Read the prefixes: logits [b, v] of the first ids, the cache with room for more, and which
+    of its places are real [b, l], None where all are. One prefix of all is read once."""
+    first, b = sequences[0], len(sequences)
+    shared = all(np.array_equal(s.ids, first.ids) for s in sequences)
+    ids, positions, mask = left_padded(
+        sequences[:1] if shared else sequences, generator.config.pad_id
+    )
+    mask_bk = None
+    if not mask.all():
+        mask_bk = ops.asarray(np.concatenate([mask, np.ones((b, room), bool)], 1))
+    cache = generator.new_cache(len(ids), ids.shape[1] + room, dtype)
+    logits = generator.step(ops.asarray(ids), ops.asarray(positions), cache, 0, mask_bk)
+    if shared and b > 1:
+        logits = ops.repeat(logits, b, 0)
+        cache = [LayerCache(ops.repeat(c.keys, b, 0), ops.repeat(c.values, b, 0)) for c in cache]
+    return logits, cache, mask_bk
+
+
+def _lengthened(values: Array, length: int) -> Array:
+    """The last axis cut to a length, or its last value repeated up to it."""
+    at = np.minimum(np.arange(length), values.shape[-1] - 1)
+    return values[..., at]
+
+
+def grids(ids_n: Array, sequence: Sequence, codes: int, prompt: str) -> SemanticIds:
     """One sample's ids cut into preview and large grid."""
     parts, at = [], 0
     for grid in sequence.grids:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moyin.pipeline.batch import MANIFEST, parse_size, read_rows, run
-from moyin.pipeline.generation import Picture, Settings
+from moyin.pipeline.generation import Job, Picture, Settings
 from moyin.pipeline.ids import SemanticIds
 
 DEFAULTS = Settings(height=64, width=64, steps=3)
@@ -20,13 +20,19 @@ class Painter:
 
     def __init__(self, limit: int = 99) -> None:
         self.asked: list[str] = []
+        self.together: list[int] = []
         self.limit = limit
 
-    def __call__(self, prompt: str, settings: Settings, seed: int) -> Picture:
+    def __call__(self, jobs: list[Job]) -> list[Picture]:
+        self.together.append(len(jobs))
+        return [self.picture(job) for job in jobs]
+
+    def picture(self, job: Job) -> Picture:
         if len(self.asked) == self.limit:
             raise KeyboardInterrupt
-        self.asked.append(prompt)
-        return Picture(np.zeros((64, 64, 3), np.uint8), IDS, {"prompt": prompt, "seed": seed})
+        self.asked.append(job.prompt)
+        facts = {"prompt": job.prompt, "seed": job.seed}
+        return Picture(np.zeros((64, 64, 3), np.uint8), IDS, facts)
 
 
 def rows_file(folder: Path, *rows: Any) -> Path:
@@ -77,6 +83,23 @@ def test_starts_again_where_it_stopped(tmp_path: Path) -> None:
     list(run(rows, out, "digest", painter))
     assert painter.asked == ["p2", "p3"]
     assert [m["id"] for m in manifest(out)] == ["0", "1", "2", "3"]
+
+
+def test_some_at_a_time(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i}"} for i in range(5)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out, painter = tmp_path / "out", Painter()
+    list(run(rows[1:2], out, "digest", painter))
+    told = list(run(rows, out, "digest", painter, at_once=3))
+    assert painter.together == [1, 3, 1]
+    assert painter.asked == ["p1", "p0", "p2", "p3", "p4"]
+    assert [(row.id, drawn) for row, drawn in told] == [
+        ("1", False),
+        ("0", True),
+        ("2", True),
+        ("3", True),
+        ("4", True),
+    ]
 
 
 def test_what_changed_is_drawn_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from moyin.backend import NAME, autograd, ops, random
 from moyin.pipeline import write
-from moyin.pipeline.generation import Pipeline, Reference
+from moyin.pipeline.generation import Pipeline
 from moyin.pipeline.ids import SemanticIds
 
 PROMPT = "turn it red and write “春” and 'hi'"
@@ -66,7 +66,7 @@ def told(theirs: Any, images: list[np.ndarray], height: int, width: int) -> Any:
 def test_ids_of_references_and_logits(pipeline: Pipeline, theirs: Any, count: int) -> None:
     """The VQ ids are equal, and the first written id has the same logits."""
     images = pictures(count)
-    references = [pipeline.reference(image) for image in images]
+    references = tuple(pipeline.reference(image) for image in images)
     inputs = told(theirs, images, 256, 320)
     model = theirs.vision_language_encoder.eval()
     grids = inputs["image_grid_thw"][:count]
@@ -90,13 +90,13 @@ def test_ids_of_references_and_logits(pipeline: Pipeline, theirs: Any, count: in
 
 def test_greedy_ids_are_theirs(pipeline: Pipeline, theirs: Any) -> None:
     images = pictures(2)
-    references = [pipeline.reference(image) for image in images]
+    references = tuple(pipeline.reference(image) for image in images)
     inputs = told(theirs, images, 128, 160)
     sequence = pipeline.sequence(
         PROMPT, replace(pipeline.defaults, height=128, width=160), references
     )
     ours = write.write(
-        pipeline.generator, [sequence], write.uniforms(sequence.count, 0, (0,)), temperature=0
+        pipeline.generator, [sequence], [write.uniforms(sequence.count, 0, 0)], temperature=0
     )[0]
     reference = theirs.vision_language_encoder.generate(
         **inputs, max_new_tokens=sequence.count, do_sample=False
@@ -112,7 +112,7 @@ def test_pictures_equal_diffusers(
     from PIL import Image
 
     images = pictures(count)
-    references = [pipeline.reference(image) for image in images]
+    references = tuple(pipeline.reference(image) for image in images)
     grid = np.random.default_rng(9).integers(0, 40, (8, 10)).astype(np.uint16)
     ids = SemanticIds(grid=grid, codes=40, prompt=PROMPT)
     settings = replace(pipeline.defaults, height=256, width=320, steps=3, guidance=guidance)
@@ -153,7 +153,7 @@ def test_the_unconditional_pass_does_not_see_references(pipeline: Pipeline) -> N
     grid = np.zeros((2, 2), np.uint16)
     settings = replace(pipeline.defaults, height=64, width=64, steps=2, guidance=0.0)
     ids = SemanticIds(grid=grid, codes=40, prompt=PROMPT)
-    seen: list[Reference] = [pipeline.reference(image) for image in pictures(1)]
+    seen = tuple(pipeline.reference(image) for image in pictures(1))
     alone = pipeline.decode(ids, settings, seed=1).pixels
     np.testing.assert_array_equal(
         pipeline.decode(ids, settings, seed=1, references=seen).pixels, alone

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from moyin.backend import NAME
 from moyin.pipeline import paint, write
-from moyin.pipeline.generation import Pipeline, Settings
+from moyin.pipeline.generation import Job, Pipeline, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import generation_sequence
@@ -45,7 +46,7 @@ def test_one_seed_is_one_picture(pipeline: Pipeline) -> None:
 def test_preview_comes_first(pipeline: Pipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, preview=True)
     sequence = pipeline.sequence(PROMPT, settings)
-    written = write.write(pipeline.generator, [sequence], write.uniforms(260, 0, (0,)))[0]
+    written = write.write(pipeline.generator, [sequence], [write.uniforms(260, 0, 0)])[0]
     ids = write.grids(written, sequence, 40, PROMPT)
     assert ids.preview is not None
     np.testing.assert_array_equal(ids.preview, written[:256].reshape(16, 16))
@@ -66,36 +67,55 @@ def test_saved_ids_give_the_same_picture(pipeline: Pipeline, tmp_path: Path) -> 
     np.testing.assert_array_equal(again.pixels, picture.pixels)
 
 
-def test_samples_do_not_depend_on_their_batch(pipeline: Pipeline) -> None:
-    settings = pipeline.defaults
-    both = pipeline.ids(PROMPT, settings, 1, (0, 1))
-    latents = pipeline.latents(both, settings, 1, (0, 1))
-    for sample in (0, 1):
-        alone = pipeline.ids(PROMPT, settings, 1, (sample,))
-        np.testing.assert_array_equal(alone[0].grid, both[sample].grid)
-        single = pipeline.latents(alone, settings, 1, (sample,))[0]
-        np.testing.assert_allclose(single, latents[sample], atol=1e-4)
+def test_a_picture_does_not_change_with_its_neighbours(pipeline: Pipeline) -> None:
+    """Prompts and grids of different lengths, other settings, references: padding is not seen."""
+    usual = pipeline.defaults
+    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    seen = pipeline.reference(picture)
+    jobs = [
+        Job(prompt=PROMPT, settings=usual, seed=1),
+        Job(prompt="a cat", settings=usual, seed=2),
+        Job(prompt=PROMPT, settings=dataclasses.replace(usual, width=128), seed=3),
+        Job(prompt=PROMPT, settings=dataclasses.replace(usual, preview=True), seed=4),
+        Job(prompt="a “dog”", settings=dataclasses.replace(usual, guidance=3.0), seed=5),
+        Job(prompt="warmer", settings=usual, seed=6, references=(seen,)),
+        Job(prompt="two of it", settings=usual, seed=7, references=(seen, seen)),
+        Job(prompt="colder “今”", settings=usual, seed=8, references=(seen,)),
+    ]
+    ids = pipeline.ids(jobs)
+    latents = pipeline.latents(ids, jobs)
+    for job, together, whole in zip(jobs, ids, latents, strict=True):
+        alone = pipeline.ids([job])
+        np.testing.assert_array_equal(alone[0].grid, together.grid)
+        assert (together.preview is None) == (not job.settings.preview)
+        np.testing.assert_allclose(pipeline.latents(alone, [job])[0], whole, atol=1e-4)
 
 
-def test_prompts_of_different_length_in_one_batch(pipeline: Pipeline) -> None:
-    """Padding, of prefixes and of glyphs, changes nothing."""
-    settings = pipeline.defaults
-    prompts = (PROMPT, "a cat")
-    sequences = [pipeline.sequence(p, settings) for p in prompts]
-    chance = write.uniforms(4, 0, (0, 1))
-    together = write.write(pipeline.generator, sequences, chance)
-    grids = [write.grids(r, s, 40, p) for r, s, p in zip(together, sequences, prompts, strict=True)]
-    latents = pipeline.latents(grids, settings, 0, (0, 1))
-    for i, sequence in enumerate(sequences):
-        alone = write.write(pipeline.generator, [sequence], chance[i : i + 1])
-        np.testing.assert_array_equal(alone[0], together[i])
-        single = pipeline.latents([grids[i]], settings, 0, (i,))[0]
-        np.testing.assert_allclose(single, latents[i], atol=1e-4)
+def test_layouts_of_one_prompt_share_its_reading(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [Job(prompt=PROMPT, settings=pipeline.defaults, seed=1, sample=n) for n in range(3)]
+    alone = [pipeline.ids([job])[0].grid for job in jobs]
+    read: list[tuple[int, ...]] = []
+    step = pipeline.generator.step
+
+    def counted(ids: Any, *more: Any) -> Any:
+        read.append(tuple(ids.shape))
+        return step(ids, *more)
+
+    monkeypatch.setattr(pipeline.generator, "step", counted)
+    together = pipeline.ids(jobs)
+    assert read[0][0] == 1
+    assert read[0][1] > 1
+    assert read[1:] == [(3, 1)] * 3
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other.grid)
 
 
 def test_ids_are_codes_at_any_temperature(pipeline: Pipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, temperature=50.0, top_p=1.0)
-    ids = np.stack([i.grid for i in pipeline.ids(PROMPT, settings, 0, tuple(range(16)))])
+    jobs = [Job(prompt=PROMPT, settings=settings, sample=n) for n in range(16)]
+    ids = np.stack([i.grid for i in pipeline.ids(jobs)])
     assert ids.max() < 40
     assert len(np.unique(ids)) > 15
 
