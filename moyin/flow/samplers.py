@@ -7,8 +7,8 @@ from collections.abc import Callable
 from moyin.backend import Tensor, ops
 from moyin.flow.schedule import Steps
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(x [B, ...], timestep [B] as the network sees it) → velocity [B, ...]."""
+Velocity = Callable[[Tensor, int], Tensor]
+"""(x [B, ...], number of the step) → velocity [B, ...] at that step's time."""
 
 
 def euler(
@@ -23,9 +23,8 @@ def euler(
     """
     count = len(steps.timesteps)
     for i in range(count):
-        timestep = ops.full((x.shape[0],), float(steps.timesteps[i]))
         stretch = float(steps.sigmas[i + 1] - steps.sigmas[i])
-        x = x + stretch * ops.cast(velocity(x, timestep), x.dtype)
+        x = x + stretch * ops.cast(velocity(x, i), x.dtype)
         if progress is not None:
             progress(i + 1, count)
     return x

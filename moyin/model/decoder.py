@@ -92,19 +92,59 @@ class Decoder(nn.Module):
         are); prior [B, N] int, the ids of the d32 grid upsampled twice to the patch grid;
         prior_drop [B] bool, where the ids are hidden; timestep [B] float as the network sees it
         (`flow.schedule`: 999 at pure noise); target_size and crop [B, 2] float, (height, width)
-        and (top, left) in pixels; references from `write`, of batch B or 1.
+        and (top, left) in pixels; references from `write`, of batch B or 1; origin [B, 2] float,
+        the row and column of patches at which the latents lie in a picture that they are part of.
         """
         height, width = latents.shape[2:]
-        image = self._image(latents, prior, prior_drop)
-        streams: Streams = (image, self._glyphs(glyphs, latents))
-        condition = self.condition(timestep, target_size, crop, latents.dtype)
-        tables = self._tables(height, width, glyphs.shape[1], latents, origin)
+        scene = self.scene(
+            glyphs, glyph_mask, prior, prior_drop, height, width, latents.dtype, references, origin
+        )
+        return self.velocity(latents, scene, self.moment(timestep, target_size, crop, scene))
+
+    def scene(
+        self,
+        glyphs: Tensor,
+        glyph_mask: Tensor | None,
+        prior: Tensor,
+        prior_drop: Tensor,
+        height: int,
+        width: int,
+        dtype: Any,
+        references: References | None = None,
+        origin: Tensor | None = None,
+    ) -> Scene:
+        """What stays the same in all steps of a picture whose latents are [B, C, height, width].
+
+        Arguments as in `forward`; dtype is what the network computes in.
+        """
+        hidden = self._prior(prior, prior_drop, dtype)
         stored = 0 if references is None else references[0][0].shape[2]
-        mask = key_mask(glyph_mask, image.shape[1], stored)
+        return Scene(
+            self._glyphs(glyphs, dtype),
+            hidden,
+            self._tables(height, width, glyphs.shape[1], dtype, origin),
+            key_mask(glyph_mask, hidden.shape[1], stored),
+            references,
+        )
+
+    def moment(self, timestep: Tensor, target_size: Tensor, crop: Tensor, scene: Scene) -> Moment:
+        """Every block's modulation at a time, size and crop: a row for each of them."""
+        condition = self.condition(timestep, target_size, crop, scene.prior.dtype)
+        blocks: Any = self.blocks
+        modulations = tuple(block.modulation(condition)[:, None] for block in blocks)
+        return Moment(modulations, self.out_modulation(condition)[:, None])
+
+    def velocity(self, latents: Tensor, scene: Scene, moment: Moment) -> Tensor:
+        """Velocity at the noised `latents` [B, C, h, w]; a moment of one row is every sample's."""
+        height, width = latents.shape[2:]
+        image = self.patches(patchify(latents, self.config.patch)) + scene.prior
+        streams: Streams = (image, scene.glyphs)
         for i, block in enumerate(self.blocks):
-            earlier = None if references is None else references[i]
-            streams, _ = block(streams, condition, tables, mask, earlier)
-        return self._velocity(streams[0], condition, height, width)
+            earlier = None if scene.references is None else scene.references[i]
+            streams, _ = block(streams, moment.blocks[i], scene.tables, scene.mask, earlier)
+        scale, shift = ops.chunk(moment.out, 2, 2)
+        out = self.out(ops.addcmul(shift, self.out_norm(streams[0]), 1 + scale))
+        return unpatchify(out, self.config.patch, height, width)
 
     def write(
         self, latents: Tensor, prior: Tensor, target_size: Tensor, crop: Tensor
@@ -115,45 +155,65 @@ class Decoder(nn.Module):
         sees neither glyphs nor the target. Several pictures are joined by `join`.
         """
         b, _, height, width = latents.shape
-        keep = ops.zeros((b,), ops.bool_)
-        streams: Streams = (self._image(latents, prior, keep),)
+        hidden = self._prior(prior, ops.zeros((b,), ops.bool_), latents.dtype)
+        streams: Streams = (self.patches(patchify(latents, self.config.patch)) + hidden,)
         condition = self.condition(ops.zeros((b,)), target_size, crop, latents.dtype)
-        tables = self._tables(height, width, 0, latents)
-        found = []
-        for block in self.blocks:
-            streams, pair = block(streams, condition, tables, None, None)
+        tables = self._tables(height, width, 0, latents.dtype)
+        found, blocks = [], list[Any](self.blocks)
+        for block in blocks:
+            modulation = block.modulation(condition)[:, None]
+            streams, pair = block(streams, modulation, tables, None, None)
             found.append(pair)
         return tuple(found)
 
-    def _image(self, latents: Tensor, prior: Tensor, prior_drop: Tensor) -> Tensor:
-        embedded = ops.cast(self.prior_embedding(prior), latents.dtype)
+    def _prior(self, prior: Tensor, prior_drop: Tensor, dtype: Any) -> Tensor:
+        embedded = ops.cast(self.prior_embedding(prior), dtype)
         embedded = ops.where(prior_drop[:, None, None], ops.zeros_like(embedded), embedded)
-        hidden = self.prior.down(ops.silu(self.prior.up(embedded)))
-        return self.patches(patchify(latents, self.config.patch)) + hidden
+        return self.prior.down(ops.silu(self.prior.up(embedded)))
 
-    def _glyphs(self, glyphs: Tensor, latents: Tensor) -> Tensor:
-        states = ops.cast(glyphs, latents.dtype)
-        return self.glyphs.down(ops.gelu(self.glyphs.up(states)))
+    def _glyphs(self, glyphs: Tensor, dtype: Any) -> Tensor:
+        return self.glyphs.down(ops.gelu(self.glyphs.up(ops.cast(glyphs, dtype))))
 
     def _tables(
-        self, height: int, width: int, glyphs: int, like: Tensor, origin: Tensor | None = None
+        self, height: int, width: int, glyphs: int, dtype: Any, origin: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """cos and signed sin, [S, K], or [B, S, K] where each sample has an origin of its own."""
         p, k = self.config.patch, self.config.head_dim
         if origin is None:
-            cos, sin = (ops.asarray(x, like.dtype) for x in rotations(height // p, width // p, k))
+            cos, sin = (ops.asarray(x, dtype) for x in rotations(height // p, width // p, k))
         else:
-            cos, sin = (ops.cast(x, like.dtype) for x in turns(origin, height // p, width // p, k))
+            cos, sin = (ops.cast(x, dtype) for x in turns(origin, height // p, width // p, k))
         if not glyphs:
             return cos, sin
         shape = (*cos.shape[:-2], glyphs, k)
-        one, nil = ops.ones(shape, like.dtype), ops.zeros(shape, like.dtype)
+        one, nil = ops.ones(shape, dtype), ops.zeros(shape, dtype)
         return ops.concat([one, cos], -2), ops.concat([nil, sin], -2)
 
-    def _velocity(self, image: Tensor, condition: Tensor, height: int, width: int) -> Tensor:
-        scale, shift = ops.chunk(self.out_modulation(condition)[:, None], 2, 2)
-        out = self.out(ops.addcmul(shift, self.out_norm(image), 1 + scale))
-        return unpatchify(out, self.config.patch, height, width)
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture's steps share: projected glyphs [B, T, D] and ids [B, N, D], the turns of all
+    tokens, the mask of the keys, and what is kept of reference pictures."""
+
+    glyphs: Tensor
+    prior: Tensor
+    tables: tuple[Tensor, Tensor]
+    mask: Tensor | None
+    references: References | None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the time of a step makes of the network: each block's modulation [B or 1, 1, 12·D], and
+    the output's [B or 1, 1, 2·D]."""
+
+    blocks: tuple[Tensor, ...]
+    out: Tensor
+
+    def row(self, number: int) -> Moment:
+        """One of several times' moments."""
+        some = slice(number, number + 1)
+        return Moment(tuple(block[some] for block in self.blocks), self.out[some])
 
 
 class MLP(nn.Module):
@@ -197,13 +257,16 @@ class Block(nn.Module):
     def forward(
         self,
         streams: Streams,
-        condition: Tensor,
+        modulation: Tensor,
         tables: tuple[Tensor, Tensor],
         mask: Tensor | None,
         earlier: tuple[Tensor, Tensor] | None,
     ) -> tuple[Streams, tuple[Tensor, Tensor]]:
-        """The streams after the block, and the keys and values [B, H, S, K] of its own tokens."""
-        vectors = ops.chunk(self.modulation(condition)[:, None], 12, 2)
+        """The streams after the block, and the keys and values [B, H, S, K] of its own tokens.
+
+        modulation: what the owner let `self.modulation` make of its condition, [B or 1, 1, 12·D].
+        """
+        vectors = ops.chunk(modulation, 12, 2)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = (
             vectors[i : i + len(streams)] for i in range(0, 12, 2)
         )

@@ -17,7 +17,7 @@ from moyin.backend import Tensor, autograd, ops
 from moyin.flow import guidance as free
 from moyin.flow.samplers import euler
 from moyin.flow.schedule import Schedule
-from moyin.model.decoder import Decoder, References, join
+from moyin.model.decoder import Decoder, References, Scene, join
 from moyin.model.glyph import GlyphEncoder
 from moyin.prompt.quotes import glyph_bytes, quoted
 
@@ -59,24 +59,25 @@ def paint(
     batch, kind = len(grids_brc), getattr(ops, dtype)
     height, width = noise_bchw.shape[2:]
     prior = ops.asarray(upsampled(grids_brc))
-    size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (batch, 1)))
-    crop = ops.zeros((batch, 2))
-    asked, nothing = padded(glyphs, kind), padded([no_glyphs] * batch, kind)
-    keep, drop = ops.zeros((batch,), ops.bool_), ops.ones((batch,), ops.bool_)
+    walk = (schedule or Schedule()).steps(steps, prior.shape[1])
 
-    def once(
-        x: Tensor, timestep: Tensor, text: Glyphs, hidden: Tensor, seen: References | None = None
-    ) -> Tensor:
-        velocity = decoder(ops.cast(x, kind), *text, prior, hidden, timestep, size, crop, seen)
-        return ops.cast(velocity, ops.float32)
+    def scene(text: Glyphs, hidden: Tensor, seen: References | None = None) -> Scene:
+        return decoder.scene(*text, prior, hidden, height, width, kind, seen)
 
-    def velocity(x: Tensor, timestep: Tensor) -> Tensor:
-        conditional = once(x, timestep, asked, keep, references)
+    asked = scene(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)
+    nothing = scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_))
+    # Time and size alone make the modulations: those of all steps and both passes at once.
+    size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (steps, 1)))
+    moments = decoder.moment(ops.asarray(walk.timesteps), size, ops.zeros((steps, 2)), asked)
+
+    def velocity(x: Tensor, step: int) -> Tensor:
+        noised, moment = ops.cast(x, kind), moments.row(step)
+        conditional = ops.cast(decoder.velocity(noised, asked, moment), ops.float32)
         if guidance == 1:
             return conditional
-        return free.combine(conditional, once(x, timestep, nothing, drop), guidance)
+        unconditional = ops.cast(decoder.velocity(noised, nothing, moment), ops.float32)
+        return free.combine(conditional, unconditional, guidance)
 
-    walk = (schedule or Schedule()).steps(steps, prior.shape[1])
     return ops.numpy(euler(velocity, ops.asarray(noise_bchw), walk, progress))
 
 
