@@ -20,6 +20,10 @@ app = typer.Typer(
 )
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
+Loras = Annotated[
+    list[str] | None, typer.Option(metavar="PATH[=WEIGHT]", help="A LoRA; again for more.")
+]
+Merged = Annotated[bool, typer.Option("--merge", help="LoRAs into the weights: no slower then.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
 
 
@@ -32,6 +36,8 @@ def generate(
     steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
     guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     checkpoint: Place = None,
+    lora: Loras = None,
+    merge: Merged = False,
     out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="One row a picture, JSON lines.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows of --prompts drawn together.")] = 1,
@@ -61,6 +67,8 @@ def generate(
         n=n,
         seed=seed,
         checkpoint=checkpoint,
+        loras=command.weights(lora or []),
+        merged=merge,
         dtype=dtype,
         out=out,
         prompts=prompts,
@@ -81,6 +89,8 @@ def edit(
     steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
     guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     checkpoint: Place = None,
+    lora: Loras = None,
+    merge: Merged = False,
     out: Annotated[Path | None, typer.Option(help="picture.png if absent.")] = None,
     save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")] = None,
@@ -104,6 +114,8 @@ def edit(
         n=n,
         seed=seed,
         checkpoint=checkpoint,
+        loras=command.weights(lora or []),
+        merged=merge,
         dtype=dtype,
         out=out,
         save_ids=save_ids,

@@ -72,6 +72,14 @@ def test_edit(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_what_is_no_lora(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = moyin(capsys, "generate", "x", "--lora", "absent=0.5")
+    assert code == 2
+    assert err.startswith("moyin: no LoRA at absent")
+    code, _, err = moyin(capsys, "generate", "x", "--lora", "a=much")
+    assert (code, err) == (2, "moyin: --lora a=much: the weight must be a number\n")
+
+
 def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"id": n, "prompt": n, "size": "32x32", "preview": False} for n in ("a", "b")]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

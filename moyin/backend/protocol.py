@@ -286,6 +286,12 @@ class Nn(Protocol):
     def assign(self, module: Any, tensors: Mapping[str, Tensor]) -> None:
         """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
 
+    def submodule(self, module: Any, name: str) -> Any:
+        """The module of this dotted name within another."""
+
+    def replace(self, module: Any, name: str, new: Any) -> None:
+        """Put another module in the place of this dotted name."""
+
     def compile_blocks(self, blocks: Iterable[Any]) -> None:
         """Make each block faster where the framework has a compiler; what it computes stays."""
 

@@ -76,6 +76,13 @@ def read_header(path: Path) -> dict[str, Entry]:
     return entries
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The header's own notes, of a file that `read_header` accepts."""
+    with path.open("rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+    return dict(header.get("__metadata__", {}))
+
+
 def _entry(path: Path, base: int, fields: dict[str, Any]) -> Entry:
     start, end = fields["data_offsets"]
     return Entry(path, fields["dtype"], tuple(fields["shape"]), base + start, base + end)

@@ -30,6 +30,8 @@ class Request:
     n: int = 1
     seed: int = 0
     checkpoint: str | None = None
+    loras: dict[str, float] = field(default_factory=dict)
+    merged: bool = False
     dtype: str | None = None
     out: Path | None = None
     prompts: Path | None = None
@@ -43,7 +45,7 @@ def run(request: Request) -> None:
     _check(request)
     pictures = [open_picture(path) for path in request.images]
     grid = batch.parse_size(request.size) if request.size else None
-    pipeline = Pipeline.open(request.checkpoint, request.dtype)
+    pipeline = Pipeline.open(request.checkpoint, request.dtype, request.loras, request.merged)
     if pictures and grid is None:
         grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
@@ -52,6 +54,18 @@ def run(request: Request) -> None:
         _many(request, pipeline, settings)
     else:
         _one(request, pipeline, settings, pictures)
+
+
+def weights(options: list[str]) -> dict[str, float]:
+    """`PATH` or `PATH=WEIGHT` each, the weight 1 unless given."""
+    found = {}
+    for option in options:
+        path, equals, weight = option.rpartition("=")
+        try:
+            found[path if equals else option] = float(weight) if equals else 1.0
+        except ValueError:
+            raise ValueError(f"--lora {option}: the weight must be a number") from None
+    return found
 
 
 def _check(request: Request) -> None:

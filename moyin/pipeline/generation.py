@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 
 from moyin.backend import device, random
 from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.lora import Lora
 from moyin.pipeline import paint, write
 from moyin.pipeline.develop import develop, encode
 from moyin.pipeline.ids import SemanticIds
@@ -95,24 +97,49 @@ class Job:
 
 
 class Pipeline:
-    """Networks are loaded when first used. dtype: what is computed in, and how weights are kept."""
+    """Networks are loaded when first used. dtype: what is computed in, and how weights are kept.
 
-    def __init__(self, checkpoint: Checkpoint, dtype: str) -> None:
+    adapters: LoRAs with their weights, put onto generator and decoder; merged: into their weights.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dtype: str,
+        adapters: Items[tuple[Lora, float]] = (),
+        merged: bool = False,
+    ) -> None:
         self.checkpoint, self.dtype = checkpoint, dtype
+        self.adapters, self.merged = tuple(adapters), merged
 
     @classmethod
-    def open(cls, place: str | Path | None = None, dtype: str | None = None) -> Pipeline:
-        """A folder, a hub id or the default checkpoint; bf16 on an accelerator unless told."""
+    def open(
+        cls,
+        place: str | Path | None = None,
+        dtype: str | None = None,
+        loras: Mapping[str, float] | None = None,
+        merged: bool = False,
+    ) -> Pipeline:
+        """A folder, a hub id or the default checkpoint; bf16 on an accelerator unless told.
+
+        loras: weights by path, of LoRA files or folders as PEFT or diffusers write them.
+        """
         chosen = dtype or ("bfloat16" if device.is_accelerator() else "float32")
-        return cls(Checkpoint.open(place, chosen), chosen)
+        adapters = [(Lora.open(path), weight) for path, weight in (loras or {}).items()]
+        return cls(Checkpoint.open(place, chosen), chosen, adapters, merged)
 
     @cached_property
     def generator(self) -> Any:
-        return self.checkpoint.generator()
+        return self._adapted("generator", self.checkpoint.generator())
 
     @cached_property
     def decoder(self) -> Any:
-        return self.checkpoint.decoder()
+        return self._adapted("decoder", self.checkpoint.decoder())
+
+    def _adapted(self, name: str, network: Any) -> Any:
+        for lora, weight in self.adapters:
+            lora.put(name, network, weight, self.merged)
+        return network
 
     @cached_property
     def semantic(self) -> Any:
@@ -132,8 +159,12 @@ class Pipeline:
 
     @cached_property
     def digest(self) -> str:
-        """The checkpoint's."""
-        return self.checkpoint.digest()
+        """The checkpoint's; with adapters, over theirs and their weights too."""
+        parts = [self.checkpoint.digest()]
+        if not self.adapters:
+            return parts[0]
+        parts += [f"{adapter.digest()} {weight!r}" for adapter, weight in self.adapters]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @cached_property
     def defaults(self) -> Settings:
@@ -259,6 +290,8 @@ class Pipeline:
             "guidance": job.settings.guidance,
             "checkpoint": self.digest,
         }
+        if self.adapters:
+            facts["loras"] = ", ".join(f"{a.path.name}={weight:g}" for a, weight in self.adapters)
         return facts | ({"references": len(job.references)} if job.references else {})
 
     def generate(

@@ -29,7 +29,9 @@ __all__ = [
     "compile_blocks",
     "empty_weights",
     "named_parameters",
+    "replace",
     "set_parameter",
+    "submodule",
 ]
 
 
@@ -157,6 +159,21 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         owner, _, leaf = name.rpartition(".")
         setattr(owners[owner], leaf, Parameter(tensor, name=name))
+
+
+def submodule(module: Module, name: str) -> Any:
+    """The module of this dotted name within another."""
+    return dict(module.cells_and_names())[name]
+
+
+def replace(module: Module, name: str, new: Module) -> None:
+    """Put another module in the place of this dotted name."""
+    owner, _, leaf = name.rpartition(".")
+    within: Any = submodule(module, owner)
+    if leaf.isdigit():
+        within[int(leaf)] = new
+    else:
+        setattr(within, leaf, new)
 
 
 def compile_blocks(blocks: Iterable[Module]) -> None:

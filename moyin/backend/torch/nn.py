@@ -32,7 +32,9 @@ __all__ = [
     "compile_blocks",
     "empty_weights",
     "named_parameters",
+    "replace",
     "set_parameter",
+    "submodule",
 ]
 
 
@@ -156,6 +158,16 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         owner, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(owner), leaf, Parameter(tensor))
+
+
+def submodule(module: Module, name: str) -> Any:
+    """The module of this dotted name within another."""
+    return module.get_submodule(name)
+
+
+def replace(module: Module, name: str, new: Module) -> None:
+    """Put another module in the place of this dotted name."""
+    module.set_submodule(name, new)
 
 
 def compile_blocks(blocks: Iterable[Module]) -> None:

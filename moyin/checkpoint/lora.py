@@ -1,0 +1,179 @@
+"""LoRA files as PEFT and diffusers write them, put onto a network.
+
+A folder with adapter_model.safetensors and adapter_config.json (PEFT), or one file with the
+network's name before each tensor and the settings in its header (diffusers' load_lora_weights).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moyin.backend import Tensor, io, nn, ops
+from moyin.checkpoint import shards
+from moyin.checkpoint.load import names_module
+from moyin.checkpoint.rename import Names, listing
+from moyin.model.lora import Adapted, Adapter
+
+FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
+# What stands before a layer's name: PEFT's wrapper, and the pipeline's name of the network.
+PREFIXES = {
+    "decoder": ("transformer.",),
+    "generator": ("vision_language_encoder.",),
+}
+_WRAPPER = "base_model.model."
+_KEY = re.compile(
+    r"(?P<layer>.+)\.(?:(?P<down>lora_A|lora\.down|lora_down)|(?P<up>lora_B|lora\.up|lora_up))"
+    r"(?:\.default)?\.weight"
+)
+_SETTINGS = "lora_adapter_metadata"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One layer's two matrices, [rank, inputs] and [outputs, rank], and their product's scale."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A file's pairs by network and by our name of the layer."""
+
+    path: Path
+    pairs: dict[str, dict[str, Pair]]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Lora:
+        """Raises ValueError for what is no LoRA, or is one for other layers than ours."""
+        file = _file(Path(path))
+        tensors, settings = io.load(file, sorted(shards.read_header(file))), _settings(file)
+        found: dict[tuple[str, str], dict[str, Tensor]] = {}
+        strange = []
+        for name, tensor in tensors.items():
+            match = _KEY.fullmatch(name)
+            layer = match["layer"] if match else name.removesuffix(".alpha")
+            place = _place(layer)
+            if place is None or not (match or name.endswith(".alpha")):
+                strange.append(name)
+                continue
+            part = "alpha" if match is None else "down" if match["down"] else "up"
+            found.setdefault(place, {})[part] = tensor
+        strange += [f"half of {n} {layer}" for (n, layer), p in found.items() if _half(p)]
+        if strange or not found:
+            raise ValueError(f"{file} is no LoRA for this model: {listing(strange) or 'empty'}")
+        pairs: dict[str, dict[str, Pair]] = {}
+        for (network, layer), parts in found.items():
+            scale = _scale(parts, settings, _theirs(network, layer))
+            pairs.setdefault(network, {})[layer] = Pair(parts["down"], parts["up"], scale)
+        return cls(file, pairs)
+
+    def digest(self) -> str:
+        """sha256 over the tensors."""
+        return shards.hash_tensors(shards.read_header(self.path))
+
+    def put(self, network: str, module: Any, weight: float = 1.0, merge: bool = False) -> None:
+        """Put what there is for this network onto it, scaled by `weight`.
+
+        merge: into the layers' own weights, which then cost nothing more; without, beside them.
+        Raises ValueError where a matrix does not fit its layer.
+        """
+        layers = {n: nn.submodule(module, n) for n in self.pairs.get(network, {})}
+        wrong = []
+        for name, layer in layers.items():
+            base = layer.base if isinstance(layer, Adapted) else layer
+            outputs, inputs = base.weight.shape
+            pair = self.pairs[network][name]
+            rank = pair.down.shape[0]
+            if tuple(pair.down.shape) != (rank, inputs) or tuple(pair.up.shape) != (outputs, rank):
+                shapes = f"{list(pair.up.shape)}·{list(pair.down.shape)}"
+                wrong.append(f"{name} is {[outputs, inputs]}, the LoRA's {shapes}")
+        if wrong:
+            raise ValueError(f"{self.path} is a LoRA for another {network}: {listing(wrong)}")
+        for name, layer in layers.items():
+            pair = self.pairs[network][name]
+            if merge:
+                _merge(layer.base if isinstance(layer, Adapted) else layer, pair, weight)
+            else:
+                _add(module, name, layer, pair, weight)
+
+
+def _merge(layer: Any, pair: Pair, weight: float) -> None:
+    up, down = ops.cast(pair.up, ops.float32), ops.cast(pair.down, ops.float32)
+    whole = ops.cast(layer.weight, ops.float32) + (weight * pair.scale) * ops.matmul(up, down)
+    nn.set_parameter(layer.weight, ops.cast(whole, layer.weight.dtype))
+
+
+def _add(module: Any, name: str, layer: Any, pair: Pair, weight: float) -> None:
+    base = layer.base if isinstance(layer, Adapted) else layer
+    rank, inputs = pair.down.shape
+    with nn.empty_weights():
+        adapter = Adapter(inputs, rank, pair.up.shape[0], weight * pair.scale)
+    kind = base.weight.dtype
+    tensors = {"down.weight": ops.cast(pair.down, kind), "up.weight": ops.cast(pair.up, kind)}
+    nn.assign(adapter, tensors)
+    before: list[Any] = list(layer.adapters) if isinstance(layer, Adapted) else []
+    nn.replace(module, name, Adapted(base, [*before, adapter]))
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = [path / name for name in FILES if (path / name).is_file()]
+    if not found:
+        raise ValueError(
+            f"no LoRA at {path}: give a .safetensors file, or a folder with {FILES[0]}"
+        )
+    return found[0]
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """PEFT's configuration, from beside the file or from its header; empty where there is none."""
+    beside = file.with_name("adapter_config.json")
+    if beside.is_file():
+        return shards.read_json(beside)
+    told = shards.read_metadata(file).get(_SETTINGS)
+    return dict(json.loads(told)) if told else {}
+
+
+def _place(layer: str) -> tuple[str, str] | None:
+    """Network and our layer for a released layer's name."""
+    layer = layer.removeprefix(_WRAPPER)
+    for network, prefixes in PREFIXES.items():
+        names = Names(names_module(network).RULES)
+        for prefix in ("", *prefixes):
+            ours = names.ours(layer.removeprefix(prefix) + ".weight")
+            if ours is not None:
+                return network, ours.removesuffix(".weight")
+    return None
+
+
+def _theirs(network: str, layer: str) -> str:
+    name = Names(names_module(network).RULES).theirs(layer + ".weight")
+    assert name is not None
+    return name.removesuffix(".weight")
+
+
+def _half(parts: dict[str, Tensor]) -> bool:
+    return not {"down", "up"} <= parts.keys()
+
+
+def _scale(parts: dict[str, Tensor], settings: dict[str, Any], layer: str) -> float:
+    """alpha over the rank, or over its root where the settings say so; 1 where none is given."""
+    rank = int(parts["down"].shape[0])
+    if "alpha" in parts:
+        return float(ops.numpy(parts["alpha"])) / rank
+    # diffusers puts the network's name before each setting.
+    plain = {key.rpartition(".")[2]: value for key, value in settings.items()}
+    patterns = plain.get("alpha_pattern") or {}
+    fitting = [v for k, v in patterns.items() if re.fullmatch(rf"(.*\.)?({k})", layer)]
+    alpha = fitting[0] if fitting else plain.get("lora_alpha")
+    if alpha is None:
+        return 1.0
+    return float(alpha) / (math.sqrt(rank) if plain.get("use_rslora") else rank)

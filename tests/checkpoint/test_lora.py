@@ -1,0 +1,194 @@
+"""LoRA files of PEFT and diffusers, put onto our networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+
+from moyin.backend import NAME, autograd, io, nn, ops
+from moyin.checkpoint.lora import Lora
+from moyin.pipeline.generation import Pipeline
+
+QUERY = "transformer_blocks.0.attn1.to_q"
+
+
+def pair(rank: int = 2, inputs: int = 8, outputs: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "lora_A": rng.standard_normal((rank, inputs)).astype(np.float32),
+        "lora_B": rng.standard_normal((outputs, rank)).astype(np.float32),
+    }
+
+
+def save(
+    path: Path, layers: dict[str, dict[str, np.ndarray]], metadata: dict[str, str] | None = None
+) -> Path:
+    tensors = {
+        f"{layer}.{part}.weight": ops.asarray(x)
+        for layer, p in layers.items()
+        for part, x in p.items()
+    }
+    io.save(path, tensors, metadata)
+    return path
+
+
+def decoder() -> Any:
+    return networks.tiny("decoder")
+
+
+def dim() -> int:
+    return int(networks.CONFIGS["decoder"].dim)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_layer_by_hand(tmp_path: Path, merge: bool) -> None:
+    """diffusers' names and header; alpha 8 over rank 2, half of it: W + 2·B·A."""
+    d, x = dim(), np.random.default_rng(1).standard_normal((3, dim())).astype(np.float32)
+    parts = pair(2, d, d)
+    settings = {"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 8})}
+    file = save(tmp_path / "a.safetensors", {f"transformer.{QUERY}": parts}, settings)
+    network = decoder()
+    layer = nn.submodule(network, "blocks.0.attention.q")
+    expected = x @ (ops.numpy(layer.weight) + 2 * parts["lora_B"] @ parts["lora_A"]).T
+    expected += ops.numpy(layer.bias)
+    Lora.open(file).put("decoder", network, 0.5, merge)
+    with autograd.no_grad():
+        found = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_several_add_up(tmp_path: Path, merge: bool) -> None:
+    d, x = dim(), np.ones((1, dim()), np.float32)
+    files = [
+        save(tmp_path / f"{i}.safetensors", {QUERY: pair(i + 1, d, d, seed=i)}) for i in range(2)
+    ]
+    network = decoder()
+    with autograd.no_grad():
+        plain = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
+        for file, weight in zip(files, (1.0, -0.25), strict=True):
+            Lora.open(file).put("decoder", network, weight, merge)
+        found = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
+    parts = [pair(i + 1, d, d, seed=i) for i in range(2)]
+    added = sum(
+        w * x @ (p["lora_B"] @ p["lora_A"]).T for w, p in zip((1.0, -0.25), parts, strict=True)
+    )
+    np.testing.assert_allclose(found, plain + added, rtol=1e-4, atol=1e-4)
+
+
+def test_peft_settings(tmp_path: Path) -> None:
+    """A folder with adapter_config.json; alpha by pattern, and over the root of the rank."""
+    d = dim()
+    layers = {
+        f"base_model.model.{QUERY}": pair(4, d, d),
+        QUERY.replace("to_q", "to_k"): pair(4, d, d),
+    }
+    save(tmp_path / "adapter_model.safetensors", layers)
+    settings = {"r": 4, "lora_alpha": 6, "use_rslora": True, "alpha_pattern": {"to_k": 10}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    pairs = Lora.open(tmp_path).pairs["decoder"]
+    assert pairs["blocks.0.attention.q"].scale == 3
+    assert pairs["blocks.0.attention.k"].scale == 5
+
+
+def test_alpha_as_a_tensor(tmp_path: Path) -> None:
+    tensors = {
+        "transformer.transformer_blocks.0.ff.net.2.lora.down.weight": ops.ones((4, 8)),
+        "transformer.transformer_blocks.0.ff.net.2.lora.up.weight": ops.ones((8, 4)),
+        "transformer.transformer_blocks.0.ff.net.2.alpha": ops.asarray(np.float32(2)),
+    }
+    io.save(tmp_path / "x.safetensors", tensors)
+    assert Lora.open(tmp_path / "x.safetensors").pairs["decoder"]["blocks.0.mlp.down"].scale == 0.5
+
+
+def test_generator_layers(tmp_path: Path) -> None:
+    layer = "base_model.model.model.language_model.layers.1.mlp.gate_up_proj"
+    file = save(tmp_path / "g.safetensors", {layer: pair()})
+    assert list(Lora.open(file).pairs) == ["generator"]
+    assert list(Lora.open(file).pairs["generator"]) == ["layers.1.mlp.gate_up"]
+
+
+def test_another_models_lora_is_refused(tmp_path: Path) -> None:
+    file = save(tmp_path / "u.safetensors", {"unet.down_blocks.0.attn.to_q": pair()})
+    with pytest.raises(ValueError, match=r"no LoRA for this model: unet\.down_blocks"):
+        Lora.open(file)
+    file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
+    with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
+        Lora.open(file).put("decoder", decoder())
+    half = {QUERY: {"lora_A": pair()["lora_A"]}}
+    with pytest.raises(ValueError, match="half of decoder"):
+        Lora.open(save(tmp_path / "h.safetensors", half))
+
+
+def test_no_lora(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no LoRA at"):
+        Lora.open(tmp_path)
+    (tmp_path / "t.safetensors").write_text("text")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        Lora.open(tmp_path / "t.safetensors")
+
+
+def test_pictures_and_digest(tmp_path: Path, small_checkpoint: Path) -> None:
+    d = dim()
+    file = save(tmp_path / "a.safetensors", {QUERY: pair(2, d, d)})
+    plain = Pipeline.open(small_checkpoint, "float32")
+    beside, merged = (
+        Pipeline.open(small_checkpoint, "float32", {str(file): 0.5}, merged=m)
+        for m in (False, True)
+    )
+    pictures = [next(p.generate("“春”", seed=1)) for p in (plain, beside, merged)]
+    assert (pictures[0].pixels != pictures[1].pixels).any()
+    np.testing.assert_allclose(pictures[1].pixels, pictures[2].pixels.astype(float), atol=1)
+    assert pictures[1].facts["loras"] == "a.safetensors=0.5"
+    assert plain.digest != beside.digest == merged.digest
+
+
+@pytest.mark.skipif(NAME != "torch", reason="the reference runs on torch")
+class TestPeft:
+    def test_their_decoder_with_an_adapter(self, tmp_path: Path) -> None:
+        """Trained by nobody, but saved by diffusers and PEFT: the same velocity."""
+        diffusers, peft = pytest.importorskip("diffusers"), pytest.importorskip("peft")
+        import torch
+
+        from moyin.checkpoint.names import decoder as names
+        from moyin.checkpoint.rename import Names
+
+        ours = decoder()
+        config = networks.CONFIGS["decoder"]
+        theirs = diffusers.GlmImageTransformer2DModel.from_config(names.to_config(config))
+        rename = Names(names.RULES)
+        theirs.load_state_dict({rename.theirs(n): p for n, p in nn.named_parameters(ours).items()})
+        settings = peft.LoraConfig(
+            r=3, lora_alpha=5, target_modules=["to_q", "to_v", "net.2"], init_lora_weights=False
+        )
+        theirs.add_adapter(settings)
+        theirs.save_lora_adapter(tmp_path)
+        given = {
+            "hidden_states": torch.randn(1, 16, 8, 8),
+            "encoder_hidden_states": torch.randn(1, 5, config.glyph_dim),
+            "prior_token_id": torch.randint(config.codes, (1, 16)),
+            "prior_token_drop": torch.zeros(1, 16, dtype=torch.bool),
+            "timestep": torch.tensor([300.0]),
+            "target_size": torch.tensor([[64.0, 64.0]]),
+            "crop_coords": torch.zeros(1, 2),
+        }
+        with torch.no_grad():
+            expected = theirs(**given)[0]
+        Lora.open(tmp_path).put("decoder", ours)
+        with torch.no_grad():
+            found = ours(
+                given["hidden_states"],
+                given["encoder_hidden_states"],
+                None,
+                given["prior_token_id"],
+                torch.zeros(1, dtype=torch.bool),
+                given["timestep"],
+                given["target_size"],
+                given["crop_coords"],
+            )
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-4)
