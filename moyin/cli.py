@@ -24,6 +24,14 @@ Loras = Annotated[
     list[str] | None, typer.Option(metavar="PATH[=WEIGHT]", help="A LoRA; again for more.")
 ]
 Merged = Annotated[bool, typer.Option("--merge", help="LoRAs into the weights: no slower then.")]
+Count = Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")]
+Seed = Annotated[int, typer.Option(help="One seed is one picture, on every backend.")]
+Steps = Annotated[int | None, typer.Option(help="Of the flow.")]
+Guidance = Annotated[float | None, typer.Option(help="1 is none.")]
+SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")]
+Temperature = Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")]
+TopP = Annotated[float | None, typer.Option("--top-p", help="Of the ids.")]
+Kind = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
 
 
@@ -31,24 +39,24 @@ Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded 
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the picture shows.")] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, multiples of 32.")] = None,
-    n: Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")] = 1,
-    seed: Annotated[int, typer.Option(help="One seed is one picture, on every backend.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    n: Count = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
     checkpoint: Place = None,
     lora: Loras = None,
     merge: Merged = False,
     out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="One row a picture, JSON lines.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows of --prompts drawn together.")] = 1,
-    save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
+    save_ids: SaveIds = None,
     from_ids: Annotated[Path | None, typer.Option(help="Decode these, write none.")] = None,
     no_preview: Annotated[
         bool, typer.Option("--no-preview", help="No small picture first.")
     ] = False,
-    temperature: Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p", help="Of the ids.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    dtype: Kind = None,
 ) -> None:
     """Draw a picture from a sentence, or one for each row of a file."""
     from moyin.pipeline import command
@@ -84,18 +92,18 @@ def edit(
     prompt: Annotated[str, typer.Argument(help="What is to become of the pictures.")],
     image: Annotated[list[Path], typer.Option(help="A picture to edit; again for more.")],
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; the first picture's.")] = None,
-    n: Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")] = 1,
-    seed: Annotated[int, typer.Option(help="One seed is one picture, on every backend.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Of the flow.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="1 is none.")] = None,
+    n: Count = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
     checkpoint: Place = None,
     lora: Loras = None,
     merge: Merged = False,
     out: Annotated[Path | None, typer.Option(help="picture.png if absent.")] = None,
-    save_ids: Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p", help="Of the ids.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    save_ids: SaveIds = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    dtype: Kind = None,
 ) -> None:
     """Draw a picture from a sentence and one or more pictures."""
     from moyin.pipeline import command
