@@ -10,6 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,16 @@ class Lora:
         merge: into the layers' own weights, which then cost nothing more; without, beside them.
         Raises ValueError where a matrix does not fit its layer.
         """
-        layers = {n: nn.submodule(module, n) for n in self.pairs.get(network, {})}
-        wrong = []
+        pairs, held = self.pairs.get(network, {}), nn.named_parameters(module)
+        absent = [n for n in pairs if not {f"{n}.weight", f"{n}.base.weight"} & held.keys()]
+        layers = {n: nn.submodule(module, n) for n in pairs if n not in absent}
+        wrong = [f"{n} is not there" for n in absent]
         for name, layer in layers.items():
-            base = layer.base if isinstance(layer, Adapted) else layer
+            base, pair = _base(layer), pairs[name]
+            if not isinstance(base, nn.Linear):
+                wrong.append(f"{name} is no linear layer")
+                continue
             outputs, inputs = base.weight.shape
-            pair = self.pairs[network][name]
             rank = pair.down.shape[0]
             if tuple(pair.down.shape) != (rank, inputs) or tuple(pair.up.shape) != (outputs, rank):
                 shapes = f"{list(pair.up.shape)}·{list(pair.down.shape)}"
@@ -97,11 +102,14 @@ class Lora:
         if wrong:
             raise ValueError(f"{self.path} is a LoRA for another {network}: {listing(wrong)}")
         for name, layer in layers.items():
-            pair = self.pairs[network][name]
             if merge:
-                _merge(layer.base if isinstance(layer, Adapted) else layer, pair, weight)
+                _merge(_base(layer), pairs[name], weight)
             else:
-                _add(module, name, layer, pair, weight)
+                _add(module, name, layer, pairs[name], weight)
+
+
+def _base(layer: Any) -> Any:
+    return layer.base if isinstance(layer, Adapted) else layer
 
 
 def _merge(layer: Any, pair: Pair, weight: float) -> None:
@@ -111,7 +119,7 @@ def _merge(layer: Any, pair: Pair, weight: float) -> None:
 
 
 def _add(module: Any, name: str, layer: Any, pair: Pair, weight: float) -> None:
-    base = layer.base if isinstance(layer, Adapted) else layer
+    base = _base(layer)
     rank, inputs = pair.down.shape
     with nn.empty_weights():
         adapter = Adapter(inputs, rank, pair.up.shape[0], weight * pair.scale)
@@ -146,16 +154,20 @@ def _place(layer: str) -> tuple[str, str] | None:
     """Network and our layer for a released layer's name."""
     layer = layer.removeprefix(_WRAPPER)
     for network, prefixes in PREFIXES.items():
-        names = Names(names_module(network).RULES)
         for prefix in ("", *prefixes):
-            ours = names.ours(layer.removeprefix(prefix) + ".weight")
+            ours = _names(network).ours(layer.removeprefix(prefix) + ".weight")
             if ours is not None:
                 return network, ours.removesuffix(".weight")
     return None
 
 
+@cache
+def _names(network: str) -> Names:
+    return Names(names_module(network).RULES)
+
+
 def _theirs(network: str, layer: str) -> str:
-    name = Names(names_module(network).RULES).theirs(layer + ".weight")
+    name = _names(network).theirs(layer + ".weight")
     assert name is not None
     return name.removesuffix(".weight")
 

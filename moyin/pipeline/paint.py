@@ -65,7 +65,9 @@ def paint(
         return decoder.scene(*text, prior, hidden, height, width, kind, seen)
 
     asked = scene(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)
-    nothing = scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_))
+    nothing = None
+    if guidance != 1:
+        nothing = scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_))
     # Time and size alone make the modulations: those of all steps and both passes at once.
     size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (steps, 1)))
     moments = decoder.moment(ops.asarray(walk.timesteps), size, ops.zeros((steps, 2)), asked)
@@ -73,7 +75,7 @@ def paint(
     def velocity(x: Tensor, step: int) -> Tensor:
         noised, moment = ops.cast(x, kind), moments.row(step)
         conditional = ops.cast(decoder.velocity(noised, asked, moment), ops.float32)
-        if guidance == 1:
+        if nothing is None:
             return conditional
         unconditional = ops.cast(decoder.velocity(noised, nothing, moment), ops.float32)
         return free.combine(conditional, unconditional, guidance)

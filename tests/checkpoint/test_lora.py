@@ -120,6 +120,13 @@ def test_another_models_lora_is_refused(tmp_path: Path) -> None:
     file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
     with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
         Lora.open(file).put("decoder", decoder())
+    for layer, told in (
+        ("transformer_blocks.99.attn1.to_q", "blocks.99.attention.q is not there"),
+        ("prior_token_embedding", "prior_embedding is no linear layer"),
+    ):
+        file = save(tmp_path / "l.safetensors", {layer: pair(2, dim(), dim())})
+        with pytest.raises(ValueError, match=told):
+            Lora.open(file).put("decoder", decoder())
     half = {QUERY: {"lora_A": pair()["lora_A"]}}
     with pytest.raises(ValueError, match="half of decoder"):
         Lora.open(save(tmp_path / "h.safetensors", half))

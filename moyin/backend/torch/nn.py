@@ -171,7 +171,7 @@ def replace(module: Module, name: str, new: Module) -> None:
 
 
 def compile_blocks(blocks: Iterable[Module]) -> None:
-    """Compile each block in place, once for every shape; dynamic shapes run half as fast.
+    """Compile each block in place, once for every shape: code for any shape is slower.
 
     Alike blocks share the work, which their first calls do.
 
