@@ -31,6 +31,10 @@ Guidance = Annotated[float | None, typer.Option(help="1 is none.")]
 SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")]
 Temperature = Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Of the ids.")]
+TopK = Annotated[int | None, typer.Option("--top-k", help="Of the ids; 0 is all.")]
+IdsGuidance = Annotated[
+    float | None, typer.Option("--ids-guidance", help="Of the ids, twice the work; 1 is none.")
+]
 Kind = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
 
@@ -56,6 +60,8 @@ def generate(
     ] = False,
     temperature: Temperature = None,
     top_p: TopP = None,
+    top_k: TopK = None,
+    ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
 ) -> None:
     """Draw a picture from a sentence, or one for each row of a file."""
@@ -66,6 +72,8 @@ def generate(
         "guidance": guidance,
         "temperature": temperature,
         "top_p": top_p,
+        "top_k": top_k,
+        "ids_guidance": ids_guidance,
         "preview": False if no_preview else None,
     }
     request = command.Request(
@@ -103,6 +111,8 @@ def edit(
     save_ids: SaveIds = None,
     temperature: Temperature = None,
     top_p: TopP = None,
+    top_k: TopK = None,
+    ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
 ) -> None:
     """Draw a picture from a sentence and one or more pictures."""
@@ -113,6 +123,8 @@ def edit(
         "guidance": guidance,
         "temperature": temperature,
         "top_p": top_p,
+        "top_k": top_k,
+        "ids_guidance": ids_guidance,
     }
     request = command.Request(
         prompt=prompt,

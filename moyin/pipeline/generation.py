@@ -25,7 +25,9 @@ from moyin.prompt.sequence import Sequence, generation_sequence
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
-_SAMPLED = ("temperature", "top_p")
+# What generation_config.json says of sampling, and what ids written together have in common.
+_SAMPLED = ("temperature", "top_p", "top_k")
+_WRITTEN = (*_SAMPLED, "ids_guidance")
 
 
 class Progress(Protocol):
@@ -38,8 +40,9 @@ class Progress(Protocol):
 class Settings:
     """What a checkpoint prefers, and a caller may change.
 
-    height, width: pixels, multiples of 32. steps, guidance: of the flow. preview: whether the ids
-    of a small picture are written first. exact_quotes: read quotation marks as GLM-Image's own
+    height, width: pixels, multiples of 32. steps, guidance: of the flow. temperature, top_p, top_k
+    (0: all), ids_guidance (1: none): of the ids. preview: whether the ids of a small picture are
+    written first. exact_quotes: read quotation marks as GLM-Image's own
     pipeline does, for which every apostrophe is one.
     """
 
@@ -49,6 +52,8 @@ class Settings:
     guidance: float = 1.5
     temperature: float = 0.9
     top_p: float = 0.75
+    top_k: int = 0
+    ids_guidance: float = 1.0
     preview: bool = True
     exact_quotes: bool = False
 
@@ -56,12 +61,14 @@ class Settings:
         Grid.of_pixels(self.height, self.width)
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
-        if not np.isfinite(self.guidance):
+        if not np.isfinite([self.guidance, self.ids_guidance]).all():
             raise ValueError("guidance must be a finite number")
         if not (self.temperature >= 0 and np.isfinite(self.temperature)):
             raise ValueError(f"temperature must be 0 or more, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 or more, not {self.top_k}")
 
     @property
     def grid(self) -> Grid:
@@ -169,15 +176,19 @@ class Pipeline:
     @cached_property
     def defaults(self) -> Settings:
         """What the checkpoint prefers: its own size above all; GLM-Image's where it is silent."""
-        sampling = {k: v for k, v in self.checkpoint.sampling.items() if k in _SAMPLED}
+        sampling = {k: self.checkpoint.sampling.get(k) for k in _SAMPLED}
+        sampling = {k: v for k, v in sampling.items() if v is not None}
         return Settings(**{**sampling, **self.checkpoint.notes.get("settings", {})})
 
     # The arrows
 
     def sequence(
-        self, prompt: str, settings: Settings, references: Items[Reference] = ()
+        self, prompt: str | None, settings: Settings, references: Items[Reference] = ()
     ) -> Sequence:
-        """prompt → what the generator reads. ValueError for a prompt it cannot take."""
+        """prompt → what the generator reads; None for the unconditional sequence.
+
+        ValueError for a prompt that it cannot take.
+        """
         grids = [r.grid.astype(np.int64) for r in references]
         return generation_sequence(self.tokenizer, prompt, settings.grid, settings.preview, grids)
 
@@ -192,9 +203,11 @@ class Pipeline:
     def ids(self, jobs: Items[Job], progress: Progress | None = None) -> list[SemanticIds]:
         """Jobs → semantic ids, written together where they are sampled alike."""
         found: dict[int, SemanticIds] = {}
-        for some in alike(jobs, lambda job: (job.settings.temperature, job.settings.top_p)):
+        for some in alike(jobs, _sampling):
             chosen = [jobs[i] for i in some]
+            settings = chosen[0].settings
             sequences = [self.sequence(j.prompt, j.settings, j.references) for j in chosen]
+            without = [self.sequence(None, j.settings, j.references) for j in chosen]
             rows = write.write(
                 self.generator,
                 sequences,
@@ -202,8 +215,11 @@ class Pipeline:
                     write.uniforms(s.count, j.seed, j.sample)
                     for s, j in zip(sequences, chosen, strict=True)
                 ],
-                temperature=chosen[0].settings.temperature,
-                top_p=chosen[0].settings.top_p,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                top_k=settings.top_k,
+                unconditional=without,
+                guidance=settings.ids_guidance,
                 dtype=self.dtype,
                 progress=_stage(progress, "ids"),
             )
@@ -370,6 +386,10 @@ def _shape(pair: tuple[SemanticIds, Job]) -> Any:
     ids, job = pair
     sizes = tuple(r.grid.shape for r in job.references)
     return ids.grid.shape, job.settings.steps, job.settings.guidance, sizes
+
+
+def _sampling(job: Job) -> Any:
+    return tuple(getattr(job.settings, name) for name in _WRITTEN)
 
 
 def _stage(progress: Progress | None, stage: str) -> write.Progress | None:

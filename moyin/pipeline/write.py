@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from moyin.backend import Tensor, autograd, ops, random
+from moyin.backend import Tensor, autograd, device, ops, random
+from moyin.flow.guidance import combine
 from moyin.model.generator import Generator, LayerCache
-from moyin.model.sampling import pick
+from moyin.model.sampling import pick, pick_host
+from moyin.model.walk import HostWalk, Walk
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.sequence import Sequence, left_padded
 
@@ -34,6 +36,9 @@ def write(
     *,
     temperature: float = 0.9,
     top_p: float = 0.75,
+    top_k: int = 0,
+    unconditional: Items[Sequence] = (),
+    guidance: float = 1.0,
     dtype: str = "float32",
     progress: Progress | None = None,
 ) -> list[Array]:
@@ -41,32 +46,44 @@ def write(
 
     Prefixes and grids may differ in length: none sees another's padding, and what a sequence
     would write beyond its own grids is thrown away. uniforms: float32 in [0, 1), at least one for
-    each id of its sequence. dtype: what is computed in.
+    each id of its sequence. unconditional: each sequence without its prompt; the logits go past
+    theirs by `guidance`, where that is not 1. dtype: what is computed in.
     """
     counts = [s.count for s in sequences]
-    longest = max(counts)
-    future = ops.asarray(np.stack([_lengthened(s.future, longest) for s in sequences], 1))
-    chance = ops.asarray(
-        np.stack([_lengthened(u[:n], longest) for u, n in zip(uniforms, counts, strict=True)])
+    longest, b = max(counts), len(sequences)
+    chance: Any = np.stack(
+        [_lengthened(u[:n], longest) for u, n in zip(uniforms, counts, strict=True)]
     )
-    logits, cache, mask_bk = _read(generator, sequences, longest, getattr(ops, dtype))
-    read = max(len(s.ids) for s in sequences)
-    chosen: list[Tensor] = []
+    guided = guidance != 1
+    read = [*sequences, *unconditional] if guided else sequences
+    future = ops.asarray(np.stack([_lengthened(s.future, longest) for s in read], 1))
+    logits, cache, mask_bk = _read(generator, read, longest, getattr(ops, dtype))
+    start = max(len(s.ids) for s in read)
+    walk: Any
+    choose: Any
+    if device.is_accelerator():
+        walk, choose, chance = Walk(generator, cache, future, mask_bk), pick, ops.asarray(chance)
+    else:
+        walk, choose = HostWalk(generator, cache, future, mask_bk, getattr(ops, dtype)), pick_host
+        logits = ops.numpy(ops.cast(logits, ops.float32))
+    chosen = []
     for n in range(longest):
-        next_b = pick(
+        if guided:
+            logits = combine(logits[:b], logits[b:], guidance)
+        next_b = choose(
             logits,
             chance[:, n],
             temperature=temperature,
             top_p=top_p,
+            top_k=top_k,
             allowed=generator.config.vision_vocab - 128,
         )
         chosen.append(next_b)
         if n + 1 < longest:
-            place = future[:, :, n : n + 1]
-            logits = generator.step(next_b[:, None], place, cache, read + n, mask_bk)
+            logits = walk.step(next_b, n, start + n)
         if progress is not None:
             progress(n + 1, longest)
-    written = ops.numpy(ops.stack(chosen, 1))
+    written = np.stack([ops.numpy(ops.asarray(ids)) for ids in chosen], 1)
     return [row[:count] for row, count in zip(written, counts, strict=True)]
 
 

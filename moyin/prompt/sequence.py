@@ -54,7 +54,7 @@ class Example:
 
 def generation_sequence(
     tokenizer: TextTokenizer,
-    prompt: str,
+    prompt: str | None,
     large: Grid,
     preview: bool = True,
     references: Items[Ids] = (),
@@ -62,11 +62,12 @@ def generation_sequence(
 ) -> Sequence:
     """The prefix of a generation.
 
-    references: semantic ids [rows, columns] of each picture to be edited; with any, there is no
-    preview. ValueError if the prompt is empty, longer than `limit` ids, or holds a mark.
+    prompt: None for the unconditional sequence, which has no text. references: semantic ids
+    [rows, columns] of each picture to be edited; with any, there is no preview. ValueError if the
+    prompt is empty, longer than `limit` ids, or holds a mark.
     """
     grids = (large.preview(), large) if preview and not references else (large,)
-    text = _prompt_ids(tokenizer, prompt, limit)
+    text = [] if prompt is None else _prompt_ids(tokenizer, prompt, limit)
     for grid in reversed(grids):
         text += tokenizer.encode(_size(tokenizer, grid))
     vocabulary = tokenizer.vocabulary

@@ -151,3 +151,15 @@ def test_bfloat16_reaches_numpy_as_float32() -> None:
     assert x.dtype == ops.bfloat16
     assert ops.numpy(x).dtype == np.float32
     assert ops.numpy(x).tolist() == [1.0, -2.5, 3.140625]
+
+
+@pytest.mark.parametrize("shape", [(40,), (1, 40), (1, 1, 40), (2, 40)])
+def test_one_row_in_bfloat16(shape: tuple[int, ...]) -> None:
+    """It may go another way; with a gradient it does not."""
+    x, w, b = (ops.asarray(draw(*s), ops.bfloat16) for s in (shape, (9, 40), (9,)))
+    kept = ops.numpy(x).astype(np.float64) @ ops.numpy(w).astype(np.float64).T
+    for bias, expected in ((None, kept), (b, kept + ops.numpy(b))):
+        with autograd.no_grad():
+            found = ops.linear(x, w, bias)
+        assert tuple(found.shape) == expected.shape
+        np.testing.assert_allclose(ops.numpy(found), expected, rtol=2e-2, atol=2e-2)

@@ -3,7 +3,7 @@ import pytest
 
 from moyin import backend
 from moyin.backend import ops
-from moyin.model.sampling import pick
+from moyin.model.sampling import pick, pick_host
 
 
 def _logits(rows):
@@ -76,7 +76,32 @@ def test_frequencies_are_the_reference_s(how):
         warped = transformers.TopPLogitsWarper(how["top_p"])(None, warped)
     expected = ops.numpy(ops.softmax(warped))[0]
     uniforms = ops.asarray(((np.arange(count) + 0.5) / count).astype(np.float32))
-    drawn = pick(ops.asarray(np.tile(row, (count, 1))), uniforms, **how)
+    rows = np.tile(row, (count, 1))
+    drawn = pick(ops.asarray(rows), uniforms, **how)
+    np.testing.assert_array_equal(pick_host(rows, ops.numpy(uniforms), **how), ops.numpy(drawn))
     found = np.bincount(ops.numpy(drawn), minlength=60) / count
     np.testing.assert_allclose(found, expected, atol=3 / count)
     assert ((found > 0) == (expected > 0)).all()
+
+
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"temperature": 0},
+        {"top_p": 1.0},
+        {"top_p": 0.999, "temperature": 1.5},
+        {"top_k": 7},
+        {"top_k": 700, "top_p": 0.99},
+    ],
+)
+def test_the_host_s_choice_is_the_same(spread, how):
+    """Flat and steep distributions over more ids than are sorted at first, many of them equal."""
+    rng = np.random.default_rng(1)
+    rows = np.round(rng.normal(size=(300, 1000)) * spread, 1).astype(np.float32)
+    uniforms = rng.random(300, dtype=np.float32)
+    expected = ops.numpy(pick(ops.asarray(rows), ops.asarray(uniforms), allowed=900, **how))
+    found = pick_host(rows, uniforms, allowed=900, **how)
+    assert (found == expected).mean() > 0.99  # a uniform may fall on the rounding of a sum
+    assert found.max() < 900

@@ -105,9 +105,7 @@ def test_layouts_of_one_prompt_share_its_reading(
 
     monkeypatch.setattr(pipeline.generator, "step", counted)
     together = pipeline.ids(jobs)
-    assert read[0][0] == 1
-    assert read[0][1] > 1
-    assert read[1:] == [(3, 1)] * 3
+    assert [rows for rows, length in read if length > 1] == [1]
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other.grid)
 

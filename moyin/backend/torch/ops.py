@@ -217,12 +217,22 @@ def one_hot(indices: Tensor, n: int, dtype: DType = float32) -> Tensor:
     return F.one_hot(indices, n).to(dtype)
 
 
+def _only_runs(x: Tensor) -> bool:
+    """On a CPU, without a gradient or a compiler that would want the plain operation."""
+    idle = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return idle and x.device.type == "cpu"
+
+
 # Products and layers
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     return torch.matmul(a, b)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if x.dtype == bfloat16 and x.numel() == x.shape[-1] and _only_runs(x):
+        # One row: the product of matrices takes up to twice the time of this one.
+        y = torch.mv(weight, x.flatten())
+        return (y if bias is None else y + bias).view(*x.shape[:-1], -1)
     return F.linear(x, weight, bias)
 
 
@@ -271,7 +281,7 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.requires_grad:
+    if q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled():
         return _products(q, k, v, mask, bias, causal, scale or q.shape[3] ** -0.5)
     extra = mask if bias is None else bias
     if mask is not None and bias is not None:

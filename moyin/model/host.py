@@ -1,0 +1,121 @@
+"""The generator's layers in NumPy, one id at a time.
+
+On a CPU the time of such a step goes into calling operations, as long as the network is small, and
+NumPy's calls cost a third of a framework's. Everything is float32.
+
+Axes: b batch, d hidden, h heads, g heads of keys, k keys seen, c channels of a head, i and o in
+and out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Product = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """pairs: of channels that turn with the position, the first ones of a head."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    pairs: int
+
+    @cached_property
+    def partners(self) -> Array:
+        """For each channel of a head, the one that turns with it; itself where none does."""
+        pairs = np.arange(self.pairs)
+        still = np.arange(2 * self.pairs, self.head_dim)
+        return np.concatenate([pairs + self.pairs, pairs, still])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Products [b, i] → [b, o], norms in the order of their use, and the part of the cache,
+    [b, g, k, c] each, that the layer writes into."""
+
+    shape: Shape
+    qkv: Product
+    out: Product
+    gate_up: Product
+    down: Product
+    norms: tuple[Product, Product, Product, Product]
+    keys: Array
+    values: Array
+
+    def step(self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None) -> Array:
+        """[b, d] → [b, d] behind `start` cached keys; cos, sin [b, 1, c] from `turns`; hidden: 0
+        or −inf for every key, [b, 1, 1, k]."""
+        before, after, before_mlp, after_mlp = self.norms
+        x_bd = x_bd + after(self.out(self._attend(before(x_bd), cos, sin, start, hidden)))
+        both = self.gate_up(before_mlp(x_bd))
+        ffn = both.shape[1] // 2
+        gate, up = both[:, :ffn], both[:, ffn:]
+        # A gate may lie so far below zero that its exponential is infinite, and the quotient 0.
+        return x_bd + after_mlp(self.down(gate / (1 + np.exp(-gate)) * up))
+
+    def _attend(
+        self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None
+    ) -> Array:
+        s, b, stop = self.shape, len(x_bd), start + 1
+        turning = s.heads + s.kv_heads
+        all_heads = self.qkv(x_bd).reshape(b, -1, s.head_dim)
+        qk = all_heads[:, :turning]
+        qk = qk * cos + qk.take(s.partners, 2) * sin
+        self.keys[:, :, start] = qk[:, s.heads :]
+        self.values[:, :, start] = all_heads[:, turning:]
+        q = (qk[:, : s.heads] * s.head_dim**-0.5).reshape(b, s.kv_heads, -1, s.head_dim)
+        scores = q @ self.keys[:, :, :stop].swapaxes(2, 3)
+        if hidden is not None:
+            scores += hidden
+        scores -= np.maximum.reduce(scores, 3, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= np.add.reduce(scores, 3, keepdims=True)
+        attended: Array = scores @ self.values[:, :, :stop]
+        return attended.reshape(b, -1)
+
+
+def turns(cos: Array, sin: Array, head_dim: int) -> tuple[Array, Array]:
+    """[..., pairs] each → [..., c]: what each channel and its partner are multiplied by; 1 and 0
+    where nothing turns."""
+    still = np.zeros((*cos.shape[:-1], head_dim - 2 * cos.shape[-1]), np.float32)
+    return np.concatenate([cos, cos, still + 1], -1), np.concatenate([-sin, sin, still], -1)
+
+
+def norm(weight_d: Array, eps: float) -> Product:
+    """RMS norm over [b, d]."""
+    size = len(weight_d)
+    # The mean's division is in the weight.
+    weight, least = weight_d * np.float32(size**0.5), eps * size
+
+    def apply(x_bd: Array) -> Array:
+        scaled: Array = x_bd * weight
+        if len(x_bd) == 1:
+            x_d = x_bd[0]
+            return scaled * (1 / math.sqrt(float(x_d.dot(x_d)) + least))
+        squares = np.einsum("bd,bd->b", x_bd, x_bd)
+        scaled /= np.sqrt(squares + least)[:, None]
+        return scaled
+
+    return apply
+
+
+def product(across_io: Array, bias_o: Array | None = None) -> Product:
+    """x [b, i] → [b, o]."""
+    if bias_o is None:
+        return lambda x_bi: x_bi @ across_io
+    return lambda x_bi: x_bi @ across_io + bias_o
+
+
+def together(parts: list[Product]) -> Product:
+    """The results of several products of the same x side by side."""
+    return lambda x_bi: np.concatenate([part(x_bi) for part in parts], 1)

@@ -1,0 +1,137 @@
+"""The generator's steps of one id each, behind a prefix that it has read.
+
+`Walk` is the reference; `HostWalk` does the same in NumPy, for a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import Tensor, nn, ops
+from moyin.model import host, rotary
+from moyin.model.generator import Generator, Layer, LayerCache
+
+Array = np.ndarray[Any, Any]
+# Up to this many inputs, a float32 copy of the weights in the order they are read in pays.
+SMALL = 512
+
+
+class Walk:
+    """Steps of one id each behind a prefix that `Generator.step` has read into `cache`.
+
+    positions_3bn: of the ids to come. mask_bk: as for `Generator.step`.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        cache: list[LayerCache],
+        positions_3bn: Tensor,
+        mask_bk: Tensor | None,
+    ) -> None:
+        self.generator, self.cache = generator, cache
+        self.positions, self.mask = positions_3bn, mask_bk
+
+    def step(self, ids: Tensor, number: int, start: int) -> Tensor:
+        """Logits [B, vision_vocab] after the walk's `number`-th ids, behind `start` cached ones.
+
+        ids [B], or [B / m] where m runs of samples go on alike.
+        """
+        place = self.positions[:, :, number : number + 1]
+        repeated = ops.concat([ids] * (place.shape[1] // ids.shape[0]), 0)
+        return self.generator.step(repeated[:, None], place, self.cache, start, self.mask)
+
+
+class HostWalk:
+    """`Walk` in NumPy. dtype: what the larger products are computed in; all else is float32."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        cache: list[LayerCache],
+        positions_3bn: Tensor,
+        mask_bk: Tensor | None,
+        dtype: Any,
+    ) -> None:
+        config = generator.config
+        tables = rotary.table(positions_3bn, config.rotary_sections, config.theta, ops.float32)
+        # From [b, 1, n, pairs] to [n, b, 1, c].
+        cos, sin = (ops.numpy(table).transpose(2, 0, 1, 3) for table in tables)
+        self.cos, self.sin = host.turns(cos, sin, config.head_dim)
+        self.hidden = None
+        if mask_bk is not None:
+            self.hidden = np.where(ops.numpy(mask_bk), 0, -np.inf).astype(np.float32)
+        self.embedding = generator.embedding
+        layers: list[Any] = list(generator.layers)
+        self.layers = [
+            _layer(layer, config, memory, dtype)
+            for layer, memory in zip(layers, cache, strict=True)
+        ]
+        self.norm = _norm(generator.norm)
+        self.head = _product(generator.head, dtype)
+
+    def step(self, ids: Array, number: int, start: int) -> Array:
+        """Logits [b, v] float32; arguments as in `Walk.step`."""
+        cos, sin = self.cos[number], self.sin[number]
+        repeated = np.concatenate([ids] * (len(cos) // len(ids)))
+        x = _host(self.embedding(ops.asarray(repeated)))
+        hidden = None if self.hidden is None else self.hidden[:, None, None, : start + 1]
+        with np.errstate(over="ignore"):
+            for layer in self.layers:
+                x = layer.step(x, cos, sin, start, hidden)
+        return self.head(self.norm(x))
+
+
+def _layer(layer: Layer, config: Generator.Config, cache: LayerCache, dtype: Any) -> host.Layer:
+    attention, mlp = layer.attention, layer.mlp
+    return host.Layer(
+        host.Shape(config.heads, config.kv_heads, config.head_dim, sum(config.rotary_sections)),
+        qkv=_joined([attention.q, attention.k, attention.v], dtype),
+        out=_product(attention.out, dtype),
+        gate_up=_product(mlp.gate_up, dtype),
+        down=_product(mlp.down, dtype),
+        norms=(
+            _norm(layer.attention_norm),
+            _norm(layer.attention_post_norm),
+            _norm(layer.mlp_norm),
+            _norm(layer.mlp_post_norm),
+        ),
+        keys=np.array(_host(cache.keys)),
+        values=np.array(_host(cache.values)),
+    )
+
+
+def _norm(layer: Any) -> host.Product:
+    return host.norm(_host(layer.weight), layer.eps)
+
+
+def _product(layer: Any, dtype: Any) -> host.Product:
+    """A linear layer: NumPy's own product where that is the faster one."""
+    if not isinstance(layer, nn.Linear) or not (_small(layer) or _plain(layer)):
+        return lambda x_bi: _host(layer(ops.cast(ops.asarray(x_bi), dtype)))
+    across = _host(layer.weight).T
+    bias = None if layer.bias is None else _host(layer.bias)
+    return host.product(np.ascontiguousarray(across) if _small(layer) else across, bias)
+
+
+def _joined(layers: list[Any], dtype: Any) -> host.Product:
+    """Several layers that read the same, their results side by side."""
+    if not all(isinstance(layer, nn.Linear) and _small(layer) for layer in layers):
+        return host.together([_product(layer, dtype) for layer in layers])
+    across = np.concatenate([_host(layer.weight).T for layer in layers], 1)
+    return host.product(across, np.concatenate([_host(layer.bias) for layer in layers]))
+
+
+def _small(layer: Any) -> bool:
+    return int(layer.weight.shape[1]) <= SMALL
+
+
+def _plain(layer: Any) -> bool:
+    return bool(layer.weight.dtype == ops.float32)
+
+
+def _host(x: Tensor) -> Array:
+    found: Array = ops.numpy(ops.cast(x, ops.float32))
+    return found
