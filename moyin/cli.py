@@ -32,6 +32,10 @@ SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic ids here."
 Temperature = Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Of the ids.")]
 Kind = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
+Rewrite = Annotated[
+    str | None, typer.Option(metavar="URL", help="A chat endpoint that enlarges the prompt first.")
+]
+RewriteModel = Annotated[str | None, typer.Option(metavar="NAME", help="What --rewrite asks.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
 
 
@@ -57,6 +61,8 @@ def generate(
     temperature: Temperature = None,
     top_p: TopP = None,
     dtype: Kind = None,
+    rewrite: Rewrite = None,
+    rewrite_model: RewriteModel = None,
 ) -> None:
     """Draw a picture from a sentence, or one for each row of a file."""
     from moyin.pipeline import command
@@ -83,6 +89,7 @@ def generate(
         batch=batch,
         save_ids=save_ids,
         from_ids=from_ids,
+        rewriter=command.rewriter(rewrite, rewrite_model),
     )
     command.run(request)
 
@@ -104,6 +111,8 @@ def edit(
     temperature: Temperature = None,
     top_p: TopP = None,
     dtype: Kind = None,
+    rewrite: Rewrite = None,
+    rewrite_model: RewriteModel = None,
 ) -> None:
     """Draw a picture from a sentence and one or more pictures."""
     from moyin.pipeline import command
@@ -127,6 +136,7 @@ def edit(
         dtype=dtype,
         out=out,
         save_ids=save_ids,
+        rewriter=command.rewriter(rewrite, rewrite_model),
     )
     command.run(request)
 
