@@ -36,6 +36,10 @@ IdsGuidance = Annotated[
     float | None, typer.Option("--ids-guidance", help="Of the ids, twice the work; 1 is none.")
 ]
 Kind = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
+Rewrite = Annotated[
+    str | None, typer.Option(metavar="URL", help="A chat endpoint that enlarges the prompt first.")
+]
+RewriteModel = Annotated[str | None, typer.Option(metavar="NAME", help="What --rewrite asks.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
 
 
@@ -63,6 +67,8 @@ def generate(
     top_k: TopK = None,
     ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
+    rewrite: Rewrite = None,
+    rewrite_model: RewriteModel = None,
 ) -> None:
     """Draw a picture from a sentence, or one for each row of a file."""
     from moyin.pipeline import command
@@ -91,6 +97,7 @@ def generate(
         batch=batch,
         save_ids=save_ids,
         from_ids=from_ids,
+        rewriter=command.rewriter(rewrite, rewrite_model),
     )
     command.run(request)
 
@@ -114,6 +121,8 @@ def edit(
     top_k: TopK = None,
     ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
+    rewrite: Rewrite = None,
+    rewrite_model: RewriteModel = None,
 ) -> None:
     """Draw a picture from a sentence and one or more pictures."""
     from moyin.pipeline import command
@@ -139,6 +148,7 @@ def edit(
         dtype=dtype,
         out=out,
         save_ids=save_ids,
+        rewriter=command.rewriter(rewrite, rewrite_model),
     )
     command.run(request)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before NumPy or a framework is imported, which read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,6 +34,17 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import networks
 
     return networks.save_all(tmp_path_factory.mktemp("checkpoint") / "small")
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A chat endpoint on loopback (`chat.Chat`), asked without a proxy and without a key."""
+    from chat import Chat
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("MOYIN_REWRITE_KEY", raising=False)
+    with Chat() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

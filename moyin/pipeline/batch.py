@@ -13,11 +13,14 @@ from typing import Any
 from moyin.pipeline.generation import Job, Picture, Settings
 from moyin.pipeline.metadata import save_png
 from moyin.prompt.grid import Grid
+from moyin.prompt.rewrite import Rewriter
 
 MANIFEST = "manifest.jsonl"
 # One file name and nothing else: no separators, no leading dot.
 _ID = re.compile(r"\w[\w.-]{0,199}")
 _OWN = {f.name for f in dataclasses.fields(Settings)}
+# What a manifest line says of the rewriting; a manifest may be read as rows again.
+_REWRITING = ("rewriter", "rewritten")
 
 Draw = Callable[[list[Job]], list[Picture]]
 
@@ -74,7 +77,8 @@ def _row(fields: Any, defaults: Settings, seed: int) -> Row:
     if "size" in fields:
         grid = parse_size(str(fields.pop("size")))
         own |= {"height": grid.height, "width": grid.width}
-    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, fields)
+    more = {k: v for k, v in fields.items() if k not in _REWRITING}
+    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more)
 
 
 def parse_size(text: str) -> Grid:
@@ -86,12 +90,19 @@ def parse_size(text: str) -> Grid:
 
 
 def run(
-    rows: list[Row], out: Path, checkpoint: str, draw: Draw, at_once: int = 1
+    rows: list[Row],
+    out: Path,
+    checkpoint: str,
+    draw: Draw,
+    at_once: int = 1,
+    rewriter: Rewriter | None = None,
 ) -> Iterator[tuple[Row, bool]]:
     """Write <id>.png for every row and a line each to manifest.jsonl; yields (row, drawn now).
 
-    A row whose picture is there with the same prompt, settings, seed and checkpoint is passed
-    over; of the others `at_once` are drawn together. checkpoint: its digest.
+    A row whose picture is there with the same prompt, settings, seed, checkpoint and rewriting
+    model is passed over, and its prompt is not rewritten again; of the others `at_once` are drawn
+    together. checkpoint: its digest. Raises ValueError with the id of a row that the rewriter
+    fails at.
     """
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / MANIFEST
@@ -99,22 +110,36 @@ def run(
     _write_manifest(manifest, done)
     missing = []
     for row in rows:
-        if done.get(row.id) == _line(row, checkpoint) and (out / f"{row.id}.png").is_file():
+        line = done.get(row.id, {})
+        same = line == _line(row, checkpoint, rewriter, line.get("rewritten"))
+        if same and (out / f"{row.id}.png").is_file():
             yield row, False
         else:
             missing.append(row)
     for first in range(0, len(missing), at_once):
         some = missing[first : first + at_once]
-        jobs = [Job(prompt=row.prompt, settings=row.settings, seed=row.seed) for row in some]
-        for row, picture in zip(some, draw(jobs), strict=True):
+        jobs = [_job(row, rewriter) for row in some]
+        for row, job, picture in zip(some, jobs, draw(jobs), strict=True):
             save_png(picture.pixels, out / f"{row.id}.png", picture.facts)
-            line = json.dumps(_line(row, checkpoint), ensure_ascii=False)
+            line = _line(row, checkpoint, rewriter, job.rewritten)
             with manifest.open("a", encoding="utf-8") as f:
-                f.write(line + "\n")
+                f.write(json.dumps(line, ensure_ascii=False) + "\n")
             yield row, True
 
 
-def _line(row: Row, checkpoint: str) -> dict[str, Any]:
+def _job(row: Row, rewriter: Rewriter | None) -> Job:
+    rewritten = None
+    if rewriter is not None:
+        try:
+            rewritten = rewriter(row.prompt, row.settings.exact_quotes)
+        except ValueError as e:
+            raise ValueError(f"row {row.id}: {e}") from None
+    return Job(prompt=row.prompt, settings=row.settings, seed=row.seed, rewritten=rewritten)
+
+
+def _line(
+    row: Row, checkpoint: str, rewriter: Rewriter | None, rewritten: str | None
+) -> dict[str, Any]:
     own = {
         "id": row.id,
         "prompt": row.prompt,
@@ -123,6 +148,8 @@ def _line(row: Row, checkpoint: str) -> dict[str, Any]:
         "checkpoint": checkpoint,
         **dataclasses.asdict(row.settings),
     }
+    if rewriter is not None:
+        own |= dict(zip(_REWRITING, (rewriter.model, rewritten), strict=True))
     return {**row.more, **own}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from moyin.pipeline.metadata import check_path, save_png
 from moyin.pipeline.reference import fitted, open_picture
 from moyin.pipeline.show import bars
 from moyin.prompt.grid import Grid
+from moyin.prompt.rewrite import Rewriter
 
 DEFAULT_OUT = Path("picture.png")
 
@@ -38,6 +40,7 @@ class Request:
     batch: int = 1
     save_ids: Path | None = None
     from_ids: Path | None = None
+    rewriter: Rewriter | None = None
 
 
 def run(request: Request) -> None:
@@ -68,6 +71,15 @@ def weights(options: list[str]) -> dict[str, float]:
     return found
 
 
+def rewriter(url: str | None, model: str | None) -> Rewriter | None:
+    """What --rewrite and --rewrite-model ask for; None where neither is given."""
+    if url is None and model is None:
+        return None
+    if url is None or model is None:
+        raise ValueError("--rewrite URL and --rewrite-model NAME go together")
+    return Rewriter(url=url, model=model)
+
+
 def _check(request: Request) -> None:
     sources = [request.prompt, request.prompts, request.from_ids]
     if all(s is None for s in sources):
@@ -78,8 +90,9 @@ def _check(request: Request) -> None:
         if request.out is None:
             raise ValueError("--prompts needs --out DIR for its pictures")
         return
-    if request.from_ids is not None and (request.save_ids or request.n > 1 or request.size):
-        raise ValueError("--from-ids goes without --save-ids, --n and --size")
+    unused = request.save_ids or request.n > 1 or request.size or request.rewriter
+    if request.from_ids is not None and unused:
+        raise ValueError("--from-ids goes without --save-ids, --n, --size and --rewrite")
     if request.prompt is not None and not request.prompt.strip():
         raise ValueError("the prompt is empty: say what the picture shows")
     check_path(request.out or DEFAULT_OUT)
@@ -106,6 +119,7 @@ def _pictures(
 ) -> Any:
     if request.from_ids is None:
         assert request.prompt is not None
+        rewritten = _rewritten(request.prompt, request.rewriter, settings)
         if references:
             return pipeline.edit(
                 request.prompt,
@@ -113,15 +127,30 @@ def _pictures(
                 settings,
                 seed=request.seed,
                 n=request.n,
+                rewritten=rewritten,
                 progress=progress,
             )
         return pipeline.generate(
-            request.prompt, settings, seed=request.seed, n=request.n, progress=progress
+            request.prompt,
+            settings,
+            seed=request.seed,
+            n=request.n,
+            rewritten=rewritten,
+            progress=progress,
         )
     ids = SemanticIds.load(request.from_ids)
     if request.prompt is not None:
         ids = dataclasses.replace(ids, prompt=request.prompt)
     return [pipeline.decode(ids, settings, seed=request.seed, progress=progress)]
+
+
+def _rewritten(prompt: str, rewriter: Rewriter | None, settings: Settings) -> str | None:
+    """The enlarged prompt, shown on stderr, for stdout lists files; None without a rewriter."""
+    if rewriter is None:
+        return None
+    text = rewriter(prompt, settings.exact_quotes)
+    print(text, file=sys.stderr)
+    return text
 
 
 def _numbered(path: Path, i: int, n: int) -> Path:
@@ -137,7 +166,7 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings) -> None:
         def draw(jobs: list[Job]) -> list[Picture]:
             return pipeline.draw(jobs, progress)
 
-        done = batch.run(rows, request.out, pipeline.digest, draw, request.batch)
+        done = batch.run(rows, request.out, pipeline.digest, draw, request.batch, request.rewriter)
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))
     print(request.out / batch.MANIFEST)

@@ -94,13 +94,18 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One picture to be made. sample: which of the layouts that the seed gives."""
+    """One picture to be made.
+
+    sample: which of the layouts that the seed gives. rewritten: what the generator reads in place
+    of the prompt, with the same quoted strings (`prompt.rewrite`).
+    """
 
     prompt: str
     settings: Settings
     seed: int = 0
     sample: int = 0
     references: tuple[Reference, ...] = ()
+    rewritten: str | None = None
 
 
 class Pipeline:
@@ -206,7 +211,9 @@ class Pipeline:
         for some in alike(jobs, _sampling):
             chosen = [jobs[i] for i in some]
             settings = chosen[0].settings
-            sequences = [self.sequence(j.prompt, j.settings, j.references) for j in chosen]
+            sequences = [
+                self.sequence(j.rewritten or j.prompt, j.settings, j.references) for j in chosen
+            ]
             without = [self.sequence(None, j.settings, j.references) for j in chosen]
             rows = write.write(
                 self.generator,
@@ -308,6 +315,8 @@ class Pipeline:
         }
         if self.adapters:
             facts["loras"] = ", ".join(f"{a.path.name}={weight:g}" for a, weight in self.adapters)
+        if job.rewritten:
+            facts["rewritten"] = job.rewritten
         return facts | ({"references": len(job.references)} if job.references else {})
 
     def generate(
@@ -317,11 +326,18 @@ class Pipeline:
         *,
         seed: int = 0,
         n: int = 1,
+        rewritten: str | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Picture]:
-        """n pictures, each of its own layout, as they are done."""
+        """n pictures, each of its own layout, as they are done. rewritten: as `Job` has it."""
         for sample in range(n):
-            job = Job(prompt=prompt, settings=settings or self.defaults, seed=seed, sample=sample)
+            job = Job(
+                prompt=prompt,
+                settings=settings or self.defaults,
+                seed=seed,
+                sample=sample,
+                rewritten=rewritten,
+            )
             yield self.draw([job], progress)[0]
 
     def edit(
@@ -332,11 +348,13 @@ class Pipeline:
         *,
         seed: int = 0,
         n: int = 1,
+        rewritten: str | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Picture]:
         """n pictures made of `pictures`, uint8 [H, W, 3] each, as they are done.
 
-        Without settings, the checkpoint's own at the first picture's size (`fitted`).
+        Without settings, the checkpoint's own at the first picture's size (`fitted`). rewritten:
+        as `Job` has it.
         """
         if not pictures:
             raise ValueError("give at least one picture to edit")
@@ -350,6 +368,7 @@ class Pipeline:
                 seed=seed,
                 sample=sample,
                 references=references,
+                rewritten=rewritten,
             )
             yield self.draw([job], progress)[0]
 

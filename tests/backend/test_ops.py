@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from op_cases import CASES, Array, Case, X, draw
 
-from moyin.backend import autograd, nn, ops, protocol
+from moyin.backend import autograd, device, nn, ops, protocol
 
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
 
@@ -153,6 +153,7 @@ def test_bfloat16_reaches_numpy_as_float32() -> None:
     assert ops.numpy(x).tolist() == [1.0, -2.5, 3.140625]
 
 
+@pytest.mark.skipif(not device.supports_bfloat16(), reason="no bf16 here")
 @pytest.mark.parametrize("shape", [(40,), (1, 40), (1, 1, 40), (2, 40)])
 def test_one_row_in_bfloat16(shape: tuple[int, ...]) -> None:
     """It may go another way; with a gradient it does not."""

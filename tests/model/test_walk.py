@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.backend import autograd, nn, ops
+from moyin.backend import autograd, device, nn, ops
 from moyin.model.generator import Generator, LayerCache
 from moyin.model.walk import HostWalk, Walk
 
@@ -74,11 +74,10 @@ def test_logits_are_equal(batch: int, masked: bool, hidden: int) -> None:
         np.testing.assert_allclose(ours, expected, atol=2e-5 * np.abs(expected).max())
 
 
+@pytest.mark.skipif(not device.supports_bfloat16(), reason="no bf16 here")
 @pytest.mark.parametrize("hidden", [48, 1040])
 def test_bfloat16_weights(hidden: int) -> None:
     """The reference rounds after every operation, the walk only where it multiplies."""
-    if not hasattr(ops, "bfloat16"):
-        pytest.skip("no bfloat16 here")
     generator = drawn(replace(CONFIG, hidden=hidden, layers=2), ops.bfloat16)
     for ours, expected in logits(generator, 2, True, ops.bfloat16):
         np.testing.assert_allclose(ours, expected, atol=0.05 * np.abs(expected).max())

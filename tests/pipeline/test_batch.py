@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chat import Chat, Reply
 
 from moyin.pipeline.batch import MANIFEST, parse_size, read_rows, run
 from moyin.pipeline.generation import Job, Picture, Settings
 from moyin.pipeline.ids import SemanticIds
+from moyin.prompt.rewrite import Rewriter
 
 DEFAULTS = Settings(height=64, width=64, steps=3)
 IDS = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=4)
@@ -20,6 +22,7 @@ class Painter:
 
     def __init__(self, limit: int = 99) -> None:
         self.asked: list[str] = []
+        self.read: list[str | None] = []
         self.together: list[int] = []
         self.limit = limit
 
@@ -31,6 +34,7 @@ class Painter:
         if len(self.asked) == self.limit:
             raise KeyboardInterrupt
         self.asked.append(job.prompt)
+        self.read.append(job.rewritten)
         facts = {"prompt": job.prompt, "seed": job.seed}
         return Picture(np.zeros((64, 64, 3), np.uint8), IDS, facts)
 
@@ -114,6 +118,55 @@ def test_what_changed_is_drawn_again(tmp_path: Path) -> None:
     painter = Painter()
     list(run(read_rows_again(tmp_path), out, "other digest", painter))
     assert len(painter.asked) == 1
+
+
+def test_rewritten_rows_are_not_asked_again(tmp_path: Path, chat: Chat) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i} “x”"} for i in range(3)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out, painter = tmp_path / "out", Painter(limit=1)
+    rewriter = Rewriter(url=chat.url, model="large")
+    chat.replies = ["larger 0 “x”", "larger 1 “x”"]
+    with pytest.raises(KeyboardInterrupt):
+        list(run(rows, out, "digest", painter, rewriter=rewriter))
+    assert painter.read == ["larger 0 “x”"]
+    chat.replies, chat.asked, painter = ["larger 1 “x”", "larger 2 “x”"], [], Painter()
+    list(run(rows, out, "digest", painter, at_once=2, rewriter=rewriter))
+    assert [asked.messages[1] for asked in chat.asked] == ["p1 “x”", "p2 “x”"]
+    assert painter.asked == ["p1 “x”", "p2 “x”"]
+    lines = manifest(out)
+    assert [line["prompt"] for line in lines] == ["p0 “x”", "p1 “x”", "p2 “x”"]
+    assert [line["rewritten"] for line in lines] == [f"larger {i} “x”" for i in range(3)]
+    assert {line["rewriter"] for line in lines} == {"large"}
+    done = run(rows, out, "digest", Painter(limit=0), rewriter=rewriter)
+    assert [drawn for _, drawn in done] == [False] * 3
+
+
+def test_other_rewriting_is_drawn_again(tmp_path: Path, chat: Chat) -> None:
+    rows, out = read_rows_again(tmp_path), tmp_path / "out"
+    chat.replies = ["one", "two"]
+    read = []
+    for model in (None, "a", "b", None):
+        rewriter = Rewriter(url=chat.url, model=model) if model else None
+        painter = Painter()
+        list(run(rows, out, "digest", painter, rewriter=rewriter))
+        read += painter.read
+    assert read == [None, "one", "two", None]
+    assert "rewritten" not in manifest(out)[-1]
+
+
+def test_a_manifest_s_rewriting_is_no_field_of_a_row(tmp_path: Path) -> None:
+    row = {"id": "a", "prompt": "x", "rewriter": "large", "rewritten": "larger", "k": 1}
+    assert read_rows(rows_file(tmp_path, row), DEFAULTS, seed=0)[0].more == {"k": 1}
+
+
+def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> None:
+    path = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"})
+    chat.replies = ["larger", Reply(500, b"down")]
+    rewriter = Rewriter(url=chat.url, model="large")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"^row b: the rewriter .* HTTP 500 \(down\)"):
+        list(run(read_rows(path, DEFAULTS, seed=0), out, "digest", Painter(), rewriter=rewriter))
+    assert [line["id"] for line in manifest(out)] == ["a"]
 
 
 def read_rows_again(folder: Path) -> list[Any]:
