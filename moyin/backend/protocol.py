@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 Tensor: TypeAlias = Any
 DType: TypeAlias = Any
 
+# How many inputs of an output share a scale where weights have four bits.
+GROUP = 128
+
 
 class Ops(Protocol):
     """Tensor functions. Axes may be negative."""
@@ -30,6 +33,7 @@ class Ops(Protocol):
     float16: Any
     int32: Any
     int64: Any
+    int8: Any
     uint8: Any
     bool_: Any
 
@@ -265,6 +269,16 @@ class Nn(Protocol):
     ) -> Any:
         """x [B, inputs, H, W] → [B, outputs, H', W']; weight [outputs, inputs, k, k]."""
 
+    def PackedLinear(
+        self, values: Tensor, scales: Tensor, zeros: Tensor | None, bias: Tensor | None
+    ) -> Any:
+        """A Linear of weight scales · values + zeros, kept as integers; it has no parameters.
+
+        values int8 [outputs, inputs]. Eight bits: scales [outputs, 1], zeros None. Four bits:
+        values in −8 … 7, scales and zeros [outputs, groups of GROUP inputs], the last one short
+        where GROUP does not divide the inputs. Has `outputs`, `inputs` and `bits`.
+        """
+
     def LayerNorm(self, size: int, eps: float = 1e-5, affine: bool = True) -> Any:
         """`ops.layer_norm` with its own weight and bias, or with none."""
 
@@ -383,6 +397,9 @@ class Device(Protocol):
 
     def peak_memory(self) -> int:
         """Bytes: the accelerator's peak, or this process's largest resident size."""
+
+    def free_memory(self) -> int:
+        """Bytes that the device, or on a CPU this machine, still has."""
 
     def supports_bfloat16(self) -> bool:
         """Whether a network can run in bf16 here, and gains by it."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import mindspore as ms
+import psutil
 
 _TARGETS = {"cpu": "CPU", "npu": "Ascend"}
 
@@ -57,6 +58,13 @@ def peak_memory() -> int:
         return int(ms.runtime.max_memory_allocated())
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return rss if sys.platform == "darwin" else rss * 1024
+
+
+def free_memory() -> int:
+    """Bytes that the accelerator, or on a CPU this machine, still has."""
+    if is_accelerator():
+        return int(ms.hal.get_device_properties(0).free_memory)
+    return int(psutil.virtual_memory().available)
 
 
 def supports_bfloat16() -> bool:

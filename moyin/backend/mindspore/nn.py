@@ -14,6 +14,7 @@ from typing import Any
 from mindspore import DeviceCtx, Parameter, Tensor, nn
 
 from moyin.backend.mindspore import ops, random
+from moyin.backend.protocol import GROUP
 
 __all__ = [
     "Conv2d",
@@ -23,6 +24,7 @@ __all__ = [
     "Linear",
     "Module",
     "ModuleList",
+    "PackedLinear",
     "Parameter",
     "RMSNorm",
     "assign",
@@ -97,6 +99,29 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.conv2d(x, _as(self.weight, x), _as(self.bias, x), self.stride, self.padding)
+
+
+class PackedLinear(Module):
+    """x [..., inputs] → [..., outputs]; one byte a weight, widened in the product."""
+
+    def __init__(
+        self, values: Tensor, scales: Tensor, zeros: Tensor | None, bias: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.outputs, self.inputs = values.shape
+        self.bits = 8 if zeros is None else 4
+        self.values, self.scales, self.zeros, self.bias = values, scales, zeros, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = ops.cast(self.values, x.dtype) * self._spread(self.scales, x)
+        if self.zeros is not None:
+            weight = weight + self._spread(self.zeros, x)
+        return ops.linear(x, weight, _as(self.bias, x))
+
+    def _spread(self, by_group: Tensor, x: Tensor) -> Tensor:
+        """[outputs, groups] → one for every input."""
+        size = self.inputs if self.bits == 8 else GROUP
+        return ops.repeat(_as(by_group, x), size, 1)[:, : self.inputs]
 
 
 class LayerNorm(Module):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
+import psutil
 import torch
 
 
@@ -47,6 +48,13 @@ def peak_memory() -> int:
         return int(torch.accelerator.max_memory_allocated())
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return rss if sys.platform == "darwin" else rss * 1024
+
+
+def free_memory() -> int:
+    """Bytes that the accelerator, or on a CPU this machine, still has."""
+    if current().type != "cpu":
+        return int(torch.accelerator.get_memory_info()[0])
+    return int(psutil.virtual_memory().available)
 
 
 def supports_bfloat16() -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Module, ModuleList, Parameter
 
 from moyin.backend.torch import ops
+from moyin.backend.torch.packed import PackedLinear
 
 __all__ = [
     "Conv2d",
@@ -26,6 +27,7 @@ __all__ = [
     "Linear",
     "Module",
     "ModuleList",
+    "PackedLinear",
     "Parameter",
     "RMSNorm",
     "assign",
