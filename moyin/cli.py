@@ -27,6 +27,7 @@ Merged = Annotated[bool, typer.Option("--merge", help="LoRAs into the weights: n
 Count = Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")]
 Seed = Annotated[int, typer.Option(help="One seed is one picture, on every backend.")]
 Steps = Annotated[int | None, typer.Option(help="Of the flow.")]
+Sampler = Annotated[str | None, typer.Option(help="Of the flow: euler or ab2.")]
 Guidance = Annotated[float | None, typer.Option(help="1 is none.")]
 SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")]
 Temperature = Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")]
@@ -50,6 +51,7 @@ def generate(
     n: Count = 1,
     seed: Seed = 0,
     steps: Steps = None,
+    sampler: Sampler = None,
     guidance: Guidance = None,
     checkpoint: Place = None,
     lora: Loras = None,
@@ -75,6 +77,7 @@ def generate(
 
     changes = {
         "steps": steps,
+        "sampler": sampler,
         "guidance": guidance,
         "temperature": temperature,
         "top_p": top_p,
@@ -110,6 +113,7 @@ def edit(
     n: Count = 1,
     seed: Seed = 0,
     steps: Steps = None,
+    sampler: Sampler = None,
     guidance: Guidance = None,
     checkpoint: Place = None,
     lora: Loras = None,
@@ -129,6 +133,7 @@ def edit(
 
     changes = {
         "steps": steps,
+        "sampler": sampler,
         "guidance": guidance,
         "temperature": temperature,
         "top_p": top_p,

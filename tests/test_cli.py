@@ -53,18 +53,20 @@ def test_n_pictures_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_options_reach_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--size", "32x96", "--steps", "2", "--guidance", "1", "--no-preview")
-    assert moyin(capsys, "generate", "x", *options)[0] == 0
+    assert moyin(capsys, "generate", "x", *options, "--sampler", "ab2")[0] == 0
     text = read_png(Path("picture.png"))
     assert (text["size"], text["steps"], text["guidance"]) == ("32x96", "2", "1.0")
+    assert (text["sampler"], text["reuse"]) == ("ab2", "0.0")
 
 
 def test_edit(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
     Image.new("RGBA", (600, 520)).save("b.png")
     two = ("--image", "a.png", "--image", "b.png")
-    assert moyin(capsys, "edit", "warmer", *two, "--size", "64x96", "--out", "p.png")[0] == 0
+    options = ("--size", "64x96", "--sampler", "ab2", "--out", "p.png")
+    assert moyin(capsys, "edit", "warmer", *two, *options)[0] == 0
     text = read_png(Path("p.png"))
-    assert (text["size"], text["references"]) == ("64x96", "2")
+    assert (text["size"], text["references"], text["sampler"]) == ("64x96", "2", "ab2")
     code, _, err = moyin(capsys, "edit", "warmer", "--image", "absent.png")
     assert (code, err) == (2, "moyin: no picture at absent.png\n")
     assert moyin(capsys, "edit", "warmer")[0] == 2
@@ -163,6 +165,7 @@ def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "x", "--size", "500x512"], "height 500: it must be a multiple of 32"),
         (["generate", "x", "--size", "big"], "HEIGHTxWIDTH"),
         (["generate", "x", "--steps", "0"], "steps"),
+        (["generate", "x", "--sampler", "eular"], "sampler must be euler or ab2, not eular"),
         (["generate", "x", "--top-p", "2"], "top_p"),
         (["generate", "x", "--out", "x.gif"], "must end in .png"),
         (["generate", "x", "--checkpoint", "/nowhere"], "no checkpoint folder at /nowhere"),

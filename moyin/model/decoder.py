@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+from moyin.model.reuse import FirstBlockCache
 
 THETA = 10000.0
 MLP_RATIO = 4
@@ -134,17 +135,39 @@ class Decoder(nn.Module):
         modulations = tuple(block.modulation(condition)[:, None] for block in blocks)
         return Moment(modulations, self.out_modulation(condition)[:, None])
 
-    def velocity(self, latents: Tensor, scene: Scene, moment: Moment) -> Tensor:
-        """Velocity at the noised `latents` [B, C, h, w]; a moment of one row is every sample's."""
+    def velocity(
+        self,
+        latents: Tensor,
+        scene: Scene,
+        moment: Moment,
+        cache: FirstBlockCache | None = None,
+    ) -> Tensor:
+        """Velocity at the noised `latents` [B, C, h, w]; a moment of one row is every sample's.
+
+        cache: this scene's own, from step to step; without one every block is computed.
+        """
         height, width = latents.shape[2:]
         image = self.patches(patchify(latents, self.config.patch)) + scene.prior
-        streams: Streams = (image, scene.glyphs)
-        for i, block in enumerate(self.blocks):
-            earlier = None if scene.references is None else scene.references[i]
-            streams, _ = block(streams, moment.blocks[i], scene.tables, scene.mask, earlier)
+        first = self._through(0, 1, (image, scene.glyphs), scene, moment)
+
+        def later() -> Tensor:
+            return self._through(1, self.config.layers, first, scene, moment)[0]
+
+        last = later() if cache is None else cache.last(image, first[0], later)
         scale, shift = ops.chunk(moment.out, 2, 2)
-        out = self.out(ops.addcmul(shift, self.out_norm(streams[0]), 1 + scale))
+        out = self.out(ops.addcmul(shift, self.out_norm(last), 1 + scale))
         return unpatchify(out, self.config.patch, height, width)
+
+    def _through(
+        self, start: int, stop: int, streams: Streams, scene: Scene, moment: Moment
+    ) -> Streams:
+        """The streams after the blocks from number `start` up to `stop`, which is left out."""
+        for i in range(start, stop):
+            earlier = None if scene.references is None else scene.references[i]
+            streams, _ = self.blocks[i](
+                streams, moment.blocks[i], scene.tables, scene.mask, earlier
+            )
+        return streams
 
     def write(
         self, latents: Tensor, prior: Tensor, target_size: Tensor, crop: Tensor

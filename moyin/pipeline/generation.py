@@ -15,6 +15,7 @@ import numpy as np
 from moyin.backend import device, random
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
+from moyin.flow.samplers import SAMPLERS
 from moyin.pipeline import paint, write
 from moyin.pipeline.develop import develop, encode
 from moyin.pipeline.ids import SemanticIds
@@ -44,6 +45,11 @@ class Settings:
     (0: all), ids_guidance (1: none): of the ids. preview: whether the ids of a small picture are
     written first. exact_quotes: read quotation marks as GLM-Image's own
     pipeline does, for which every apostrophe is one.
+    height, width: pixels, multiples of 32. steps, guidance: of the flow. preview: whether the ids
+    of a small picture are written first. exact_quotes: read quotation marks as GLM-Image's own
+    pipeline does, for which every apostrophe is one. sampler: of the flow, a name of
+    `flow.samplers`. reuse: how little the first block's part may change from one step to another
+    for the later blocks' to stand in unchanged (`model.reuse`); 0 computes everything.
     """
 
     height: int = 1024
@@ -56,6 +62,8 @@ class Settings:
     ids_guidance: float = 1.0
     preview: bool = True
     exact_quotes: bool = False
+    sampler: str = "euler"
+    reuse: float = 0.0
 
     def __post_init__(self) -> None:
         Grid.of_pixels(self.height, self.width)
@@ -69,6 +77,10 @@ class Settings:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 or more, not {self.top_k}")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler must be {' or '.join(SAMPLERS)}, not {self.sampler}")
+        if not (self.reuse >= 0 and np.isfinite(self.reuse)):
+            raise ValueError(f"reuse must be 0 or more, not {self.reuse}")
 
     @property
     def grid(self) -> Grid:
@@ -260,6 +272,8 @@ class Pipeline:
                 schedule=self.checkpoint.schedule(),
                 dtype=self.dtype,
                 references=paint.remembered(self.decoder, kept, self.dtype),
+                sampler=settings.sampler,
+                reuse=settings.reuse,
                 progress=_stage(progress, "steps"),
             )
             found |= dict(zip(some, painted, strict=True))
@@ -289,7 +303,8 @@ class Pipeline:
     def draw(self, jobs: Items[Job], progress: Progress | None = None) -> list[Picture]:
         """All the pictures, of any prompts, sizes and references, in one batch.
 
-        None changes with its neighbours, but for the rounding of sums.
+        None changes with its neighbours, but for the rounding of sums and where they decide
+        together on what is reused.
         """
         return self.painted(self.ids(jobs, progress), jobs, progress)
 
@@ -311,6 +326,8 @@ class Pipeline:
             "size": f"{ids.height}x{ids.width}",
             "steps": job.settings.steps,
             "guidance": job.settings.guidance,
+            "sampler": job.settings.sampler,
+            "reuse": job.settings.reuse,
             "checkpoint": self.digest,
         }
         if self.adapters:
@@ -403,8 +420,8 @@ def alike(items: Items[T], key: Callable[[T], Any]) -> list[list[int]]:
 
 def _shape(pair: tuple[SemanticIds, Job]) -> Any:
     ids, job = pair
-    sizes = tuple(r.grid.shape for r in job.references)
-    return ids.grid.shape, job.settings.steps, job.settings.guidance, sizes
+    s, sizes = job.settings, tuple(r.grid.shape for r in job.references)
+    return ids.grid.shape, s.steps, s.guidance, s.sampler, s.reuse, sizes
 
 
 def _sampling(job: Job) -> Any:

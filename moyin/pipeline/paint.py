@@ -15,10 +15,11 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, ops
 from moyin.flow import guidance as free
-from moyin.flow.samplers import euler
+from moyin.flow.samplers import SAMPLERS
 from moyin.flow.schedule import Schedule
 from moyin.model.decoder import Decoder, References, Scene, join
 from moyin.model.glyph import GlyphEncoder
+from moyin.model.reuse import FirstBlockCache
 from moyin.prompt.quotes import glyph_bytes, quoted
 
 Array = np.ndarray[Any, Any]
@@ -48,6 +49,8 @@ def paint(
     schedule: Schedule | None = None,
     dtype: str = "float32",
     references: References | None = None,
+    sampler: str = "euler",
+    reuse: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Array:
     """Walk from noise to normalized latents [b, c, h, w], float32.
@@ -55,6 +58,7 @@ def paint(
     grids_brc: ids [b, rows, columns]. glyphs: `glyph_states` of each sample's prompt; no_glyphs:
     those of "", for the unconditional pass, which guidance 1 does without. references: what
     `remembered` keeps of pictures to be edited; the unconditional pass does not see them.
+    sampler, reuse: as in `Settings`.
     """
     batch, kind = len(grids_brc), getattr(ops, dtype)
     height, width = noise_bchw.shape[2:]
@@ -64,23 +68,25 @@ def paint(
     def scene(text: Glyphs, hidden: Tensor, seen: References | None = None) -> Scene:
         return decoder.scene(*text, prior, hidden, height, width, kind, seen)
 
-    asked = scene(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)
-    nothing = None
+    scenes = [scene(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)]
     if guidance != 1:
-        nothing = scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_))
+        scenes.append(scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_)))
     # Time and size alone make the modulations: those of all steps and both passes at once.
     size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (steps, 1)))
-    moments = decoder.moment(ops.asarray(walk.timesteps), size, ops.zeros((steps, 2)), asked)
+    moments = decoder.moment(ops.asarray(walk.timesteps), size, ops.zeros((steps, 2)), scenes[0])
+    caches = [FirstBlockCache(reuse) if reuse else None for _ in scenes]
 
     def velocity(x: Tensor, step: int) -> Tensor:
         noised, moment = ops.cast(x, kind), moments.row(step)
-        conditional = ops.cast(decoder.velocity(noised, asked, moment), ops.float32)
-        if nothing is None:
-            return conditional
-        unconditional = ops.cast(decoder.velocity(noised, nothing, moment), ops.float32)
-        return free.combine(conditional, unconditional, guidance)
+        found = []
+        for each, cache in zip(scenes, caches, strict=True):
+            # Nothing after the last step mends what reuse blurs: it is computed whole.
+            kept = cache if step < steps - 1 else None
+            found.append(ops.cast(decoder.velocity(noised, each, moment, kept), ops.float32))
+        return found[0] if guidance == 1 else free.combine(found[0], found[1], guidance)
 
-    return ops.numpy(euler(velocity, ops.asarray(noise_bchw), walk, progress))
+    walked = SAMPLERS[sampler](velocity, ops.asarray(noise_bchw), walk, progress)
+    return ops.numpy(walked)
 
 
 @autograd.no_grad()

@@ -1,10 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from moyin.backend import Tensor, ops
 from moyin.checkpoint.names import scheduler as names
 from moyin.flow import samplers
-from moyin.flow.schedule import Schedule
+from moyin.flow.schedule import Schedule, Steps
 
 
 def test_euler_by_hand() -> None:
@@ -24,11 +26,57 @@ def test_euler_by_hand() -> None:
     assert done == [(1, 2), (2, 2)]
 
 
-def test_euler_lands_on_the_data_of_a_straight_field() -> None:
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS.values())
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_all_land_on_the_data_of_a_straight_field(sampler: Any, count: int) -> None:
     rng = np.random.default_rng(0)
     data, noise = (ops.asarray(rng.standard_normal((1, 8)), ops.float32) for _ in range(2))
-    out = samplers.euler(lambda x, t: noise - data, noise, Schedule().steps(7, 1024))
+    asked: list[int] = []
+    done: list[tuple[int, int]] = []
+
+    def velocity(x: Tensor, step: int) -> Tensor:
+        asked.append(step)
+        return noise - data
+
+    walk = Schedule().steps(count, 1024)
+    out = sampler(velocity, noise, walk, lambda i, n: done.append((i, n)))
     np.testing.assert_allclose(ops.numpy(out), ops.numpy(data), atol=1e-6)
+    np.testing.assert_array_equal(
+        ops.numpy(out), ops.numpy(samplers.euler(lambda x, i: noise - data, noise, walk))
+    )
+    assert asked == list(range(count))
+    assert done == [(i + 1, count) for i in range(count)]
+
+
+def test_adams_bashforth_by_hand() -> None:
+    """Velocity sigma², sigmas 1, 1/2, 0.3, 0: weights 1 + r/2 and -r/2, r the stretches' ratio."""
+    walk = Steps(np.zeros(3, np.float32), np.array([1, 0.5, 0.3, 0], np.float32))
+    velocities = [1.0, 0.25, 0.09]
+    out = samplers.adams_bashforth(
+        lambda x, step: ops.full((1,), velocities[step]), ops.zeros((1,)), walk
+    )
+    second = -0.2 * (1.2 * 0.25 - 0.2 * 1.0)
+    third = -0.3 * (1.75 * 0.09 - 0.75 * 0.25)
+    np.testing.assert_allclose(ops.numpy(out), [-0.5 + second + third], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("ab2", 2)])
+def test_order_of_convergence(sampler: str, order: int) -> None:
+    """dx/dsigma = x·cos(3·sigma) has x = exp(sin(3·sigma)/3); twice the steps, 2^order less error.
+
+    The schedule of GLM-Image, with its stretches of unequal lengths.
+    """
+
+    def error(count: int) -> float:
+        walk = Schedule().steps(count, 1024)
+        start = ops.full((1,), float(np.exp(np.sin(3.0) / 3)))
+        out = samplers.SAMPLERS[sampler](
+            lambda x, step: x * float(np.cos(3 * walk.sigmas[step])), start, walk, None
+        )
+        return float(abs(ops.numpy(out)[0] - 1))
+
+    ratios = [error(count) / error(2 * count) for count in (20, 40)]
+    assert all(0.85 < ratio / 2**order < 1.15 for ratio in ratios), ratios
 
 
 def test_euler_equals_the_reference_scheduler() -> None:

@@ -81,6 +81,8 @@ def test_a_picture_does_not_change_with_its_neighbours(pipeline: Pipeline) -> No
         Job(prompt="warmer", settings=usual, seed=6, references=(seen,)),
         Job(prompt="two of it", settings=usual, seed=7, references=(seen, seen)),
         Job(prompt="colder “今”", settings=usual, seed=8, references=(seen,)),
+        Job(prompt="a cat", settings=dataclasses.replace(usual, sampler="ab2"), seed=9),
+        Job(prompt="a cat", settings=dataclasses.replace(usual, reuse=9.0), seed=10),
     ]
     ids = pipeline.ids(jobs)
     latents = pipeline.latents(ids, jobs)
@@ -89,6 +91,51 @@ def test_a_picture_does_not_change_with_its_neighbours(pipeline: Pipeline) -> No
         np.testing.assert_array_equal(alone[0].grid, together.grid)
         assert (together.preview is None) == (not job.settings.preview)
         np.testing.assert_allclose(pipeline.latents(alone, [job])[0], whole, atol=1e-4)
+
+
+def blocks_called(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the decoder's blocks in the order in which they will be computed."""
+    called: list[int] = []
+    for number, block in enumerate(pipeline.decoder.blocks):
+        monkeypatch.setattr(block, "forward", counted(block.forward, number, called))
+    return called
+
+
+def counted(forward: Any, number: int, called: list[int]) -> Any:
+    def through(*given: Any) -> Any:
+        called.append(number)
+        return forward(*given)
+
+    return through
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("references", [0, 1])
+def test_at_most_the_first_and_the_last_step_are_whole(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, guidance: float, references: int
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    seen = (pipeline.reference(picture),) * references
+    ids = SemanticIds(grid=np.arange(4, dtype=np.uint16).reshape(2, 2), codes=40, prompt=PROMPT)
+    settings = dataclasses.replace(pipeline.defaults, steps=5, guidance=guidance)
+    jobs = [Job(prompt=PROMPT, settings=settings, seed=seed, references=seen) for seed in (0, 1)]
+    whole = pipeline.latents([ids, ids], jobs)
+    called = blocks_called(pipeline, monkeypatch)
+    reusing = [
+        dataclasses.replace(job, settings=dataclasses.replace(settings, reuse=1e6)) for job in jobs
+    ]
+    found = pipeline.latents([ids, ids], reusing)
+    passes = 1 if guidance == 1 else 2
+    reading = [0, 1] * references
+    assert called == reading + [0, 1] * passes + [0] * 3 * passes + [0, 1] * passes
+    for one, other in zip(whole, found, strict=True):
+        assert 0 < np.abs(one - other).max() < np.abs(one).max()
+    called.clear()
+    nearly_off = [
+        dataclasses.replace(job, settings=dataclasses.replace(settings, reuse=1e-9)) for job in jobs
+    ]
+    np.testing.assert_array_equal(pipeline.latents([ids, ids], nearly_off), whole)
+    assert called == reading + [0, 1] * passes * 5
 
 
 def test_layouts_of_one_prompt_share_its_reading(
@@ -133,11 +180,14 @@ def test_ids_of_another_codebook_are_refused(pipeline: Pipeline) -> None:
         ({"temperature": -1.0}, "temperature"),
         ({"top_p": 0.0}, "top_p"),
         ({"guidance": float("nan")}, "guidance"),
+        ({"sampler": "eular"}, "sampler must be euler or ab2, not eular"),
+        ({"reuse": -0.1}, "reuse"),
+        ({"reuse": float("nan")}, "reuse"),
     ],
 )
-def test_settings_are_checked(change: dict[str, float], told: str) -> None:
+def test_settings_are_checked(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        dataclasses.replace(Settings(), **change)  # type: ignore[arg-type]
+        dataclasses.replace(Settings(), **change)
 
 
 @pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
