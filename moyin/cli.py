@@ -37,6 +37,12 @@ IdsGuidance = Annotated[
     float | None, typer.Option("--ids-guidance", help="Of the ids, twice the work; 1 is none.")
 ]
 Kind = Annotated[str | None, typer.Option(help="float32 or bfloat16.")]
+Weights = Annotated[
+    str | None, typer.Option(help="int8 or int4: generator and decoder packed while read.")
+]
+Offload = Annotated[
+    bool, typer.Option("--offload", help="One network in memory at a time: slower, for little.")
+]
 Rewrite = Annotated[
     str | None, typer.Option(metavar="URL", help="A chat endpoint that enlarges the prompt first.")
 ]
@@ -69,6 +75,8 @@ def generate(
     top_k: TopK = None,
     ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
+    weights: Weights = None,
+    offload: Offload = False,
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
@@ -95,6 +103,8 @@ def generate(
         loras=command.weights(lora or []),
         merged=merge,
         dtype=dtype,
+        weights=weights,
+        offload=offload,
         out=out,
         prompts=prompts,
         batch=batch,
@@ -125,6 +135,8 @@ def edit(
     top_k: TopK = None,
     ids_guidance: IdsGuidance = None,
     dtype: Kind = None,
+    weights: Weights = None,
+    offload: Offload = False,
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
@@ -151,6 +163,8 @@ def edit(
         loras=command.weights(lora or []),
         merged=merge,
         dtype=dtype,
+        weights=weights,
+        offload=offload,
         out=out,
         save_ids=save_ids,
         rewriter=command.rewriter(rewrite, rewrite_model),
@@ -198,6 +212,25 @@ def evaluate(
     from moyin.recipes.overrides import apply
 
     run(suite, checkpoint, out, apply(Options(), overrides or []))
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The new checkpoint's folder.")],
+    weights: Annotated[str, typer.Option(help="int8 or int4, of generator and decoder.")],
+    checkpoint: Place = None,
+) -> None:
+    """Write a checkpoint anew with packed weights: a half or a quarter of the size."""
+    from moyin.checkpoint.export import export as write
+    from moyin.checkpoint.folder import Checkpoint
+    from moyin.pipeline.show import bars
+
+    with bars() as progress:
+
+        def told(done: int, total: int) -> None:
+            progress("tensors", done, total)
+
+        print(write(Checkpoint.open(checkpoint), out, weights, told))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from moyin.checkpoint.layout import FOLDERS, MODEL_INDEX
+from moyin.checkpoint.layout import FOLDERS, MODEL_INDEX, unpacked
 from moyin.checkpoint.shards import Entry, hash_tensors, read_header, read_json
 
 # What a training state and a store are known by.
@@ -45,8 +45,8 @@ def _checkpoint(path: Path) -> Iterator[str]:
     owners = _owners(entries)
     for network in FOLDERS:
         if checkpoint.has(network):
-            yield f"{network:<12} {_size([entries[n] for n in owners[network]])}"
-    yield f"{'in all':<12} {_size(list(entries.values()))}"
+            yield f"{network:<12} {_size({n: entries[n] for n in owners[network]})}"
+    yield f"{'in all':<12} {_size(entries)}"
     yield from _facts(checkpoint.notes)
     yield f"digest {checkpoint.digest()}"
 
@@ -66,10 +66,10 @@ def _owners(entries: dict[str, Entry]) -> dict[str, list[str]]:
     return owners
 
 
-def _size(entries: list[Entry]) -> str:
-    count = sum(prod(e.shape) for e in entries)
-    size = sum(e.size for e in entries)
-    kinds = Counter(e.dtype for e in entries)
+def _size(entries: dict[str, Entry]) -> str:
+    count = sum(prod(e.shape) for e in unpacked(entries).values())
+    size = sum(e.size for e in entries.values())
+    kinds = Counter(e.dtype for e in entries.values())
     return f"{count / 1e6:10.2f} M parameters {size / 2**20:9.1f} MiB  {', '.join(kinds)}"
 
 
@@ -89,7 +89,7 @@ def _state(path: Path) -> Iterator[str]:
     entries = read_header(path / WEIGHTS)
     yield f"training state {path}"
     for kind in ("weights", "average", "optimizer"):
-        part = [e for n, e in entries.items() if n.startswith(f"{kind}.")]
+        part = {n: e for n, e in entries.items() if n.startswith(f"{kind}.")}
         yield f"{kind:<12} {_size(part)}"
     yield from _facts({k: v for k, v in record.items() if k != "sha256"})
     content = {k: v for k, v in record.items() if k in ("step", "stage")}

@@ -57,7 +57,7 @@ def trained(folder: Path) -> Answer:
     training = replace(small, fine_tune=True)
     with patch.object(device, "peak_flops", lambda dtype: 1e11):  # to measure takes seconds
         run(training, until=2)
-        decoder = Checkpoint.open(run(training)).network("decoder", dtype="float32")
+        decoder = Checkpoint.open(run(training)).whole("decoder", "float32")
     lines = (Path(training.out) / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     return {

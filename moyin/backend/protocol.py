@@ -301,7 +301,7 @@ class Nn(Protocol):
         """Make `tensors` the parameters of these dotted names, in the tensors' own dtype."""
 
     def submodule(self, module: Any, name: str) -> Any:
-        """The module of this dotted name within another."""
+        """The module of this dotted name within another; None where there is none."""
 
     def replace(self, module: Any, name: str, new: Any) -> None:
         """Put another module in the place of this dotted name."""

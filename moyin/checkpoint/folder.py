@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moyin.checkpoint import shards
-from moyin.checkpoint.layout import FOLDERS, NOTES, WEIGHT_FOLDERS, without_ties
+from moyin.checkpoint.layout import (
+    FOLDERS,
+    NOTES,
+    WEIGHT_FOLDERS,
+    packed_kind,
+    without_ties,
+)
 from moyin.checkpoint.place import locate
 
 if TYPE_CHECKING:
+    from moyin.checkpoint.load import Loading
     from moyin.flow.schedule import Schedule
 
 # Where two networks share a folder: the part of config.json that each one needs.
@@ -22,20 +29,15 @@ GENERATION = "vision_language_encoder/generation_config.json"
 
 
 class Checkpoint:
-    """Everything is read when it is asked for; `dtype` is what weights become when loaded.
+    """Everything is read when it is asked for; `loading` says how weights are held."""
 
-    `dtype` None keeps the stored one.
-    """
-
-    def __init__(self, folder: Path, dtype: str | None = None) -> None:
-        if dtype not in (None, "float32", "bfloat16"):
-            raise ValueError(f"dtype {dtype}: it must be float32 or bfloat16")
-        self.folder, self.dtype = folder, dtype
+    def __init__(self, folder: Path, loading: Loading | None = None) -> None:
+        self.folder, self.loading = folder, loading
 
     @classmethod
-    def open(cls, place: str | Path | None = None, dtype: str | None = None) -> Checkpoint:
+    def open(cls, place: str | Path | None = None, loading: Loading | None = None) -> Checkpoint:
         """By folder, by hub id, or the default one. Raises ValueError where there is none."""
-        return cls(locate(place), dtype)
+        return cls(locate(place), loading)
 
     def autoencoder(self) -> Any:
         return self.network("autoencoder")
@@ -68,17 +70,41 @@ class Checkpoint:
         except KeyError as e:
             raise ValueError(f"{path} lacks {e}") from None
 
-    def network(self, name: str, dtype: str | None = "") -> Any:
-        """One of the five, built and filled. dtype: as the checkpoint's unless given.
+    def network(self, name: str) -> Any:
+        """One of the five, built and filled as `loading` says.
 
         Raises ValueError where it is not there, or where a tensor is missing, unexpected or of
         another shape than config.json says.
         """
+        from moyin.checkpoint.load import Loading
+
+        return self._filled(name, self.loading or Loading())
+
+    def whole(self, name: str, dtype: str | None = None) -> Any:
+        """The network with plain weights, to be trained or saved. dtype: None for the stored one.
+
+        Raises ValueError as `network` does, and where the weights are packed.
+        """
+        from moyin.checkpoint.load import Loading
+
+        kind = packed_kind(shards.read_folder(self.folder / FOLDERS[name]))
+        if kind:
+            raise ValueError(
+                f"the weights of {self.folder / FOLDERS[name]} are {kind}, which cannot be trained "
+                "or saved anew: give the checkpoint that they were made from"
+            )
+        return self._filled(name, Loading(dtype=dtype))
+
+    def _filled(self, name: str, loading: Loading) -> Any:
         from moyin.checkpoint.load import load_weights
 
-        config = self.config(name)
-        entries = shards.read_folder(self.folder / FOLDERS[name])
-        return load_weights(name, config, entries, self.dtype if dtype == "" else dtype)
+        config, folder = self.config(name), self.folder / FOLDERS[name]
+        return load_weights(name, config, shards.read_folder(folder), loading)
+
+    @cached_property
+    def packed(self) -> str | None:
+        """int8 or int4 where generator and decoder are stored so."""
+        return packed_kind(shards.read_folder(self.folder / FOLDERS["decoder"]))
 
     def config(self, name: str) -> Any:
         """The network's Config. Raises ValueError where it is not there or not understood."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
+
+from moyin.checkpoint.shards import Entry
 
 T = TypeVar("T")
 
@@ -39,6 +42,36 @@ def without_ties(entries: Mapping[str, T], folder: str) -> dict[str, T]:
             value = kept.pop(second)
             kept.setdefault(first, value)
     return kept
+
+
+# Packed weights (`checkpoint.packed`): the tensors that stand for a layer's `weight`, and what
+# config.json says of them, so that no other library takes them for something else.
+PACKED = {"weight_int8": "int8", "weight_int4": "int4"}
+BESIDE_PACKED = ("weight_scale", "weight_zero")
+QUANTIZATION = {
+    "int8": {"quant_method": "moyin", "bits": 8},
+    "int4": {"quant_method": "moyin", "bits": 4, "group_size": 128},
+}
+
+
+def packed_kind(entries: Mapping[str, Any]) -> str | None:
+    """int8 or int4 where a folder's weights are packed."""
+    found = {PACKED[leaf] for name in entries if (leaf := name.rpartition(".")[2]) in PACKED}
+    return found.pop() if found else None
+
+
+def unpacked(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The tensors as if none were packed: `<layer>.weight` at its own shape."""
+    found = {}
+    for name, entry in entries.items():
+        layer, _, leaf = name.rpartition(".")
+        if leaf in PACKED:
+            outputs, inputs = entry.shape
+            inputs *= 2 if PACKED[leaf] == "int4" else 1
+            found[f"{layer}.weight"] = replace(entry, shape=(outputs, inputs))
+        elif leaf not in BESIDE_PACKED:
+            found[name] = entry
+    return found
 
 
 def model_index() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from moyin.backend import Tensor, io, nn, ops
 from moyin.checkpoint import shards
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.rename import Names, listing
+from moyin.checkpoint.stored import StoredLinear
 from moyin.model.lora import Adapted, Adapter
 
 FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
@@ -31,6 +32,7 @@ _KEY = re.compile(
     r"(?P<layer>.+)\.(?:(?P<down>lora_A|lora\.down|lora_down)|(?P<up>lora_B|lora\.up|lora_up))"
     r"(?:\.default)?\.weight"
 )
+_LINEAR = (nn.Linear, nn.PackedLinear, StoredLinear)
 _SETTINGS = "lora_adapter_metadata"
 
 
@@ -85,16 +87,17 @@ class Lora:
         merge: into the layers' own weights, which then cost nothing more; without, beside them.
         Raises ValueError where a matrix does not fit its layer.
         """
-        pairs, held = self.pairs.get(network, {}), nn.named_parameters(module)
-        absent = [n for n in pairs if not {f"{n}.weight", f"{n}.base.weight"} & held.keys()]
-        layers = {n: nn.submodule(module, n) for n in pairs if n not in absent}
-        wrong = [f"{n} is not there" for n in absent]
+        pairs = self.pairs.get(network, {})
+        layers = {n: layer for n in pairs if (layer := nn.submodule(module, n)) is not None}
+        wrong = [f"{n} is not there" for n in pairs if n not in layers]
         for name, layer in layers.items():
             base, pair = _base(layer), pairs[name]
-            if not isinstance(base, nn.Linear):
+            if not isinstance(base, _LINEAR):
                 wrong.append(f"{name} is no linear layer")
                 continue
-            outputs, inputs = base.weight.shape
+            if merge and not isinstance(base, nn.Linear):
+                raise ValueError("a LoRA cannot be merged into packed weights: leave out --merge")
+            outputs, inputs = _sides(base)
             rank = pair.down.shape[0]
             if tuple(pair.down.shape) != (rank, inputs) or tuple(pair.up.shape) != (outputs, rank):
                 shapes = f"{list(pair.up.shape)}·{list(pair.down.shape)}"
@@ -112,6 +115,14 @@ def _base(layer: Any) -> Any:
     return layer.base if isinstance(layer, Adapted) else layer
 
 
+def _sides(layer: Any) -> tuple[int, int]:
+    """Outputs and inputs."""
+    if isinstance(layer, nn.Linear):
+        outputs, inputs = layer.weight.shape
+        return outputs, inputs
+    return layer.outputs, layer.inputs
+
+
 def _merge(layer: Any, pair: Pair, weight: float) -> None:
     up, down = ops.cast(pair.up, ops.float32), ops.cast(pair.down, ops.float32)
     whole = ops.cast(layer.weight, ops.float32) + (weight * pair.scale) * ops.matmul(up, down)
@@ -123,7 +134,7 @@ def _add(module: Any, name: str, layer: Any, pair: Pair, weight: float) -> None:
     rank, inputs = pair.down.shape
     with nn.empty_weights():
         adapter = Adapter(inputs, rank, pair.up.shape[0], weight * pair.scale)
-    kind = base.weight.dtype
+    kind = base.weight.dtype if isinstance(base, nn.Linear) else pair.down.dtype
     tensors = {"down.weight": ops.cast(pair.down, kind), "up.weight": ops.cast(pair.up, kind)}
     nn.assign(adapter, tensors)
     before: list[Any] = list(layer.adapters) if isinstance(layer, Adapted) else []

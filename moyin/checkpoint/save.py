@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from moyin.checkpoint import layout
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.names import scheduler
 from moyin.checkpoint.rename import Names
+from moyin.checkpoint.shards import read_header
 from moyin.flow.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def save_checkpoint(
     """
     unknown = set(networks) - set(layout.FOLDERS)
     assert not unknown, f"unknown networks {unknown}"
-    with _written_whole(Path(folder)) as part:
+    with written_whole(Path(folder)) as part:
         for name in layout.WEIGHT_FOLDERS:
             _write_networks(part / name, _members(name, networks, base), dtype, shard_bytes)
         _write_processor(part / "processor", tokenizer, base)
@@ -68,7 +69,7 @@ def _members(folder: str, given: Mapping[str, Any], base: Checkpoint | None) -> 
         if network in given:
             members[network] = given[network]
         elif base is not None and base.has(network):
-            members[network] = base.network(network, dtype=None)
+            members[network] = base.whole(network)
     return members
 
 
@@ -99,21 +100,41 @@ def _write_networks(folder: Path, members: dict[str, Any], dtype: str, shard_byt
 
 
 def write_shards(folder: Path, tensors: Mapping[str, Any], dtype: str, shard_bytes: int) -> None:
-    """Safetensors under the library's own file names; an index where one file is not enough."""
+    """Safetensors of one dtype; see `save_groups`."""
+
+    def some(names: list[str]) -> dict[str, Any]:
+        return {n: ops.cast(tensors[n], getattr(ops, dtype)) for n in names}
+
+    sizes = {n: _count(t) * WIDTHS[dtype] for n, t in tensors.items()}
+    save_groups(folder, sizes, some, shard_bytes)
+
+
+def save_groups(
+    folder: Path,
+    sizes: Mapping[str, int],
+    tensors: Callable[[list[str]], Mapping[str, Any]],
+    shard_bytes: int,
+) -> None:
+    """Safetensors under the library's own file names; an index where one file is not enough.
+
+    sizes: of every tensor in bytes. tensors: gives those of these names when their shard's turn
+    comes, under the names they are to have, so that one shard at a time is in memory.
+    """
     stem = layout.STEMS.get(folder.name, layout.DEFAULT_STEM)
-    groups = _groups({n: _count(t) * WIDTHS[dtype] for n, t in tensors.items()}, shard_bytes)
+    groups = _groups(sizes, shard_bytes)
     folder.mkdir(parents=True, exist_ok=True)
     places: dict[str, str] = {}
+    total = 0
     for i, group in enumerate(groups, 1):
         name = f"{stem}.safetensors"
         if len(groups) > 1:
             name = f"{stem}-{i:05d}-of-{len(groups):05d}.safetensors"
-        part = {n: ops.cast(tensors[n], getattr(ops, dtype)) for n in group}
+        part = tensors(group)
         io.save(folder / name, part, {"format": "pt"})
         _fsync(folder / name)
-        places |= dict.fromkeys(group, name)
+        places |= dict.fromkeys(part, name)
+        total += sum(e.size for e in read_header(folder / name).values())
     if len(groups) > 1:
-        total = sum(_count(t) for t in tensors.values()) * WIDTHS[dtype]
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
         write_json(folder / f"{stem}.safetensors.index.json", index)
 
@@ -125,7 +146,7 @@ def _count(tensor: Any) -> int:
     return count
 
 
-def _groups(sizes: dict[str, int], limit: int) -> list[list[str]]:
+def _groups(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     """Names in order, cut where a shard would pass `limit` bytes."""
     groups: list[list[str]] = [[]]
     used = 0
@@ -158,7 +179,7 @@ def _fsync(path: Path) -> None:
 
 
 @contextmanager
-def _written_whole(folder: Path) -> Iterator[Path]:
+def written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` that takes its place when all went well, and else disappears."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")

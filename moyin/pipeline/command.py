@@ -35,6 +35,8 @@ class Request:
     loras: dict[str, float] = field(default_factory=dict)
     merged: bool = False
     dtype: str | None = None
+    weights: str | None = None
+    offload: bool = False
     out: Path | None = None
     prompts: Path | None = None
     batch: int = 1
@@ -48,7 +50,14 @@ def run(request: Request) -> None:
     _check(request)
     pictures = [open_picture(path) for path in request.images]
     grid = batch.parse_size(request.size) if request.size else None
-    pipeline = Pipeline.open(request.checkpoint, request.dtype, request.loras, request.merged)
+    pipeline = Pipeline.open(
+        request.checkpoint,
+        request.dtype,
+        request.loras,
+        request.merged,
+        request.weights,
+        request.offload,
+    )
     if pictures and grid is None:
         grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}

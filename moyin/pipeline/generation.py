@@ -14,11 +14,13 @@ import numpy as np
 
 from moyin.backend import device, random
 from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.load import Loading
 from moyin.checkpoint.lora import Lora
 from moyin.flow.samplers import SAMPLERS
 from moyin.pipeline import paint, write
 from moyin.pipeline.develop import develop, encode
 from moyin.pipeline.ids import SemanticIds
+from moyin.pipeline.networks import Networks
 from moyin.pipeline.reference import fitted
 from moyin.pipeline.tokenize import semantic_ids
 from moyin.prompt.grid import Grid
@@ -43,13 +45,10 @@ class Settings:
 
     height, width: pixels, multiples of 32. steps, guidance: of the flow. temperature, top_p, top_k
     (0: all), ids_guidance (1: none): of the ids. preview: whether the ids of a small picture are
-    written first. exact_quotes: read quotation marks as GLM-Image's own
-    pipeline does, for which every apostrophe is one.
-    height, width: pixels, multiples of 32. steps, guidance: of the flow. preview: whether the ids
-    of a small picture are written first. exact_quotes: read quotation marks as GLM-Image's own
-    pipeline does, for which every apostrophe is one. sampler: of the flow, a name of
-    `flow.samplers`. reuse: how little the first block's part may change from one step to another
-    for the later blocks' to stand in unchanged (`model.reuse`); 0 computes everything.
+    written first. exact_quotes: read quotation marks as GLM-Image's own pipeline does, for which
+    every apostrophe is one. sampler: of the flow, a name of `flow.samplers`. reuse: how little the
+    first block's part may change from one step to another for the later blocks' to stand in
+    unchanged (`model.reuse`); 0 computes everything.
     """
 
     height: int = 1024
@@ -121,20 +120,11 @@ class Job:
 
 
 class Pipeline:
-    """Networks are loaded when first used. dtype: what is computed in, and how weights are kept.
+    """Networks are loaded when first used. dtype: what is computed in."""
 
-    adapters: LoRAs with their weights, put onto generator and decoder; merged: into their weights.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        dtype: str,
-        adapters: Items[tuple[Lora, float]] = (),
-        merged: bool = False,
-    ) -> None:
-        self.checkpoint, self.dtype = checkpoint, dtype
-        self.adapters, self.merged = tuple(adapters), merged
+    def __init__(self, networks: Networks, dtype: str) -> None:
+        self.networks, self.dtype = networks, dtype
+        self.checkpoint = networks.checkpoint
 
     @classmethod
     def open(
@@ -143,39 +133,43 @@ class Pipeline:
         dtype: str | None = None,
         loras: Mapping[str, float] | None = None,
         merged: bool = False,
+        weights: str | None = None,
+        offload: bool = False,
     ) -> Pipeline:
-        """A folder, a hub id or the default checkpoint; bf16 on an accelerator unless told.
+        """A folder, a hub id or the default checkpoint.
 
-        loras: weights by path, of LoRA files or folders as PEFT or diffusers write them.
+        dtype: float32 or bfloat16; unless told, bf16 on an accelerator and for packed weights.
+        loras: weights by path, of LoRA files or folders as PEFT or diffusers write them. weights:
+        int8 or int4 packs generator and decoder while they are read. offload: one network in
+        memory at a time, and on disk what is read a few rows at a time or once a picture.
         """
-        chosen = dtype or ("bfloat16" if device.is_accelerator() else "float32")
+        checkpoint = Checkpoint.open(place)
+        packed = weights or checkpoint.packed
+        half = device.is_accelerator() or (packed and device.supports_bfloat16())
+        chosen = dtype or ("bfloat16" if half else "float32")
+        checkpoint.loading = Loading(dtype=chosen, weights=weights, stored=offload)
         adapters = [(Lora.open(path), weight) for path, weight in (loras or {}).items()]
-        return cls(Checkpoint.open(place, chosen), chosen, adapters, merged)
+        return cls(Networks(checkpoint, adapters, merged, offload), chosen)
 
-    @cached_property
+    @property
     def generator(self) -> Any:
-        return self._adapted("generator", self.checkpoint.generator())
+        return self.networks.get("generator")
 
-    @cached_property
+    @property
     def decoder(self) -> Any:
-        return self._adapted("decoder", self.checkpoint.decoder())
+        return self.networks.get("decoder")
 
-    def _adapted(self, name: str, network: Any) -> Any:
-        for lora, weight in self.adapters:
-            lora.put(name, network, weight, self.merged)
-        return network
-
-    @cached_property
+    @property
     def semantic(self) -> Any:
-        return self.checkpoint.semantic()
+        return self.networks.get("semantic")
 
-    @cached_property
+    @property
     def glyph(self) -> Any:
-        return self.checkpoint.glyph()
+        return self.networks.get("glyph")
 
-    @cached_property
+    @property
     def autoencoder(self) -> Any:
-        return self.checkpoint.autoencoder()
+        return self.networks.get("autoencoder")
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -185,9 +179,9 @@ class Pipeline:
     def digest(self) -> str:
         """The checkpoint's; with adapters, over theirs and their weights too."""
         parts = [self.checkpoint.digest()]
-        if not self.adapters:
+        if not self.networks.adapters:
             return parts[0]
-        parts += [f"{adapter.digest()} {weight!r}" for adapter, weight in self.adapters]
+        parts += [f"{lora.digest()} {weight!r}" for lora, weight in self.networks.adapters]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @cached_property
@@ -196,6 +190,12 @@ class Pipeline:
         sampling = {k: self.checkpoint.sampling.get(k) for k in _SAMPLED}
         sampling = {k: v for k, v in sampling.items() if v is not None}
         return Settings(**{**sampling, **self.checkpoint.notes.get("settings", {})})
+
+    @property
+    def weights(self) -> str | None:
+        """int8 or int4 where generator and decoder are packed."""
+        loading = self.checkpoint.loading
+        return self.checkpoint.packed or (loading.weights if loading else None)
 
     # The arrows
 
@@ -211,10 +211,18 @@ class Pipeline:
 
     def reference(self, picture_hwc: Array) -> Reference:
         """A picture to be edited, uint8 [H, W, 3], at the size of `pipeline.reference.fitted`."""
-        picture = fitted(picture_hwc)
-        return Reference(
-            semantic_ids(self.semantic, [picture])[0],
-            encode(self.autoencoder, picture, self.dtype),
+        return self.references([picture_hwc])[0]
+
+    def references(self, pictures: Items[Array]) -> tuple[Reference, ...]:
+        """The same for several."""
+        found = [fitted(picture) for picture in pictures]
+        semantic = self.semantic
+        grids = [semantic_ids(semantic, [picture])[0] for picture in found]
+        del semantic
+        autoencoder = self.autoencoder
+        return tuple(
+            Reference(grid, encode(autoencoder, picture, self.dtype))
+            for grid, picture in zip(grids, found, strict=True)
         )
 
     def ids(self, jobs: Items[Job], progress: Progress | None = None) -> list[SemanticIds]:
@@ -260,12 +268,15 @@ class Pipeline:
         for some in alike(pairs, _shape):
             chosen = [pairs[i] for i in some]
             settings = chosen[0][1].settings
+            # Before the decoder: the two may not be in memory together.
+            glyphs = [self._glyphs(i.prompt, job.settings) for i, job in chosen]
+            no_glyphs = self._glyphs("", settings)
             kept = [[(r.grid, r.latents) for r in job.references] for _, job in chosen]
             painted = paint.paint(
                 self.decoder,
                 np.stack([i.grid for i, _ in chosen]),
-                [self._glyphs(i.prompt, job.settings) for i, job in chosen],
-                self._glyphs("", settings),
+                glyphs,
+                no_glyphs,
                 np.stack([self._noise(i, job) for i, job in chosen]),
                 steps=settings.steps,
                 guidance=settings.guidance,
@@ -280,7 +291,8 @@ class Pipeline:
         return [found[i] for i in range(len(jobs))]
 
     def _noise(self, ids: SemanticIds, job: Job) -> Array:
-        shape = (self.decoder.config.channels, ids.height // 8, ids.width // 8)
+        channels = self.checkpoint.config("decoder").channels
+        shape = (channels, ids.height // 8, ids.width // 8)
         return random.normal(shape, job.seed, job.sample, "latents")
 
     def pixels(self, latents_bchw: Array) -> Array:
@@ -291,7 +303,7 @@ class Pipeline:
         return paint.glyph_states(self.glyph, prompt, settings.exact_quotes, self.dtype)
 
     def _check_codes(self, ids: Items[SemanticIds]) -> None:
-        codes = self.decoder.config.codes
+        codes = self.checkpoint.config("decoder").codes
         if any(i.codes != codes for i in ids):
             raise ValueError(
                 f"these ids belong to a codebook of {ids[0].codes}, this checkpoint has {codes}: "
@@ -330,8 +342,11 @@ class Pipeline:
             "reuse": job.settings.reuse,
             "checkpoint": self.digest,
         }
-        if self.adapters:
-            facts["loras"] = ", ".join(f"{a.path.name}={weight:g}" for a, weight in self.adapters)
+        if self.networks.adapters:
+            loras = [f"{lora.path.name}={weight:g}" for lora, weight in self.networks.adapters]
+            facts["loras"] = ", ".join(loras)
+        if self.weights:
+            facts["weights"] = self.weights
         if job.rewritten:
             facts["rewritten"] = job.rewritten
         return facts | ({"references": len(job.references)} if job.references else {})
@@ -347,15 +362,8 @@ class Pipeline:
         progress: Progress | None = None,
     ) -> Iterator[Picture]:
         """n pictures, each of its own layout, as they are done. rewritten: as `Job` has it."""
-        for sample in range(n):
-            job = Job(
-                prompt=prompt,
-                settings=settings or self.defaults,
-                seed=seed,
-                sample=sample,
-                rewritten=rewritten,
-            )
-            yield self.draw([job], progress)[0]
+        job = Job(prompt=prompt, settings=settings or self.defaults, seed=seed, rewritten=rewritten)
+        yield from self._several(job, n, progress)
 
     def edit(
         self,
@@ -375,19 +383,24 @@ class Pipeline:
         """
         if not pictures:
             raise ValueError("give at least one picture to edit")
-        references = tuple(self.reference(picture) for picture in pictures)
+        references = self.references(pictures)
         rows, columns = references[0].grid.shape
         settings = settings or replace(self.defaults, height=32 * rows, width=32 * columns)
-        for sample in range(n):
-            job = Job(
-                prompt=prompt,
-                settings=settings,
-                seed=seed,
-                sample=sample,
-                references=references,
-                rewritten=rewritten,
-            )
-            yield self.draw([job], progress)[0]
+        job = Job(
+            prompt=prompt,
+            settings=settings,
+            seed=seed,
+            references=references,
+            rewritten=rewritten,
+        )
+        yield from self._several(job, n, progress)
+
+    def _several(self, job: Job, n: int, progress: Progress | None) -> Iterator[Picture]:
+        jobs = [replace(job, sample=sample) for sample in range(n)]
+        # Networks that do not stay in memory are loaded once for all.
+        groups = [jobs] if self.networks.alone else [[job] for job in jobs]
+        for group in groups:
+            yield from self.draw(group, progress)
 
     def decode(
         self,

@@ -12,6 +12,7 @@ from networks import CONFIGS, all_tiny, tiny
 from moyin.backend import NAME, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.layout import FOLDERS
+from moyin.checkpoint.load import Loading
 from moyin.checkpoint.save import save_checkpoint
 
 
@@ -91,13 +92,13 @@ def test_one_network_alone(tmp_path: Path) -> None:
 
 
 def test_dtype_is_that_of_the_weights(ours: Path, networks: dict[str, Any]) -> None:
-    module = Checkpoint.open(ours, dtype="bfloat16").decoder()
+    module = Checkpoint.open(ours, Loading(dtype="bfloat16")).decoder()
     parameters = nn.named_parameters(module)
     assert {p.dtype for p in parameters.values()} == {ops.bfloat16}
     expected = ops.cast(networks["decoder"].out.weight, ops.bfloat16)
     np.testing.assert_array_equal(ops.numpy(parameters["out.weight"]), ops.numpy(expected))
     with pytest.raises(ValueError, match="float32 or bfloat16"):
-        Checkpoint.open(ours, dtype="int3")
+        Loading(dtype="int3")
 
 
 def test_saving_in_bfloat16_halves_the_bytes(networks: dict[str, Any], tmp_path: Path) -> None:

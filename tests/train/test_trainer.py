@@ -116,7 +116,7 @@ def test_every_stage_learns_and_is_written_beside_the_others(stage: str, make: M
     assert written.notes["training"][stage]["steps"] == 8
     assert written.notes["training"][stage]["pictures"] == 16
     assert written.notes["settings"]["height"] == 64  # the first checkpoint's own
-    network = nn.named_parameters(written.network(stage, dtype="float32"))
+    network = nn.named_parameters(written.whole(stage, "float32"))
     for name, parameter in nn.named_parameters(trainer.objective.network).items():
         np.testing.assert_allclose(
             ops.numpy(network[name]), ops.numpy(parameter), rtol=0.01, atol=1e-6

@@ -187,8 +187,8 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def submodule(module: Module, name: str) -> Any:
-    """The module of this dotted name within another."""
-    return dict(module.cells_and_names())[name]
+    """The module of this dotted name within another; None where there is none."""
+    return dict(module.cells_and_names()).get(name)
 
 
 def replace(module: Module, name: str, new: Module) -> None:

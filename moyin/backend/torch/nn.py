@@ -137,7 +137,9 @@ def named_parameters(module: Module) -> dict[str, Parameter]:
 
 
 def set_parameter(parameter: Parameter, value: Tensor) -> None:
-    """Overwrite a parameter's value (same shape), outside any gradient."""
+    """Overwrite a parameter's value (same shape), outside any gradient; not in `empty_weights`."""
+    if _EMPTY.get():
+        return
     with torch.no_grad():
         parameter.copy_(value)
 
@@ -163,8 +165,8 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def submodule(module: Module, name: str) -> Any:
-    """The module of this dotted name within another."""
-    return module.get_submodule(name)
+    """The module of this dotted name within another; None where there is none."""
+    return dict(module.named_modules()).get(name)
 
 
 def replace(module: Module, name: str, new: Module) -> None:

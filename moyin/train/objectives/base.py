@@ -61,7 +61,7 @@ class Source:
                 f"this stage needs a trained {name}: name a checkpoint that holds one, "
                 "checkpoint=FOLDER"
             )
-        return self.checkpoint.network(name, dtype="float32")
+        return self.checkpoint.whole(name, "float32")
 
     def configuration(self, name: str) -> Any:
         """The configuration of a network that the checkpoint holds."""
