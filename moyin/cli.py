@@ -243,11 +243,16 @@ def inspect(path: Path) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    checkpoint: Annotated[
+        str | None, typer.Option(help="What this one's pictures take in memory, before loading.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of a picture.")] = None,
+) -> None:
     """What this machine can run, what is missing, and the command that mends it."""
     from moyin.doctor import show
 
-    show()
+    show(checkpoint, size)
 
 
 def main(arguments: list[str] | None = None) -> int:

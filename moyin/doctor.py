@@ -41,9 +41,24 @@ EXTRAS = (
 )
 
 
-def show() -> None:
-    """Print all findings, one a line, and under what is missing the command that mends it."""
-    for f in findings():
+# The ways of holding a checkpoint's weights, as options of `moyin generate`.
+WAYS = (
+    "--dtype float32",
+    "--dtype bfloat16",
+    "--dtype bfloat16 --offload",
+    "--weights int8",
+    "--weights int8 --offload",
+    "--weights int4",
+    "--weights int4 --offload",
+)
+
+
+def show(checkpoint: str | None = None, size: str | None = None) -> None:
+    """Print all findings, one a line, and under what is missing the command that mends it.
+
+    checkpoint: instead, what its pictures of this size (HEIGHTxWIDTH) take in memory.
+    """
+    for f in findings() if checkpoint is None else memory(checkpoint, size):
         print(f"{'✓' if f.good else '–'} {f.what:<26} {f.found}")
         if f.mend:
             print(f"  {'':<26} → {f.mend}")
@@ -57,6 +72,40 @@ def findings() -> Iterator[Finding]:
         yield _safely(part)
     for package, purpose, extra in EXTRAS:
         yield _package(package, purpose, extra)
+
+
+def memory(place: str, size: str | None) -> Iterator[Finding]:
+    """What a picture takes by each of the ways, and whether this machine has it.
+
+    Raises ValueError where there is no checkpoint.
+    """
+    from moyin.backend import device
+    from moyin.checkpoint.load import Loading
+    from moyin.pipeline.batch import parse_size
+    from moyin.pipeline.generation import Pipeline
+    from moyin.pipeline.needs import needs, peak
+
+    pipeline = Pipeline.open(place)
+    checkpoint, settings = pipeline.checkpoint, pipeline.defaults
+    grid = parse_size(size) if size else settings.grid
+    free = device.free_memory()
+    yield Finding("checkpoint", str(checkpoint.folder))
+    yield Finding("a picture of", f"{32 * grid.rows}x{32 * grid.columns}, {settings.steps} steps")
+    yield Finding("memory", f"{free / GB:.1f} GB free on {device.name()}")
+    for way in WAYS:
+        words = way.split()
+        if "--weights" in words and checkpoint.packed not in (None, words[1]):
+            continue
+        loading = Loading(
+            dtype=words[1] if "--dtype" in words else "bfloat16",
+            weights=words[1] if "--weights" in words else None,
+            stored="--offload" in words,
+        )
+        found = needs(checkpoint, loading, grid, settings.steps)
+        taken = peak(found, loading.stored)
+        busiest = max(found, key=lambda need: need.weights)
+        told = f"{taken / GB:6.2f} GB, {busiest.network} alone {busiest.weights / GB:.2f}"
+        yield Finding(way, told, taken <= free)
 
 
 def _safely(part: Callable[[], Finding]) -> Finding:

@@ -62,6 +62,7 @@ def run(request: Request) -> None:
         grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
+    pipeline.check_memory(settings, bool(pictures))
     if request.prompts is not None:
         _many(request, pipeline, settings)
     else:

@@ -17,7 +17,7 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.lora import Lora
 from moyin.flow.samplers import SAMPLERS
-from moyin.pipeline import paint, write
+from moyin.pipeline import needs, paint, write
 from moyin.pipeline.develop import develop, encode
 from moyin.pipeline.ids import SemanticIds
 from moyin.pipeline.networks import Networks
@@ -196,6 +196,12 @@ class Pipeline:
         """int8 or int4 where generator and decoder are packed."""
         loading = self.checkpoint.loading
         return self.checkpoint.packed or (loading.weights if loading else None)
+
+    def check_memory(self, settings: Settings, editing: bool = False) -> None:
+        """Raises ValueError where a picture of these settings would not fit into memory."""
+        loading = self.checkpoint.loading or Loading()
+        found = needs.needs(self.checkpoint, loading, settings.grid, settings.steps, editing)
+        needs.check(found, self.networks.alone, device.free_memory())
 
     # The arrows
 

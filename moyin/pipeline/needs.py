@@ -1,0 +1,108 @@
+"""How much memory a picture takes, told from headers and configurations before any loading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from moyin.checkpoint import shards
+from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.layout import FOLDERS, unpacked
+from moyin.checkpoint.load import Loading, names_module
+from moyin.checkpoint.rename import Names
+from moyin.model.quantize import BITS, KEPT
+from moyin.prompt.grid import Grid
+
+DRAWING = ("generator", "glyph", "decoder", "autoencoder")
+EDITING = ("semantic", "autoencoder", *DRAWING)
+PACKING = ("generator", "decoder")
+# Python, the framework and what else is there before the first network.
+BASE = 450 * 10**6
+PREFIX = 256  # ids of prompt and marks
+GLYPHS = 64  # tokens of quoted text
+COPIES = 5  # of its widest activation that the autoencoder has at a time
+_STORED = ("embedding.weight", "prior_embedding.weight")
+_SIZES = {"float32": 4, "bfloat16": 2, "F32": 4, "BF16": 2, "F16": 2}
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of one network: its weights in memory, and what its work takes beside them."""
+
+    network: str
+    weights: int
+    work: int
+
+
+def needs(
+    checkpoint: Checkpoint, loading: Loading, grid: Grid, steps: int, editing: bool = False
+) -> list[Need]:
+    """Of every network that draws, in the order of their work; the work is an estimate."""
+    found = []
+    for name in EDITING if editing else DRAWING:
+        weights, largest = _weights(checkpoint, name, loading)
+        work = _work(checkpoint.config(name), name, grid, steps, _SIZES[loading.dtype or "F32"])
+        packed = name in PACKING and (loading.weights or checkpoint.packed)
+        # While it is packed, and unpacked for many rows, a matrix is there in several forms.
+        found.append(Need(name, weights, max(work, 3 * largest if packed else 0)))
+    return found
+
+
+def peak(found: list[Need], alone: bool) -> int:
+    """Bytes at the busiest moment. alone: one network in memory at a time."""
+    if alone:
+        return BASE + max(need.weights + need.work for need in found)
+    weights = {need.network: need.weights for need in found}
+    return BASE + sum(weights.values()) + max(need.work for need in found)
+
+
+def check(found: list[Need], alone: bool, free: int) -> None:
+    """Raises ValueError, with what would help, where the picture would take more than is free."""
+    wanted = peak(found, alone)
+    if wanted > free:
+        raise ValueError(
+            f"this picture takes {wanted / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+            "close something, draw a smaller one, or try --offload and --weights int4 "
+            "(moyin doctor --checkpoint says what fits)"
+        )
+
+
+def _weights(checkpoint: Checkpoint, network: str, loading: Loading) -> tuple[int, int]:
+    """Bytes held in memory, and of the largest matrix in bf16."""
+    names = Names(names_module(network).RULES)
+    entries = unpacked(shards.read_folder(checkpoint.folder / FOLDERS[network]))
+    kind = loading.weights or checkpoint.packed
+    total, largest = 0.0, 0
+    for theirs, entry in entries.items():
+        ours = names.ours(theirs)
+        if ours is None:
+            continue
+        count, parts = prod(entry.shape), ours.split(".")
+        size = float(_SIZES[loading.dtype or entry.dtype])
+        if network in PACKING:
+            once = ours in _STORED or (len(parts) > 2 and parts[-2] in KEPT)
+            repeated = any(part.isdigit() for part in parts)
+            if loading.stored and once:
+                continue
+            if kind and repeated and not once and len(entry.shape) == 2:
+                size = BITS[kind] / 8 + (0.25 / 8 if kind == "int4" else 0)
+                largest = max(largest, 2 * count)
+        total += count * size
+    return int(total), largest
+
+
+def _work(config: Any, network: str, grid: Grid, steps: int, size: int) -> int:
+    """Bytes of what is there beside the weights, at its busiest."""
+    if network == "generator":
+        length = PREFIX + 2 * grid.count
+        cache = 2 * config.layers * config.kv_heads * config.head_dim * length
+        return int(cache * (size + 4) + 4 * PREFIX * config.ffn * size)
+    if network == "decoder":
+        tokens = 4 * grid.count + GLYPHS
+        modulations = 12 * config.layers * config.dim * steps
+        return int((14 * tokens + 2 * 4 * grid.count) * config.dim * size + modulations * size)
+    if network == "autoencoder":
+        # The last block reads the width of the one before it at full size.
+        return int(COPIES * 1024 * grid.count * config.block_channels[1] * size)
+    return 0
