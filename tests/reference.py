@@ -51,6 +51,8 @@ def _draw(module: Any) -> None:
     for name, parameter in module.named_parameters():
         with torch.no_grad():
             spread = 0.3 if parameter.ndim > 1 else 0.1
+            if name.endswith(("q_proj.weight", "k_proj.weight")):
+                spread *= 1.5  # of the generator, whose greedy walks would else end in one id
             fan = parameter[0].numel() if parameter.ndim > 1 else 1
             centre = 1.0 if parameter.ndim == 1 and "norm" in name and "weight" in name else 0.0
             parameter.copy_(centre + torch.randn_like(parameter) * spread * 3 / max(fan, 9) ** 0.5)
@@ -113,13 +115,14 @@ def _generator() -> Any:
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
+            "head_dim": 16,
             "pad_token_id": pad,
             "eos_token_id": CODES + 1,
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
                 "partial_rotary_factor": 0.5,
-                "mrope_section": [1, 1, 0],
+                "mrope_section": [1, 1, 2],
             },
         },
         vision_config={

@@ -33,6 +33,8 @@ _KEY = re.compile(
     r"(?:\.default)?\.weight"
 )
 _LINEAR = (nn.Linear, nn.PackedLinear, StoredLinear)
+# PEFT writes an adapted head's own weight as well; the checkpoint's counts, this is left unread.
+_COPY = ".base_layer.weight"
 _SETTINGS = "lora_adapter_metadata"
 
 
@@ -56,7 +58,8 @@ class Lora:
     def open(cls, path: str | Path) -> Lora:
         """Raises ValueError for what is no LoRA, or is one for other layers than ours."""
         file = _file(Path(path))
-        tensors, settings = io.load(file, sorted(shards.read_header(file))), _settings(file)
+        wanted = sorted(n for n in shards.read_header(file) if not n.endswith(_COPY))
+        tensors, settings = io.load(file, wanted), _settings(file)
         found: dict[tuple[str, str], dict[str, Tensor]] = {}
         strange = []
         for name, tensor in tensors.items():

@@ -142,8 +142,11 @@ class Pipeline:
         loras: weights by path, of LoRA files or folders as PEFT or diffusers write them. weights:
         int8 or int4 packs generator and decoder while they are read. offload: one network in
         memory at a time, and on disk what is read a few rows at a time or once a picture.
+        Raises ValueError where a shard is missing or broken: now, not when half a picture is made.
         """
         checkpoint = Checkpoint.open(place)
+        if not checkpoint.entries:
+            raise ValueError(f"{checkpoint.folder} holds no weights: fetch the checkpoint again")
         packed = weights or checkpoint.packed
         half = device.is_accelerator() or (packed and device.supports_bfloat16())
         chosen = dtype or ("bfloat16" if half else "float32")

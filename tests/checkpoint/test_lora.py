@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME, autograd, io, nn, ops
+from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
 from moyin.pipeline.generation import Pipeline
 
@@ -199,3 +200,47 @@ class TestPeft:
                 given["crop_coords"],
             )
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-4)
+
+    @pytest.mark.parametrize("merge", [False, True])
+    def test_their_generator_with_adapters(
+        self, tmp_path: Path, reference_folder: Path, merge: bool
+    ) -> None:
+        """One of PEFT's on transformers' model, and two of different layers, ranks and scales with
+        weights: the same logits."""
+        peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+        folder = reference_folder / "vision_language_encoder"
+        model = transformers.GlmImageForConditionalGeneration.from_pretrained(folder)
+        everywhere = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"]
+        first = peft.LoraConfig(
+            r=3, lora_alpha=5, target_modules=everywhere, init_lora_weights=False
+        )
+        second = peft.LoraConfig(
+            r=4,
+            lora_alpha=3,
+            use_rslora=True,
+            target_modules=["q_proj", "gate_up_proj", "lm_head"],
+            init_lora_weights=False,
+        )
+        theirs = peft.get_peft_model(model, first, adapter_name="first")
+        theirs.add_adapter("second", second)
+        theirs.add_weighted_adapter(["first", "second"], [0.5, -1.5], "both", "cat")
+        theirs.save_pretrained(tmp_path, selected_adapters=["first", "second"])
+        rng = np.random.default_rng(0)
+        ids = ops.asarray(rng.integers(0, 400, (2, 24)))
+        positions = ops.asarray(rng.integers(0, 40, (3, 2, 24)))
+
+        def compare(name: str, weights: dict[str, float]) -> np.ndarray:
+            theirs.set_adapter(name)
+            network = Checkpoint.open(reference_folder).generator()
+            for adapter, weight in weights.items():
+                Lora.open(tmp_path / adapter).put("generator", network, weight, merge)
+            with autograd.no_grad():
+                mask = ops.ones((2, 24), ops.int64)
+                given = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
+                expected = ops.numpy(theirs(**given).logits)
+                np.testing.assert_allclose(ops.numpy(network(ids, positions)), expected, atol=1e-4)
+            return expected
+
+        one = compare("first", {"first": 1.0})
+        both = compare("both", {"first": 0.5, "second": -1.5})
+        assert np.abs(one - both).max() > 0.1
