@@ -53,15 +53,21 @@ class Layer:
     values: Array
 
     def step(self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None) -> Array:
-        """[b, d] → [b, d] behind `start` cached keys; cos, sin [b, 1, c] from `turns`; hidden: 0
-        or −inf for every key, [b, 1, 1, k]."""
+        """[b, d] → [b, d] behind `start` cached keys; cos, sin [b, h + g, c] from `turns`; hidden:
+        0 or −inf for every key, [b, 1, 1, k]."""
         before, after, before_mlp, after_mlp = self.norms
         x_bd = x_bd + after(self.out(self._attend(before(x_bd), cos, sin, start, hidden)))
         both = self.gate_up(before_mlp(x_bd))
         ffn = both.shape[1] // 2
-        gate, up = both[:, :ffn], both[:, ffn:]
-        # A gate may lie so far below zero that its exponential is infinite, and the quotient 0.
-        return x_bd + after_mlp(self.down(gate / (1 + np.exp(-gate)) * up))
+        gate = both[:, :ffn]
+        # silu(x) = x/2 · (1 + tanh(x/2)): no exponential that could overflow.
+        half = 0.5 * gate
+        np.tanh(half, out=half)
+        half += 1
+        half *= gate
+        half *= both[:, ffn:]
+        half *= 0.5
+        return x_bd + after_mlp(self.down(half))
 
     def _attend(
         self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None
@@ -70,10 +76,13 @@ class Layer:
         turning = s.heads + s.kv_heads
         all_heads = self.qkv(x_bd).reshape(b, -1, s.head_dim)
         qk = all_heads[:, :turning]
-        qk = qk * cos + qk.take(s.partners, 2) * sin
+        turned = qk.take(s.partners, 2)
+        turned *= sin
+        qk = qk * cos
+        qk += turned
         self.keys[:, :, start] = qk[:, s.heads :]
         self.values[:, :, start] = all_heads[:, turning:]
-        q = (qk[:, : s.heads] * s.head_dim**-0.5).reshape(b, s.kv_heads, -1, s.head_dim)
+        q = qk[:, : s.heads].reshape(b, s.kv_heads, -1, s.head_dim)
         scores = q @ self.keys[:, :, :stop].swapaxes(2, 3)
         if hidden is not None:
             scores += hidden
@@ -84,11 +93,17 @@ class Layer:
         return attended.reshape(b, -1)
 
 
-def turns(cos: Array, sin: Array, head_dim: int) -> tuple[Array, Array]:
-    """[..., pairs] each → [..., c]: what each channel and its partner are multiplied by; 1 and 0
-    where nothing turns."""
-    still = np.zeros((*cos.shape[:-1], head_dim - 2 * cos.shape[-1]), np.float32)
-    return np.concatenate([cos, cos, still + 1], -1), np.concatenate([-sin, sin, still], -1)
+def turns(cos: Array, sin: Array, shape: Shape) -> tuple[Array, Array]:
+    """[..., 1, pairs] each → [..., h + g, c]: what each channel of queries and keys, and its
+    partner, are multiplied by; 1 and 0 where nothing turns. The queries' scale is in it."""
+    still = np.zeros((*cos.shape[:-1], shape.head_dim - 2 * shape.pairs), np.float32)
+    scale = np.ones((shape.heads + shape.kv_heads, 1), np.float32)
+    scale[: shape.heads] = shape.head_dim**-0.5
+    cos, sin = (
+        np.concatenate([cos, cos, still + 1], -1),
+        np.concatenate([-sin, sin, still], -1),
+    )
+    return cos * scale, sin * scale
 
 
 def norm(weight_d: Array, eps: float) -> Product:

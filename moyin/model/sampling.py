@@ -10,7 +10,7 @@ from moyin.backend import Tensor, ops
 
 Array = np.ndarray[Any, Any]
 # How many candidates are sorted before the whole vocabulary is.
-FIRST = 256
+FIRST = 64
 
 
 def pick(

@@ -56,18 +56,20 @@ class HostWalk:
         dtype: Any,
     ) -> None:
         config = generator.config
+        shape = host.Shape(
+            config.heads, config.kv_heads, config.head_dim, sum(config.rotary_sections)
+        )
         tables = rotary.table(positions_3bn, config.rotary_sections, config.theta, ops.float32)
-        # From [b, 1, n, pairs] to [n, b, 1, c].
+        # From [b, 1, n, pairs] to [n, b, 1, pairs].
         cos, sin = (ops.numpy(table).transpose(2, 0, 1, 3) for table in tables)
-        self.cos, self.sin = host.turns(cos, sin, config.head_dim)
+        self.cos, self.sin = host.turns(cos, sin, shape)
         self.hidden = None
         if mask_bk is not None:
             self.hidden = np.where(ops.numpy(mask_bk), 0, -np.inf).astype(np.float32)
-        self.embedding = generator.embedding
+        self.embed = _embedding(generator.embedding)
         layers: list[Any] = list(generator.layers)
         self.layers = [
-            _layer(layer, config, memory, dtype)
-            for layer, memory in zip(layers, cache, strict=True)
+            _layer(layer, shape, memory, dtype) for layer, memory in zip(layers, cache, strict=True)
         ]
         self.norm = _norm(generator.norm)
         self.head = _product(generator.head, dtype)
@@ -75,19 +77,17 @@ class HostWalk:
     def step(self, ids: Array, number: int, start: int) -> Array:
         """Logits [b, v] float32; arguments as in `Walk.step`."""
         cos, sin = self.cos[number], self.sin[number]
-        repeated = np.concatenate([ids] * (len(cos) // len(ids)))
-        x = _host(self.embedding(ops.asarray(repeated)))
+        x = self.embed(np.concatenate([ids] * (len(cos) // len(ids))))
         hidden = None if self.hidden is None else self.hidden[:, None, None, : start + 1]
-        with np.errstate(over="ignore"):
-            for layer in self.layers:
-                x = layer.step(x, cos, sin, start, hidden)
+        for layer in self.layers:
+            x = layer.step(x, cos, sin, start, hidden)
         return self.head(self.norm(x))
 
 
-def _layer(layer: Layer, config: Generator.Config, cache: LayerCache, dtype: Any) -> host.Layer:
+def _layer(layer: Layer, shape: host.Shape, cache: LayerCache, dtype: Any) -> host.Layer:
     attention, mlp = layer.attention, layer.mlp
     return host.Layer(
-        host.Shape(config.heads, config.kv_heads, config.head_dim, sum(config.rotary_sections)),
+        shape,
         qkv=_joined([attention.q, attention.k, attention.v], dtype),
         out=_product(attention.out, dtype),
         gate_up=_product(mlp.gate_up, dtype),
@@ -101,6 +101,14 @@ def _layer(layer: Layer, config: Generator.Config, cache: LayerCache, dtype: Any
         keys=np.array(_host(cache.keys)),
         values=np.array(_host(cache.values)),
     )
+
+
+def _embedding(layer: Any) -> host.Product:
+    """ids [b] → [b, d]; NumPy's own rows where the table is float32."""
+    if isinstance(layer, nn.Embedding) and _plain(layer):
+        table = _host(layer.weight)
+        return lambda ids: table[ids]
+    return lambda ids: _host(layer(ops.asarray(ids)))
 
 
 def _norm(layer: Any) -> host.Product:
