@@ -31,6 +31,8 @@ class GeneratorObjective(Objective):
     class Config(Objective.Config):
         """preview: share of sequences with one; preview_weight: of its ids in the loss.
 
+        edges: weight of the ids with which a row's text begins and ends. They say where text stands
+        and are few; those within it are many, and which strokes they have is hard to foresee.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. `network`'s vocabulary fields are taken from the tokenizer.
         """
@@ -40,6 +42,7 @@ class GeneratorObjective(Objective):
         text: int = 2048
         preview: float = 0.5
         preview_weight: float = 1.5
+        edges: float = 1.0
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
             semantic_columns(source)
@@ -83,15 +86,19 @@ class GeneratorObjective(Objective):
         examples = []
         for row in self.store.read(["meta", "ids", "preview_ids"], indices):
             captions = row["meta"]["captions"]
-            examples.append(
-                training_sequence(
-                    self.tokenizer,
-                    captions[int(rng.integers(len(captions)))],
-                    row["ids"].astype(np.int64),
-                    row["preview_ids"].astype(np.int64) if with_preview else None,
-                    preview_weight=self.config.preview_weight,
-                )
+            grids = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
+            example = training_sequence(
+                self.tokenizer,
+                captions[int(rng.integers(len(captions)))],
+                row["ids"].astype(np.int64),
+                row["preview_ids"].astype(np.int64) if with_preview else None,
+                preview_weight=self.config.preview_weight,
             )
+            if self.config.edges != 1:
+                found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in grids]
+                at = example.start + np.flatnonzero(np.concatenate(found, None))
+                example.weights[at] *= self.config.edges
+            examples.append(example)
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         first = np.array(min(e.start for e in examples) - 1)
         return {"ids": ids, "positions": positions, "weights": weights, "first": first}
@@ -111,3 +118,20 @@ class GeneratorObjective(Objective):
         )
         counted = ops.reshape(weights[:, first + 1 :], (b * (length - 1),))
         return ops.sum(entropy * counted) / ops.sum(counted), {}
+
+
+def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Whether each id of a grid [rows, columns] begins or ends text in its row, bool.
+
+    lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`.
+    """
+    boxes = [box for line in lines for box in (line.get("squares") or [line["box"]])]
+    rows, columns = shape
+    y = (np.arange(rows)[:, None] + 0.5) * 32 * of[0] / rows
+    x = (np.arange(columns)[None] + 0.5) * 32 * of[1] / columns
+    text = np.zeros(shape, bool)
+    for left, top, right, bottom in boxes:
+        text |= (left <= x) & (x < right) & (top <= y) & (y < bottom)
+    before = np.pad(text, ((0, 0), (1, 0)))[:, :-1]
+    found: Array = text != before
+    return found

@@ -12,7 +12,7 @@ from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.generator import GeneratorObjective
+from moyin.train.objectives.generator import GeneratorObjective, edges
 
 IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
 
@@ -80,3 +80,30 @@ def test_without_a_tokenizer_one_is_trained_on_the_captions(store: Path, tmp_pat
     assert made.tokenizer.vocabulary.codes == networks.CODES
     caption = source.pictures.sample(0).captions[0]
     assert made.tokenizer.decode(made.tokenizer.encode(caption)) == caption
+
+
+def test_where_text_begins_and_ends_by_hand() -> None:
+    """A square over rows 1 and 2, columns 1 and 2, of a picture of 4x5 ids; then half as fine."""
+    line = {"squares": [[32, 32, 64, 96], [64, 32, 96, 96]], "box": [0, 0, 160, 128]}
+    found = edges([line], (4, 5), (4, 5))
+    expected = np.zeros((4, 5), bool)
+    expected[1:3, [1, 3]] = True
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        edges([{"box": [0, 0, 64, 64]}], (4, 4), (2, 2)), [[1, 1], [0, 0]]
+    )
+
+
+def test_the_edges_weigh_more(source: Source) -> None:
+    config = replace(OBJECTIVES["generator"], preview=1.0, edges=4.0)
+    made = config.build(source, networks.tiny("generator"))
+    batch = made.batch(np.array([1, 4]), Draws(0, 0))
+    for weights, row in zip(
+        batch["weights"], source.pictures.read(["meta", "ids"], [1, 4]), strict=True
+    ):
+        counted = weights[weights > 0]
+        at = edges(row["meta"]["lines"], row["ids"].shape, (16, 16)).reshape(-1)
+        assert at.any()
+        preview = made.config.preview_weight
+        np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))
+        np.testing.assert_allclose(counted[IMAGE:-1], np.where(at, 4, 1))

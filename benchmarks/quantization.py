@@ -1,0 +1,91 @@
+"""What packed weights change: ids, latents and pictures beside those of plain weights.
+
+    python benchmarks/quantization.py [CHECKPOINT]
+
+The generator reads the ids that plain float32 weights wrote and says, at every place, how likely
+each id is: the divergence (KL, nats an id) of what packed weights say, and how often the likeliest
+id is another. The decoder paints the same ids: error of the latents (root mean square over that of
+the latents) and of the pixels (mean absolute, of 255). Sizes are those in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import autograd, nn, ops
+from moyin.pipeline.generation import Job, Pipeline
+
+PROMPTS = (
+    "一张红色海报，中间写着“春天”",
+    'a yellow poster with the word "TEA" in black',
+    "蓝色背景，上方是白色的“山”",
+    'a green sign that says "OPEN"',
+)
+WAYS: dict[str, dict[str, Any]] = {
+    "float32": {"dtype": "float32"},
+    "bfloat16": {"dtype": "bfloat16"},
+    "int8": {"weights": "int8"},
+    "int4": {"weights": "int4"},
+}
+
+Array = np.ndarray[Any, Any]
+
+
+def said(pipeline: Pipeline, job: Job, ids: Any) -> Array:
+    """Logarithms of probabilities [ids, codes] where `ids` were written."""
+    sequence = pipeline.sequence(job.prompt, job.settings)
+    written = np.concatenate([g.reshape(-1) for g in (ids.preview, ids.grid) if g is not None])
+    whole = np.concatenate([sequence.ids, written.astype(np.int64)])[None]
+    places = np.concatenate([sequence.positions, sequence.future[:, :-1]], 1)[:, None]
+    with autograd.no_grad():
+        logits = pipeline.generator(
+            ops.asarray(whole),
+            ops.asarray(places),
+            head_from=len(sequence.ids) - 1,
+            dtype=getattr(ops, pipeline.dtype),
+        )
+        found = ops.log_softmax(ops.cast(logits[:, : len(written), : ids.codes], ops.float32))
+    return np.asarray(ops.numpy(found)[0])
+
+
+def size(pipeline: Pipeline) -> float:
+    """Megabytes of generator and decoder in memory."""
+    total = 0
+    for network in (pipeline.generator, pipeline.decoder):
+        for tensor in (*nn.named_parameters(network).values(), *network.buffers()):
+            total += tensor.numel() * tensor.element_size()
+    return total / 1e6
+
+
+def main() -> None:
+    place = sys.argv[1] if len(sys.argv) > 1 else None
+    plain = Pipeline.open(place, "float32")
+    jobs = [Job(prompt=p, settings=plain.defaults, seed=i) for i, p in enumerate(PROMPTS)]
+    ids = plain.ids(jobs)
+    likely = [said(plain, job, i) for job, i in zip(jobs, ids, strict=True)]
+    latents = plain.latents(ids, jobs)
+    pictures = [plain.pixels(x[None])[0].astype(float) for x in latents]
+    print("           divergence  other likeliest  latents   pixels      size")
+    for name, how in WAYS.items():
+        pipeline = Pipeline.open(place, **how)
+        divergence, other, off, apart = [], [], [], []
+        painted = pipeline.latents(ids, jobs)
+        for i, job in enumerate(jobs):
+            found = said(pipeline, job, ids[i])
+            expected = likely[i]
+            divergence.append((np.exp(expected) * (expected - found)).sum(1).mean())
+            other.append((expected.argmax(1) != found.argmax(1)).mean())
+            off.append(np.sqrt(((painted[i] - latents[i]) ** 2).mean() / (latents[i] ** 2).mean()))
+            pixels = pipeline.pixels(painted[i][None])[0].astype(float)
+            apart.append(np.abs(pixels - pictures[i]).mean())
+        print(
+            f"{name:<10} {np.mean(divergence):11.5f} {100 * np.mean(other):14.1f} %"
+            f" {100 * np.mean(off):7.2f} % {np.mean(apart):8.2f} {size(pipeline):7.1f} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()
