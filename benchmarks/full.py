@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -48,6 +47,8 @@ CODES = 16384
 CHILD = """
 import json, sys, time
 from contextlib import contextmanager
+sys.path.insert(0, sys.argv.pop(1))
+from pipeline import peak_memory
 from moyin import cli
 from moyin.pipeline import command
 
@@ -61,6 +62,7 @@ command.bars = clock
 start = time.perf_counter()
 code = cli.main(sys.argv[2:])
 times["whole"] = [start, time.perf_counter()]
+times["peak"] = peak_memory()
 open(sys.argv[1], "w").write(json.dumps(times))
 sys.exit(code)
 """
@@ -129,14 +131,14 @@ def bandwidth() -> float:
 def run(folder: Path, options: argparse.Namespace) -> None:
     told, out = folder / "times.json", folder / "picture.png"
     command = [
-        *(sys.executable, "-c", CHILD, str(told), "generate", PROMPT, "--checkpoint", str(folder)),
+        *(sys.executable, "-c", CHILD, str(Path(__file__).parent), str(told)),
+        *("generate", PROMPT, "--checkpoint", str(folder)),
         *("--size", options.size, "--steps", str(options.steps), "--weights", options.weights),
         *("--offload", "--out", str(out)),
     ]
     subprocess.run(command, check=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
     times = json.loads(told.read_text())
+    peak = times["peak"]
     whole = times["whole"][1] - times["whole"][0]
     an_id = float(np.median(np.diff(times["ids"])))
     steps = np.diff(times["steps"])

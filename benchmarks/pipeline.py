@@ -100,8 +100,16 @@ def theirs(folder: Path, dtype: str) -> dict[str, float]:
 def child(which: str, folder: Path, dtype: str) -> None:
     """One run, told as a line of JSON."""
     found = theirs(folder, dtype) if which == "diffusers" else ours(folder, dtype, "off" in which)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(found | {"peak": peak * (1 if sys.platform == "darwin" else 1024)}))
+    print(json.dumps(found | {"peak": peak_memory()}))
+
+
+def peak_memory() -> int:
+    """Bytes. Linux's getrusage begins with the peak of the process that this one came from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def one(which: str, folder: Path, dtype: str) -> dict[str, float]:

@@ -34,6 +34,7 @@ class Ops(Protocol):
     int32: Any
     int64: Any
     int8: Any
+    int16: Any
     uint8: Any
     bool_: Any
 
@@ -400,6 +401,9 @@ class Device(Protocol):
 
     def free_memory(self) -> int:
         """Bytes that the device, or on a CPU this machine, still has."""
+
+    def release_memory(self) -> None:
+        """Give freed memory that the allocator keeps back to the device or the system."""
 
     def supports_bfloat16(self) -> bool:
         """Whether a network can run in bf16 here, and gains by it."""

@@ -62,13 +62,15 @@ def _part(weight_oi: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
     if bits == 8:
         largest = ops.max(ops.abs(w), 1, keepdims=True)
         scales = _rounded(ops.clip(largest / 127, 1e-12, 3e38))
-        return _nearest(w / scales, -127, 127), ops.cast(scales, ops.bfloat16), scales
+        return _nearest(w, 0 * scales, scales, 127, 127), ops.cast(scales, ops.bfloat16), scales
     margin = -inputs % GROUP
-    w = ops.reshape(ops.pad(w, ((0, margin),)), (outputs, -1, GROUP))
+    if margin:
+        w = ops.pad(w, ((0, margin),))
+    w = ops.reshape(w, (outputs, -1, GROUP))
     low, high = -ops.max(-w, 2, keepdims=True), ops.max(w, 2, keepdims=True)
     scales = _rounded(ops.clip((high - low) / 15, 1e-12, 3e38))
     zeros = _rounded(low + 8 * scales)
-    values = ops.reshape(_nearest((w - zeros) / scales, -8, 7), (outputs, -1))[:, :inputs]
+    values = ops.reshape(_nearest(w, zeros, scales, 8, 7), (outputs, -1))[:, :inputs]
     scales, zeros = (ops.cast(x[:, :, 0], ops.bfloat16) for x in (scales, zeros))
     return values, scales, zeros
 
@@ -78,10 +80,12 @@ def _rounded(x: Tensor) -> Tensor:
     return ops.cast(ops.cast(x, ops.bfloat16), ops.float32)
 
 
-def _nearest(x: Tensor, low: int, high: int) -> Tensor:
-    # A cast cuts towards zero: all is moved above it first.
-    above = ops.cast(ops.clip(x, low, high) + (0.5 - low), ops.int32)
-    return ops.cast(above + low, ops.int8)
+def _nearest(w: Tensor, zeros: Tensor, scales: Tensor, below: int, above: int) -> Tensor:
+    """The whole number in −below … above next to (w − zeros) / scales, int8."""
+    # A cast cuts towards zero, so all is moved above it; few passes, since there are billions.
+    raised = ops.addcmul((below + 0.5) - zeros / scales, w, 1 / scales)
+    levels = ops.cast(ops.clip(raised, 0, below + above + 0.5), ops.uint8)
+    return ops.cast(ops.cast(levels, ops.int16) - below, ops.int8)
 
 
 def unpack(packed: Packed) -> Tensor:

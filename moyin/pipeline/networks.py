@@ -6,6 +6,7 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
+from moyin.backend import device
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
 
@@ -34,6 +35,7 @@ class Networks:
             if self.alone and self._loaded:
                 self._loaded.clear()
                 gc.collect()
+                device.release_memory()
             network = self.checkpoint.network(name)
             for lora, weight in self.adapters:
                 lora.put(name, network, weight, self.merged)

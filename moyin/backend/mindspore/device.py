@@ -67,6 +67,12 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def release_memory() -> None:
+    """Give what was freed back to the device."""
+    if is_accelerator():
+        ms.runtime.empty_cache()
+
+
 def supports_bfloat16() -> bool:
     """Not on a CPU: products, softmax and others have no bf16 kernel there."""
     return is_accelerator()

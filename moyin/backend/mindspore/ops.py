@@ -15,7 +15,8 @@ from moyin.backend.mindspore import kernels
 
 DType: TypeAlias = Any  # mindspore.dtype.Type, which mypy cannot see
 float32, float64, bfloat16, float16 = ms.float32, ms.float64, ms.bfloat16, ms.float16
-int32, int64, int8, uint8, bool_ = ms.int32, ms.int64, ms.int8, ms.uint8, ms.bool_
+int8, int16, int32, int64 = ms.int8, ms.int16, ms.int32, ms.int64
+uint8, bool_ = ms.uint8, ms.bool_
 
 
 # Making tensors and reading them

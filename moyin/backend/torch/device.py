@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -55,6 +56,16 @@ def free_memory() -> int:
     if current().type != "cpu":
         return int(torch.accelerator.get_memory_info()[0])
     return int(psutil.virtual_memory().available)
+
+
+def release_memory() -> None:
+    """Give what was freed back: the allocators keep it, and a next network would come on top."""
+    if current().type != "cpu":
+        torch.accelerator.memory.empty_cache()
+    elif sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+        if trim is not None:
+            trim(0)
 
 
 def supports_bfloat16() -> bool:

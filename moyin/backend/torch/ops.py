@@ -13,7 +13,7 @@ from torch import Tensor
 
 DType = torch.dtype
 float32, float64, bfloat16, float16 = torch.float32, torch.float64, torch.bfloat16, torch.float16
-int32, int64, int8 = torch.int32, torch.int64, torch.int8
+int8, int16, int32, int64 = torch.int8, torch.int16, torch.int32, torch.int64
 uint8, bool_ = torch.uint8, torch.bool
 
 HIDDEN = -1e30  # added to the score of a key that is not seen
