@@ -7,25 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import CONFIGS
 
 from moyin.backend import autograd, device, nn, ops
 from moyin.model.generator import Generator, LayerCache
 from moyin.model.walk import HostWalk, Walk
 
-CONFIG = Generator.Config(
-    vocab=400,
-    vision_vocab=192,
-    hidden=48,
-    layers=3,
-    heads=6,
-    kv_heads=2,
-    head_dim=16,
-    ffn=80,
-    theta=100.0,
-    rotary_sections=(1, 1, 2),
-    pad_id=399,
-    image_id=398,
-)
+CONFIG: Generator.Config = replace(CONFIGS["generator"], rotary_sections=(1, 1, 1))
 ROOM = 6
 
 
@@ -66,7 +54,7 @@ def logits(generator: Generator, batch: int, masked: bool, dtype: Any) -> list[l
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("hidden", [48, 1040])
+@pytest.mark.parametrize("hidden", [32, 1040])
 def test_logits_are_equal(batch: int, masked: bool, hidden: int) -> None:
     """Small layers are copied for NumPy, large ones read where they are."""
     generator = drawn(replace(CONFIG, hidden=hidden, layers=2))
@@ -75,7 +63,7 @@ def test_logits_are_equal(batch: int, masked: bool, hidden: int) -> None:
 
 
 @pytest.mark.skipif(not device.supports_bfloat16(), reason="no bf16 here")
-@pytest.mark.parametrize("hidden", [48, 1040])
+@pytest.mark.parametrize("hidden", [32, 1040])
 def test_bfloat16_weights(hidden: int) -> None:
     """The reference rounds after every operation, the walk only where it multiplies."""
     generator = drawn(replace(CONFIG, hidden=hidden, layers=2), ops.bfloat16)
