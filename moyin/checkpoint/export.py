@@ -35,7 +35,7 @@ def export(source: Checkpoint, folder: Path, kind: str, progress: Progress | Non
     if folder.exists():
         raise ValueError(f"{folder} is there already: choose another --out")
     layers = {FOLDERS[name]: _layers(source, name) for name in NETWORKS}
-    entries = {place: shards.read_folder(source.folder / place) for place in layers}
+    entries = {place: source.tensors(place) for place in layers}
     total, done = sum(len(e) for e in entries.values()), 0
     with written_whole(folder) as part:
         for path in sorted(source.folder.rglob("*")):

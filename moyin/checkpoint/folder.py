@@ -33,6 +33,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, loading: Loading | None = None) -> None:
         self.folder, self.loading = folder, loading
+        self._headers: dict[str, dict[str, shards.Entry]] = {}
 
     @classmethod
     def open(cls, place: str | Path | None = None, loading: Loading | None = None) -> Checkpoint:
@@ -87,7 +88,7 @@ class Checkpoint:
         """
         from moyin.checkpoint.load import Loading
 
-        kind = packed_kind(shards.read_folder(self.folder / FOLDERS[name]))
+        kind = packed_kind(self.tensors(FOLDERS[name]))
         if kind:
             raise ValueError(
                 f"the weights of {self.folder / FOLDERS[name]} are {kind}, which cannot be trained "
@@ -98,13 +99,12 @@ class Checkpoint:
     def _filled(self, name: str, loading: Loading) -> Any:
         from moyin.checkpoint.load import load_weights
 
-        config, folder = self.config(name), self.folder / FOLDERS[name]
-        return load_weights(name, config, shards.read_folder(folder), loading)
+        return load_weights(name, self.config(name), self.tensors(FOLDERS[name]), loading)
 
     @cached_property
     def packed(self) -> str | None:
         """int8 or int4 where generator and decoder are stored so."""
-        return packed_kind(shards.read_folder(self.folder / FOLDERS["decoder"]))
+        return packed_kind(self.entries)
 
     def config(self, name: str) -> Any:
         """The network's Config. Raises ValueError where it is not there or not understood."""
@@ -139,13 +139,19 @@ class Checkpoint:
         path = self.folder / GENERATION
         return shards.read_json(path) if path.is_file() else {}
 
+    def tensors(self, folder: str) -> dict[str, shards.Entry]:
+        """The tensors of one weight folder, from headers that are read once."""
+        if folder not in self._headers:
+            self._headers[folder] = shards.read_folder(self.folder / folder)
+        return self._headers[folder]
+
     @cached_property
     def entries(self) -> dict[str, shards.Entry]:
         """All tensors as `<folder>/<released name>`, from the headers alone."""
         found: dict[str, shards.Entry] = {}
         for folder in WEIGHT_FOLDERS:
             if (self.folder / folder).is_dir():
-                tensors = without_ties(shards.read_folder(self.folder / folder), folder)
+                tensors = without_ties(self.tensors(folder), folder)
                 found |= {f"{folder}/{n}": e for n, e in tensors.items()}
         return found
 

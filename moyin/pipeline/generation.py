@@ -243,7 +243,9 @@ class Pipeline:
             sequences = [
                 self.sequence(j.rewritten or j.prompt, j.settings, j.references) for j in chosen
             ]
-            without = [self.sequence(None, j.settings, j.references) for j in chosen]
+            without = []
+            if settings.ids_guidance != 1:
+                without = [self.sequence(None, j.settings, j.references) for j in chosen]
             rows = write.write(
                 self.generator,
                 sequences,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from moyin.checkpoint import shards
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.layout import FOLDERS, unpacked
 from moyin.checkpoint.load import Loading, names_module
@@ -71,7 +70,7 @@ def check(found: list[Need], alone: bool, free: int) -> None:
 def _weights(checkpoint: Checkpoint, network: str, loading: Loading) -> tuple[int, int]:
     """Bytes held in memory, and of the largest matrix in bf16."""
     names = Names(names_module(network).RULES)
-    entries = unpacked(shards.read_folder(checkpoint.folder / FOLDERS[network]))
+    entries = unpacked(checkpoint.tensors(FOLDERS[network]))
     kind = loading.weights or checkpoint.packed
     total, largest = 0.0, 0
     for theirs, entry in entries.items():

@@ -166,7 +166,10 @@ def assign(module: Module, tensors: Mapping[str, Tensor]) -> None:
 
 def submodule(module: Module, name: str) -> Any:
     """The module of this dotted name within another; None where there is none."""
-    return dict(module.named_modules()).get(name)
+    try:
+        return module.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 def replace(module: Module, name: str, new: Module) -> None:
