@@ -136,7 +136,8 @@ class Generator(nn.Module):
         if 2 * sum(config.rotary_sections) > config.head_dim:
             raise ValueError(f"{config.rotary_sections=} turn more than head_dim={config.head_dim}")
         self.config = config
-        self.embedding = nn.Embedding(config.vocab, config.hidden)
+        # As large as what the sandwiched branches add to it, or it would be lost among them.
+        self.embedding = nn.Embedding(config.vocab, config.hidden, std=1.0)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
         self.norm = nn.RMSNorm(config.hidden, config.eps)
         self.head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
@@ -190,8 +191,11 @@ class Generator(nn.Module):
         cache: list[LayerCache],
         start: int,
         mask_bk: Tensor | None = None,
+        *,
+        last: int = 1,
     ) -> Tensor:
-        """Read ids [B, L] after `start` cached ones; logits [B, vision_vocab] after the last.
+        """Read ids [B, L] after `start` cached ones; logits [B, last, vision_vocab] after the
+        `last` ones.
 
         mask_bk: as in `forward`, over at least start + L cached positions, this call's included.
         """
@@ -201,7 +205,7 @@ class Generator(nn.Module):
         mask = visible(mask_bk, start, length)
         for layer, memory in zip(self.layers, cache, strict=True):
             x = layer(x, turn, mask, memory, start)
-        return self.head(self.norm(x[:, length - 1]))
+        return self.head(self.norm(x[:, length - last :]))
 
     def _embed(self, ids_bl: Tensor, dtype: Any) -> Tensor:
         x = self.embedding(ids_bl)

@@ -1,10 +1,10 @@
-"""The generator's layers in NumPy, one id at a time.
+"""The generator's layers in NumPy, one id at a time or a few.
 
 On a CPU the time of such a step goes into calling operations, as long as the network is small, and
 NumPy's calls cost a third of a framework's. Everything is float32.
 
-Axes: b batch, d hidden, h heads, g heads of keys, k keys seen, c channels of a head, i and o in
-and out.
+Axes: b batch, n ids of a sample that are read at once, d hidden, h heads, g heads of keys, k keys
+seen, c channels of a head, i and o in and out; r = b·n rows, sample by sample.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Layer:
-    """Products [b, i] → [b, o], norms in the order of their use, and the part of the cache,
+    """Products [r, i] → [r, o], norms in the order of their use, and the part of the cache,
     [b, g, k, c] each, that the layer writes into."""
 
     shape: Shape
@@ -52,12 +52,12 @@ class Layer:
     keys: Array
     values: Array
 
-    def step(self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None) -> Array:
-        """[b, d] → [b, d] behind `start` cached keys; cos, sin [b, h + g, c] from `turns`; hidden:
-        0 or −inf for every key, [b, 1, 1, k]."""
+    def step(self, x_rd: Array, cos: Array, sin: Array, start: int, hidden: Array | None) -> Array:
+        """[r, d] → [r, d] behind `start` cached keys; cos, sin [b, n, h + g, c] from `turns`;
+        hidden: 0 or −inf for every key, [b, 1, n or 1, 1, k]."""
         before, after, before_mlp, after_mlp = self.norms
-        x_bd = x_bd + after(self.out(self._attend(before(x_bd), cos, sin, start, hidden)))
-        both = self.gate_up(before_mlp(x_bd))
+        x_rd = x_rd + after(self.out(self._attend(before(x_rd), cos, sin, start, hidden)))
+        both = self.gate_up(before_mlp(x_rd))
         ffn = both.shape[1] // 2
         gate = both[:, :ffn]
         # silu(x) = x/2 · (1 + tanh(x/2)): no exponential that could overflow.
@@ -67,30 +67,35 @@ class Layer:
         half *= gate
         half *= both[:, ffn:]
         half *= 0.5
-        return x_bd + after_mlp(self.down(half))
+        return x_rd + after_mlp(self.down(half))
 
     def _attend(
-        self, x_bd: Array, cos: Array, sin: Array, start: int, hidden: Array | None
+        self, x_rd: Array, cos: Array, sin: Array, start: int, hidden: Array | None
     ) -> Array:
-        s, b, stop = self.shape, len(x_bd), start + 1
-        turning = s.heads + s.kv_heads
-        all_heads = self.qkv(x_bd).reshape(b, -1, s.head_dim)
-        qk = all_heads[:, :turning]
-        turned = qk.take(s.partners, 2)
+        s, (b, n) = self.shape, cos.shape[:2]
+        stop, turning = start + n, s.heads + s.kv_heads
+        all_heads = self.qkv(x_rd).reshape(b, n, -1, s.head_dim)
+        qk = all_heads[:, :, :turning]
+        turned = qk.take(s.partners, 3)
         turned *= sin
         qk = qk * cos
         qk += turned
-        self.keys[:, :, start] = qk[:, s.heads :]
-        self.values[:, :, start] = all_heads[:, turning:]
-        q = qk[:, : s.heads].reshape(b, s.kv_heads, -1, s.head_dim)
+        self.keys[:, :, start:stop] = qk[:, :, s.heads :].swapaxes(1, 2)
+        self.values[:, :, start:stop] = all_heads[:, :, turning:].swapaxes(1, 2)
+        # Heads that share their keys, and the ids read at once, are the rows of one product.
+        q = qk[:, :, : s.heads].reshape(b, n, s.kv_heads, -1, s.head_dim).swapaxes(1, 2)
+        q = q.reshape(b, s.kv_heads, -1, s.head_dim)
         scores = q @ self.keys[:, :, :stop].swapaxes(2, 3)
         if hidden is not None:
-            scores += hidden
+            parted = scores.reshape(b, s.kv_heads, n, -1, stop)
+            parted += hidden
         scores -= np.maximum.reduce(scores, 3, keepdims=True)
         np.exp(scores, out=scores)
         scores /= np.add.reduce(scores, 3, keepdims=True)
         attended: Array = scores @ self.values[:, :, :stop]
-        return attended.reshape(b, -1)
+        if n > 1:
+            attended = attended.reshape(b, s.kv_heads, n, -1).swapaxes(1, 2)
+        return attended.reshape(b * n, -1)
 
 
 def turns(cos: Array, sin: Array, shape: Shape) -> tuple[Array, Array]:
@@ -107,17 +112,17 @@ def turns(cos: Array, sin: Array, shape: Shape) -> tuple[Array, Array]:
 
 
 def norm(weight_d: Array, eps: float) -> Product:
-    """RMS norm over [b, d]."""
+    """RMS norm over [r, d]."""
     size = len(weight_d)
     # The mean's division is in the weight.
     weight, least = weight_d * np.float32(size**0.5), eps * size
 
-    def apply(x_bd: Array) -> Array:
-        scaled: Array = x_bd * weight
-        if len(x_bd) == 1:
-            x_d = x_bd[0]
+    def apply(x_rd: Array) -> Array:
+        scaled: Array = x_rd * weight
+        if len(x_rd) == 1:
+            x_d = x_rd[0]
             return scaled * (1 / math.sqrt(float(x_d.dot(x_d)) + least))
-        squares = np.einsum("bd,bd->b", x_bd, x_bd)
+        squares = np.einsum("rd,rd->r", x_rd, x_rd)
         scaled /= np.sqrt(squares + least)[:, None]
         return scaled
 
@@ -125,12 +130,12 @@ def norm(weight_d: Array, eps: float) -> Product:
 
 
 def product(across_io: Array, bias_o: Array | None = None) -> Product:
-    """x [b, i] → [b, o]."""
+    """x [r, i] → [r, o]."""
     if bias_o is None:
-        return lambda x_bi: x_bi @ across_io
-    return lambda x_bi: x_bi @ across_io + bias_o
+        return lambda x_ri: x_ri @ across_io
+    return lambda x_ri: x_ri @ across_io + bias_o
 
 
 def together(parts: list[Product]) -> Product:
     """The results of several products of the same x side by side."""
-    return lambda x_bi: np.concatenate([part(x_bi) for part in parts], 1)
+    return lambda x_ri: np.concatenate([part(x_ri) for part in parts], 1)

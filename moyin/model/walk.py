@@ -1,4 +1,4 @@
-"""The generator's steps of one id each, behind a prefix that it has read.
+"""The generator's steps of one id or a few, behind a prefix that it has read.
 
 `Walk` is the reference; `HostWalk` does the same in NumPy, for a CPU.
 """
@@ -19,7 +19,7 @@ SMALL = 512
 
 
 class Walk:
-    """Steps of one id each behind a prefix that `Generator.step` has read into `cache`.
+    """Steps behind a prefix that `Generator.step` has read into `cache`.
 
     positions_3bn: of the ids to come. mask_bk: as for `Generator.step`.
     """
@@ -35,13 +35,15 @@ class Walk:
         self.positions, self.mask = positions_3bn, mask_bk
 
     def step(self, ids: Tensor, number: int, start: int) -> Tensor:
-        """Logits [B, vision_vocab] after the walk's `number`-th ids, behind `start` cached ones.
+        """Logits [B, n, vision_vocab] after each of n ids, from the walk's `number`-th on, behind
+        `start` cached ones.
 
-        ids [B], or [B / m] where m runs of samples go on alike.
+        ids [B, n], or [B / m, n] where m runs of samples go on alike.
         """
-        place = self.positions[:, :, number : number + 1]
+        n = ids.shape[1]
+        place = self.positions[:, :, number : number + n]
         repeated = ops.concat([ids] * (place.shape[1] // ids.shape[0]), 0)
-        return self.generator.step(repeated[:, None], place, self.cache, start, self.mask)
+        return self.generator.step(repeated, place, self.cache, start, self.mask, last=n)
 
 
 class HostWalk:
@@ -60,8 +62,8 @@ class HostWalk:
             config.heads, config.kv_heads, config.head_dim, sum(config.rotary_sections)
         )
         tables = rotary.table(positions_3bn, config.rotary_sections, config.theta, ops.float32)
-        # From [b, 1, n, pairs] to [n, b, 1, pairs].
-        cos, sin = (ops.numpy(table).transpose(2, 0, 1, 3) for table in tables)
+        # From [b, 1, n, pairs] to [b, n, 1, pairs].
+        cos, sin = (ops.numpy(table).transpose(0, 2, 1, 3) for table in tables)
         self.cos, self.sin = host.turns(cos, sin, shape)
         self.hidden = None
         if mask_bk is not None:
@@ -75,13 +77,24 @@ class HostWalk:
         self.head = _product(generator.head, dtype)
 
     def step(self, ids: Array, number: int, start: int) -> Array:
-        """Logits [b, v] float32; arguments as in `Walk.step`."""
-        cos, sin = self.cos[number], self.sin[number]
-        x = self.embed(np.concatenate([ids] * (len(cos) // len(ids))))
-        hidden = None if self.hidden is None else self.hidden[:, None, None, : start + 1]
+        """Logits [b, n, v] float32; arguments as in `Walk.step`."""
+        n = ids.shape[1]
+        cos, sin = (table[:, number : number + n] for table in (self.cos, self.sin))
+        x = self.embed(np.concatenate([ids] * (len(cos) // len(ids))).reshape(-1))
+        hidden = self._hidden(n, start)
         for layer in self.layers:
             x = layer.step(x, cos, sin, start, hidden)
-        return self.head(self.norm(x))
+        return self.head(self.norm(x)).reshape(len(cos), n, -1)
+
+    def _hidden(self, n: int, start: int) -> Array | None:
+        """0, or −inf where a key is padding or comes after its query: [b or 1, 1, n or 1, 1, k]."""
+        padding = self.hidden
+        if padding is not None:
+            padding = padding[:, None, None, None, : start + n]
+        if n == 1:
+            return padding
+        later = np.triu(np.full((n, start + n), -np.inf, np.float32), start + 1)[:, None]
+        return later[None, None] if padding is None else padding + later
 
 
 def _layer(layer: Layer, shape: host.Shape, cache: LayerCache, dtype: Any) -> host.Layer:

@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 # What generation_config.json says of sampling, and what ids written together have in common.
 _SAMPLED = ("temperature", "top_p", "top_k")
-_WRITTEN = (*_SAMPLED, "ids_guidance")
+_WRITTEN = (*_SAMPLED, "ids_guidance", "draft")
 
 
 class Progress(Protocol):
@@ -48,7 +48,8 @@ class Settings:
     written first. exact_quotes: read quotation marks as GLM-Image's own pipeline does, for which
     every apostrophe is one. sampler: of the flow, a name of `flow.samplers`. reuse: how little the
     first block's part may change from one step to another for the later blocks' to stand in
-    unchanged (`model.reuse`); 0 computes everything.
+    unchanged (`model.reuse`); 0 computes everything. draft: how many ids may be guessed ahead and
+    checked at once, which changes the time and not the ids (`pipeline.draft`).
     """
 
     height: int = 1024
@@ -63,6 +64,7 @@ class Settings:
     exact_quotes: bool = False
     sampler: str = "euler"
     reuse: float = 0.0
+    draft: int = 0
 
     def __post_init__(self) -> None:
         Grid.of_pixels(self.height, self.width)
@@ -78,6 +80,8 @@ class Settings:
             raise ValueError(f"top_k must be 0 or more, not {self.top_k}")
         if self.sampler not in SAMPLERS:
             raise ValueError(f"sampler must be {' or '.join(SAMPLERS)}, not {self.sampler}")
+        if self.draft < 0:
+            raise ValueError(f"draft must be 0 or more, not {self.draft}")
         if not (self.reuse >= 0 and np.isfinite(self.reuse)):
             raise ValueError(f"reuse must be 0 or more, not {self.reuse}")
 
@@ -258,6 +262,7 @@ class Pipeline:
                 top_k=settings.top_k,
                 unconditional=without,
                 guidance=settings.ids_guidance,
+                draft=settings.draft,
                 dtype=self.dtype,
                 progress=_stage(progress, "ids"),
             )

@@ -16,6 +16,7 @@ from moyin.flow.guidance import combine
 from moyin.model.generator import Generator, LayerCache
 from moyin.model.sampling import pick, pick_host
 from moyin.model.walk import HostWalk, Walk
+from moyin.pipeline.draft import Choose, drafted, guess_sources
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.sequence import Sequence, left_padded
 
@@ -39,6 +40,7 @@ def write(
     top_k: int = 0,
     unconditional: Items[Sequence] = (),
     guidance: float = 1.0,
+    draft: int = 0,
     dtype: str = "float32",
     progress: Progress | None = None,
 ) -> list[Array]:
@@ -47,7 +49,8 @@ def write(
     Prefixes and grids may differ in length: none sees another's padding, and what a sequence
     would write beyond its own grids is thrown away. uniforms: float32 in [0, 1), at least one for
     each id of its sequence. unconditional: each sequence without its prompt; the logits go past
-    theirs by `guidance`, where that is not 1. dtype: what is computed in.
+    theirs by `guidance`, where that is not 1. draft: how many ids may be guessed and read at once
+    (`draft.py`); the ids that come out are the same. dtype: what is computed in.
     """
     counts = [s.count for s in sequences]
     longest, b = max(counts), len(sequences)
@@ -60,17 +63,17 @@ def write(
     logits, cache, mask_bk = _read(generator, read, longest, getattr(ops, dtype))
     start = max(len(s.ids) for s in read)
     walk: Any
-    choose: Any
     if device.is_accelerator():
-        walk, choose, chance = Walk(generator, cache, future, mask_bk), pick, ops.asarray(chance)
+        walk, draw, chance = Walk(generator, cache, future, mask_bk), pick, ops.asarray(chance)
     else:
-        walk, choose = HostWalk(generator, cache, future, mask_bk, getattr(ops, dtype)), pick_host
+        walk, draw = HostWalk(generator, cache, future, mask_bk, getattr(ops, dtype)), pick_host
         logits = ops.numpy(ops.cast(logits, ops.float32))
-    chosen = []
-    for n in range(longest):
+
+    def choose(logits: Any, n: int) -> Any:
+        """The ids [b] of place n."""
         if guided:
             logits = combine(logits[:b], logits[b:], guidance)
-        next_b = choose(
+        return draw(
             logits,
             chance[:, n],
             temperature=temperature,
@@ -78,19 +81,33 @@ def write(
             top_k=top_k,
             allowed=generator.config.vision_vocab - 128,
         )
-        chosen.append(next_b)
-        if n + 1 < longest:
-            logits = walk.step(next_b, n, start + n)
-        if progress is not None:
-            progress(n + 1, longest)
-    written = np.stack([ops.numpy(ops.asarray(ids)) for ids in chosen], 1)
+
+    told = progress or (lambda done, total: None)
+    if draft:
+        sources = np.stack([guess_sources(s.grids, longest) for s in sequences])
+        written = drafted(walk, choose, logits, sources, start, draft, told)
+    else:
+        written = _one_by_one(walk, choose, logits, longest, start, told)
     return [row[:count] for row, count in zip(written, counts, strict=True)]
+
+
+def _one_by_one(
+    walk: Any, choose: Choose, logits: Any, count: int, start: int, progress: Progress
+) -> Array:
+    """All ids [b, n]; on an accelerator, without waiting for any of them."""
+    chosen = [choose(logits[:, 0], 0)]
+    for n in range(1, count):
+        progress(n, count)
+        logits = walk.step(chosen[-1][:, None], n - 1, start + n - 1)
+        chosen.append(choose(logits[:, 0], n))
+    progress(count, count)
+    return np.stack([ops.numpy(ops.asarray(ids)) for ids in chosen], 1)
 
 
 def _read(
     generator: Generator, sequences: Items[Sequence], room: int, dtype: Any
 ) -> tuple[Tensor, list[LayerCache], Tensor | None]:
-    """Read the prefixes: logits [b, v] of the first ids, the cache with room for more, and which
+    """Read the prefixes: logits [b, 1, v] of the first ids, the cache with room for more, and which
     of its places are real [b, l], None where all are. One prefix of all is read once."""
     first, b = sequences[0], len(sequences)
     shared = all(np.array_equal(s.ids, first.ids) for s in sequences)

@@ -41,7 +41,8 @@ def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
     if head not in names:
         raise ValueError(f"unknown override {key}{nearest(head, names)}")
     old = getattr(config, head)
-    nested = dataclasses.is_dataclass(old)
+    optional = value.lower() == "none" and type(None) in get_args(_hint(config, head))
+    nested = dataclasses.is_dataclass(old) and not (optional and not rest)
     if bool(rest) != nested:
         inner = [f.name for f in dataclasses.fields(old)] if nested else []
         hint = f"it has parts: {', '.join(inner)}" if nested else f"{head} has no parts"

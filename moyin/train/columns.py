@@ -7,7 +7,7 @@ refused by name when another network made it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from moyin.pipeline.tokenize import semantic_ids
 from moyin.prompt.grid import Grid
 
 if TYPE_CHECKING:
+    from moyin.data.legend import Legend
     from moyin.train.objectives.base import Source
 
 Array = np.ndarray[Any, Any]
@@ -34,21 +35,36 @@ def digest(network: Any) -> str:
     return total.hexdigest()
 
 
-def semantic_columns(source: Source) -> None:
-    """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size."""
-    network = source.network("semantic")
-    made_by = digest(network)
+def semantic_columns(source: Source, legend: Legend | None = None) -> None:
+    """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size.
 
-    def previews(pictures: list[Array]) -> Array:
-        return semantic_ids(network, [preview_picture(p) for p in pictures])
+    legend: what the ids of rendered pictures are to say, in place of what the tokenizer says of
+    them. It learns to say the same, and nobody has to wait for it or to copy its mistakes.
+    ValueError for a legend and pictures that are not their own previews.
+    """
+    store = source.pictures
+    grid = Grid.of_pixels(*store.sample(0).picture.shape[:2])
+    same = grid.preview() == grid  # then the preview is the picture itself
 
-    _complete(source, "ids", made_by, "picture", lambda some: semantic_ids(network, some))
-    height, width, _ = source.pictures.read(["picture"], [0])[0]["picture"].shape
-    grid = Grid.of_pixels(height, width)
-    if grid.preview() == grid:  # it is the picture itself
-        _complete(source, "preview_ids", made_by, "ids", np.stack)
+    def pictures(some: range) -> list[Array]:
+        return [row["picture"] for row in store.read(["picture"], some)]
+
+    if legend is not None:
+        if not same:
+            raise ValueError(f"{store.path}: a legend names the ids of pictures of 512x512 alone")
+        made_by, name = hashlib.sha256(repr(legend).encode()).hexdigest(), legend.ids
+        _complete(source, "ids", made_by, lambda some: [name(store.sample(i)) for i in some])
     else:
-        _complete(source, "preview_ids", made_by, "picture", previews)
+        network = source.network("semantic")
+        made_by = digest(network)
+        _complete(source, "ids", made_by, lambda some: semantic_ids(network, pictures(some)))
+
+    def previews(some: range) -> Iterable[Array]:
+        if same:
+            return [row["ids"] for row in store.read(["ids"], some)]
+        return semantic_ids(network, [preview_picture(p) for p in pictures(some)])
+
+    _complete(source, "preview_ids", made_by, previews)
 
 
 def preview_picture(picture: Array) -> Array:
@@ -62,24 +78,25 @@ def latent_column(source: Source, dtype: Any) -> None:
     """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
     network = source.network("autoencoder")
 
-    def encode(some: list[Array]) -> Array:
-        pixels = np.stack(some).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    def encode(some: range) -> Array:
+        rows = source.pictures.read(["picture"], some)
+        pictures = np.stack([row["picture"] for row in rows]).transpose(0, 3, 1, 2)
+        pixels = pictures.astype(np.float32) / 127.5 - 1
         with autograd.no_grad():
             x = ops.image_layout(ops.cast(ops.asarray(pixels), dtype))
             latents = network.normalize(ops.cast(network.encode(x)[0], ops.float32))
         return ops.numpy(latents).astype(np.float16)
 
-    _complete(source, "latents", digest(network), "picture", encode)
+    _complete(source, "latents", digest(network), encode)
 
 
 def _complete(
     source: Source,
     name: str,
     made_by: str,
-    needs: str,
-    make: Callable[[list[Array]], Array],
+    make: Callable[[range], Iterable[Array]],
 ) -> None:
-    """Make the rows of a column that are not there yet out of those of the column it needs."""
+    """Make the rows of a column that are not there yet."""
     store = source.pictures
     if name in store.columns:
         store.column(name, made_by)
@@ -90,7 +107,6 @@ def _complete(
     def rows() -> Iterator[Any]:
         starts = range(start, len(store), AT_ONCE)
         for first in track(starts, description=f"{name} of {store.path}"):
-            some = range(first, min(first + AT_ONCE, len(store)))
-            yield from make([row[needs] for row in store.read([needs], some)])
+            yield from make(range(first, min(first + AT_ONCE, len(store))))
 
     store.add_column(name, made_by, rows())

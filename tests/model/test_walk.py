@@ -29,8 +29,10 @@ def drawn(config: Generator.Config, dtype: Any = ops.float32) -> Generator:
     return generator
 
 
-def logits(generator: Generator, batch: int, masked: bool, dtype: Any) -> list[list[np.ndarray]]:
-    """What each of the two walks says at every step, [b, v] each."""
+def logits(
+    generator: Generator, batch: int, masked: bool, dtype: Any, at_once: int = 1
+) -> list[list[np.ndarray]]:
+    """What each of the two walks says at every step, [b, n, v] each."""
     rng = np.random.default_rng(batch)
     prefix = rng.integers(0, 390, (batch, 9))
     positions = np.sort(rng.integers(0, 40, (3, batch, 9 + ROOM)), axis=2)
@@ -45,8 +47,8 @@ def logits(generator: Generator, batch: int, masked: bool, dtype: Any) -> list[l
         host = HostWalk(generator, copies, ahead, mask, dtype)
         walk = Walk(generator, cache, ahead, mask)
         found = []
-        for n in range(ROOM):
-            ids = rng.integers(0, 390, batch)
+        for n in range(0, ROOM, at_once):
+            ids = rng.integers(0, 390, (batch, at_once))
             expected = ops.numpy(ops.cast(walk.step(ops.asarray(ids), n, 9 + n), ops.float32))
             found.append([host.step(ids, n, 9 + n), expected])
     return found
@@ -59,7 +61,24 @@ def test_logits_are_equal(batch: int, masked: bool, hidden: int) -> None:
     """Small layers are copied for NumPy, large ones read where they are."""
     generator = drawn(replace(CONFIG, hidden=hidden, layers=2))
     for ours, expected in logits(generator, batch, masked, ops.float32):
+        assert ours.shape == (batch, 1, generator.config.vision_vocab)
         np.testing.assert_allclose(ours, expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_several_ids_at_once(batch: int, masked: bool) -> None:
+    """Against the reference at once, and against the same ids one by one."""
+    generator = drawn(CONFIG)
+    found = logits(generator, batch, masked, ops.float32, at_once=3)
+    for ours, expected in found:
+        assert ours.shape == (batch, 3, generator.config.vision_vocab)
+        np.testing.assert_allclose(ours, expected, atol=2e-5 * np.abs(expected).max())
+    if batch == 1:  # the same draws of ids then
+        single = logits(generator, 1, masked, ops.float32)
+        together = np.concatenate([ours for ours, _ in found], 1)
+        apart = np.concatenate([ours for ours, _ in single], 1)
+        np.testing.assert_allclose(together, apart, atol=2e-5 * np.abs(apart).max())
 
 
 @pytest.mark.skipif(not device.supports_bfloat16(), reason="no bf16 here")
@@ -79,7 +98,7 @@ def test_runs_that_share_their_ids() -> None:
             make(generator, generator.new_cache(4, 2), ahead, None, *more)
             for make, more in ((HostWalk, (ops.float32,)), (Walk, ()))
         ]
-        ids = np.array([5, 9])
+        ids = np.array([[5], [9]])
         two = walks[0].step(ids, 0, 0)
         four = ops.numpy(walks[1].step(ops.asarray(ids), 0, 0))
     np.testing.assert_allclose(two, four, atol=1e-4)

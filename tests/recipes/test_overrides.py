@@ -28,6 +28,7 @@ class Recipe:
     widths: tuple[int, ...] = (1, 2)
     precision: Literal["float32", "bfloat16"] = "float32"
     optimizer: Optimizer = field(default_factory=Optimizer)
+    second: Optimizer | None = field(default_factory=Optimizer)
 
 
 def test_values_take_their_fields_type() -> None:
@@ -43,6 +44,15 @@ def test_values_take_their_fields_type() -> None:
         optimizer=Optimizer(betas=(0.8, 0.95)),
     )
     assert apply(made, ["out=none"]).out is None
+
+
+def test_a_part_may_be_left_out_where_its_type_says_so() -> None:
+    assert apply(Recipe(), ["second=none"]).second is None
+    changed = apply(Recipe(), ["second.rate=0.5"]).second
+    assert changed is not None
+    assert changed.rate == 0.5
+    with pytest.raises(ValueError, match="it has parts"):
+        apply(Recipe(), ["optimizer=none"])
 
 
 @pytest.mark.parametrize(

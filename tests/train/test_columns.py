@@ -10,6 +10,7 @@ import pytest
 from moyin.backend import ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
+from moyin.data.legend import Legend
 from moyin.data.store import Store
 from moyin.pipeline.tokenize import semantic_ids
 from moyin.train import columns
@@ -66,3 +67,15 @@ def test_the_digest_knows_weights_and_configuration() -> None:
     one = columns.digest(networks.tiny("semantic", 0))
     assert one == columns.digest(networks.tiny("semantic", 0))
     assert one != columns.digest(networks.tiny("semantic", 1))
+
+
+def test_a_legend_stands_for_the_tokenizer(source: Source) -> None:
+    legend = Legend(sides=(64,), levels=2)
+    columns.semantic_columns(source, legend)
+    for number in (0, 5):
+        row = source.pictures.read(["ids", "preview_ids"], [number])[0]
+        wanted = legend.ids(source.pictures.sample(number))
+        assert (row["ids"] == wanted).all()
+        assert (row["preview_ids"] == wanted).all()
+    with pytest.raises(ValueError, match=r"column 'ids' of .* is stale"):
+        columns.semantic_columns(source)

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moyin.backend import Tensor, autograd, device, ops
+from moyin.backend import Tensor, autograd, device, nn, ops
+from moyin.data.legend import Legend
 from moyin.flow.path import noised, velocity
-from moyin.flow.schedule import Schedule
+from moyin.flow.schedule import Schedule, logit_normal
 from moyin.model.decoder import Decoder
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes
@@ -36,7 +37,10 @@ class DecoderObjective(Objective):
     class Config(Objective.Config):
         """crop: a side in semantic ids, 0 for whole pictures; drop: share without condition.
 
-        on_text: share of crops that lie on a line.
+        on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
+        none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
+        of the normal draw whose sigmoid is the time. Large characters show through much noise: it
+        is close to pure noise that a decoder learns to look at the glyphs.
         """
 
         stage: ClassVar[str] = "decoder"
@@ -44,9 +48,12 @@ class DecoderObjective(Objective):
         crop: int = 0
         drop: float = 0.1
         on_text: float = 0.7
+        time_mean: float = 0.0
+        time_std: float = 1.0
+        legend: Legend | None = None
 
         def build(self, source: Source, start: Any) -> DecoderObjective:
-            semantic_columns(source)
+            semantic_columns(source, self.legend)
             latent_column(source, ops.bfloat16 if device.supports_bfloat16() else ops.float32)
             glyph = source.network("glyph")
             if start is None:
@@ -55,6 +62,9 @@ class DecoderObjective(Objective):
                     codes=source.configuration("semantic").codes,
                     glyph_dim=glyph.config.hidden,
                 ).build()
+                if self.legend is not None:
+                    rows = self.legend.rows(start.config.codes, start.config.dim, 1.0)
+                    nn.set_parameter(start.prior_embedding.weight, ops.asarray(rows))
             return DecoderObjective(self, source, start, glyph)
 
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
@@ -95,7 +105,8 @@ class DecoderObjective(Objective):
         tokens = h * w // PATCHES**2
         rows, columns = (int(n) for n in ops.numpy(batch["grid"]))
         whole = rows * columns * PATCHES**2
-        sigma, timestep = self.schedule.training_sigmas(ops.sigmoid(batch["time"]), whole)
+        times = logit_normal(batch["time"], self.config.time_mean, self.config.time_std)
+        sigma, timestep = self.schedule.training_sigmas(times, whole)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moyin.backend import Tensor, ops
+from moyin.backend import Tensor, nn, ops
+from moyin.data.legend import Legend
 from moyin.model.generator import Generator
 from moyin.prompt.sequence import right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
@@ -34,7 +35,9 @@ class GeneratorObjective(Objective):
         edges: weight of the ids with which a row's text begins and ends. They say where text stands
         and are few; those within it are many, and which strokes they have is hard to foresee.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
-        the same number of codes. `network`'s vocabulary fields are taken from the tokenizer.
+        the same number of codes. legend: what the ids of rendered pictures say, none for what the
+        tokenizer says; fresh rows of the ids begin with it. `network`'s vocabulary fields are taken
+        from the tokenizer.
         """
 
         stage: ClassVar[str] = "generator"
@@ -43,9 +46,10 @@ class GeneratorObjective(Objective):
         preview: float = 0.5
         preview_weight: float = 1.5
         edges: float = 1.0
+        legend: Legend | None = None
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
-            semantic_columns(source)
+            semantic_columns(source, self.legend)
             tokenizer = self._tokenizer(source)
             return GeneratorObjective(self, source, start or self._fresh(tokenizer), tokenizer)
 
@@ -61,9 +65,16 @@ class GeneratorObjective(Objective):
 
         def _fresh(self, tokenizer: TextTokenizer) -> Generator:
             v = tokenizer.vocabulary
-            return replace(
+            network = replace(
                 self.network, vocab=v.size, vision_vocab=v.vision, pad_id=v.pad, image_id=v.image
             ).build()
+            if self.legend is not None:
+                width = self.network.hidden
+                for rows, std in ((network.embedding.weight, 1.0), (network.head.weight, 0.03)):
+                    start = np.array(ops.numpy(rows))
+                    start[: v.codes] = self.legend.rows(v.codes, width, std)
+                    nn.set_parameter(rows, ops.asarray(start))
+            return network
 
     def __init__(
         self, config: Config, source: Source, network: Generator, tokenizer: TextTokenizer

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+
+from moyin.backend import autograd, nn, ops, optim
+from moyin.checkpoint.folder import Checkpoint
+from moyin.data.legend import Legend
+from moyin.data.store import Store
+from moyin.pipeline.tokenize import semantic_ids
+from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.legend import SHARPNESS, LegendObjective
+
+LEGEND = Legend(sides=(64,), width=64, levels=2)  # 48 ids of text, 8 of grounds
+CONFIG = LegendObjective.Config(
+    network=replace(networks.CONFIGS["semantic"], codes=60), legend=LEGEND, on_text=3.0
+)
+
+
+@pytest.fixture
+def source(store: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+
+
+def test_the_loss_by_hand(source: Source) -> None:
+    """−log of a softmax over cosines with all codes, ids with text counted three times."""
+    made = CONFIG.build(source, networks.drawn(CONFIG.network.build()))
+    batch = made.batch(np.array([1, 4]), Draws(0, 0))
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        loss, shown = made.loss(tensors, ops.float32)
+        z = ops.numpy(made.network.project(made.network.features(tensors["pixels"])))
+    codes = ops.numpy(made.network.codebook.weight).astype(np.float64)
+    logits = SHARPNESS * z @ (codes / np.linalg.norm(codes, axis=1, keepdims=True)).T
+    surprise = np.log(np.exp(logits).sum(-1))
+    surprise -= np.take_along_axis(logits, batch["ids"][..., None], -1)[..., 0]
+    text = batch["ids"] < LEGEND.grounds
+    assert 0 < text.mean() < 1
+    weights = np.where(text, 3.0, 1.0)
+    assert float(ops.numpy(loss)) == pytest.approx(np.average(surprise, weights=weights), rel=1e-5)
+    right = (logits.argmax(-1) == batch["ids"])[text].mean()
+    assert float(ops.numpy(shown["text_right"])) == pytest.approx(right, abs=1e-6)
+
+
+def test_the_network_comes_to_say_what_the_legend_says(source: Source) -> None:
+    """The grounds of eight pictures at least, which are plain colours."""
+    made = CONFIG.build(source, None)
+    parameters = nn.named_parameters(made)
+    optimizer = optim.AdamW(parameters, (0.9, 0.99), weight_decay=0.0)
+    gradient = autograd.value_and_grad(
+        lambda batch: made.loss(batch, ops.float32), made, list(parameters)
+    )
+    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(8), Draws(0, 0)).items()}
+    for _ in range(25):
+        _, _, found = gradient(batch)
+        optimizer.step(found, 3e-3)
+    picture = source.pictures.sample(0)
+    wanted = LEGEND.ids(picture)
+    said = semantic_ids(made.network, [picture.picture])[0]
+    ground = wanted >= LEGEND.grounds
+    assert (said == wanted)[ground].mean() > 0.8
+
+
+def test_a_fresh_codebook_begins_with_the_legend(source: Source) -> None:
+    made = CONFIG.build(source, None)
+    rows = LEGEND.rows(60, CONFIG.network.code_width, 1.0)
+    np.testing.assert_allclose(ops.numpy(made.network.codebook.weight), rows)
+    with pytest.raises(ValueError, match="40 codes: the legend needs 56"):
+        replace(CONFIG, network=networks.CONFIGS["semantic"]).build(source, None)
