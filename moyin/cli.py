@@ -43,11 +43,33 @@ Weights = Annotated[
 Offload = Annotated[
     bool, typer.Option("--offload", help="One network in memory at a time: slower, for little.")
 ]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="The decoder's blocks first: pays for several pictures.")
+]
+Others = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; again for more."),
+]
 Rewrite = Annotated[
     str | None, typer.Option(metavar="URL", help="A chat endpoint that enlarges the prompt first.")
 ]
 RewriteModel = Annotated[str | None, typer.Option(metavar="NAME", help="What --rewrite asks.")]
 Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded one if absent.")]
+
+
+def _changes(named: dict[str, Any], others: list[str] | None) -> dict[str, Any]:
+    """Fields of `Settings`: those named by their options, where given, and those by --set."""
+    from moyin.pipeline.generation import Settings
+    from moyin.recipes.overrides import apply
+
+    found = {name: value for name, value in named.items() if value is not None}
+    made = apply(Settings(), others or [])
+    for other in others or []:
+        key = other.partition("=")[0]
+        if key in found:
+            raise ValueError(f"--set {other}: {key} has an option of its own, and both are given")
+        found[key] = getattr(made, key)
+    return found
 
 
 @app.command()
@@ -77,6 +99,8 @@ def generate(
     dtype: Kind = None,
     weights: Weights = None,
     offload: Offload = False,
+    compiled: Compiled = False,
+    others: Others = None,
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
@@ -96,7 +120,7 @@ def generate(
     request = command.Request(
         prompt=prompt,
         size=size,
-        changes={k: v for k, v in changes.items() if v is not None},
+        changes=_changes(changes, others),
         n=n,
         seed=seed,
         checkpoint=checkpoint,
@@ -105,6 +129,7 @@ def generate(
         dtype=dtype,
         weights=weights,
         offload=offload,
+        compiled=compiled,
         out=out,
         prompts=prompts,
         batch=batch,
@@ -137,6 +162,8 @@ def edit(
     dtype: Kind = None,
     weights: Weights = None,
     offload: Offload = False,
+    compiled: Compiled = False,
+    others: Others = None,
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
@@ -156,7 +183,7 @@ def edit(
         prompt=prompt,
         images=tuple(image),
         size=size,
-        changes={k: v for k, v in changes.items() if v is not None},
+        changes=_changes(changes, others),
         n=n,
         seed=seed,
         checkpoint=checkpoint,
@@ -165,6 +192,7 @@ def edit(
         dtype=dtype,
         weights=weights,
         offload=offload,
+        compiled=compiled,
         out=out,
         save_ids=save_ids,
         rewriter=command.rewriter(rewrite, rewrite_model),

@@ -12,6 +12,7 @@ from chat import Chat
 from PIL import Image
 
 import moyin as moyin_package
+from moyin.backend import nn
 from moyin.cli import main
 from moyin.pipeline.metadata import read_png
 
@@ -304,3 +305,30 @@ def test_help_is_quick_and_loads_no_framework() -> None:
     assert "generate" in out.stdout
     for heavy in ("'torch'", "'mindspore'", "'numpy'", "'huggingface_hub'"):
         assert heavy not in loaded
+
+
+def test_any_setting_may_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no option of its own; and what has one is not said twice."""
+    changed = ("--set", "reuse=0.25", "--set", "draft=4", "--out", "a.png")
+    assert moyin(capsys, "generate", "a card", *changed)[0] == 0
+    assert read_png(Path("a.png"))["reuse"] == "0.25"
+    for arguments, told in (
+        (("--set", "reus=1"), "did you mean reuse"),
+        (("--set", "draft=-1"), "draft must be 0 or more"),
+        (("--set", "steps=3", "--steps", "4"), "steps has an option of its own"),
+    ):
+        code, _, error = moyin(capsys, "generate", "a card", *arguments)
+        assert code == 2
+        assert told in error
+
+
+def test_the_decoders_blocks_are_compiled_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(nn, "compile_blocks", asked.extend)
+    assert moyin(capsys, "generate", "a card", "--out", "plain.png")[0] == 0
+    assert not asked
+    assert moyin(capsys, "generate", "a card", "--compile", "--out", "a.png")[0] == 0
+    assert len(asked) == 2
+    assert Path("a.png").read_bytes() == Path("plain.png").read_bytes()

@@ -37,6 +37,7 @@ class Request:
     dtype: str | None = None
     weights: str | None = None
     offload: bool = False
+    compiled: bool = False
     out: Path | None = None
     prompts: Path | None = None
     batch: int = 1
@@ -57,6 +58,7 @@ def run(request: Request) -> None:
         request.merged,
         request.weights,
         request.offload,
+        request.compiled,
     )
     if pictures and grid is None:
         grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])

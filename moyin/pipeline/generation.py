@@ -139,13 +139,15 @@ class Pipeline:
         merged: bool = False,
         weights: str | None = None,
         offload: bool = False,
+        compiled: bool = False,
     ) -> Pipeline:
         """A folder, a hub id or the default checkpoint.
 
         dtype: float32 or bfloat16; unless told, bf16 on an accelerator and for packed weights.
         loras: weights by path, of LoRA files or folders as PEFT or diffusers write them. weights:
         int8 or int4 packs generator and decoder while they are read. offload: one network in
-        memory at a time, and on disk what is read a few rows at a time or once a picture.
+        memory at a time, and on disk what is read a few rows at a time or once a picture. compiled:
+        the decoder's blocks, at the first picture of every size.
         Raises ValueError where a shard is missing or broken: now, not when half a picture is made.
         """
         checkpoint = Checkpoint.open(place)
@@ -156,7 +158,7 @@ class Pipeline:
         chosen = dtype or ("bfloat16" if half else "float32")
         checkpoint.loading = Loading(dtype=chosen, weights=weights, stored=offload)
         adapters = [(Lora.open(path), weight) for path, weight in (loras or {}).items()]
-        return cls(Networks(checkpoint, adapters, merged, offload), chosen)
+        return cls(Networks(checkpoint, adapters, merged, offload, compiled), chosen)
 
     @property
     def generator(self) -> Any:

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from moyin.backend import device
+from moyin.backend import device, nn
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
 
@@ -15,7 +15,7 @@ class Networks:
     """`networks.generator` and so on; adapters are put onto generator and decoder.
 
     alone: one network is in memory at a time; asking for another lets it go, so nobody else may
-    hold on to it.
+    hold on to it. compiled: the decoder's blocks are.
     """
 
     def __init__(
@@ -24,9 +24,10 @@ class Networks:
         adapters: Sequence[tuple[Lora, float]] = (),
         merged: bool = False,
         alone: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.checkpoint, self.adapters = checkpoint, tuple(adapters)
-        self.merged, self.alone = merged, alone
+        self.merged, self.alone, self.compiled = merged, alone, compiled
         self._loaded: dict[str, Any] = {}
 
     def get(self, name: str) -> Any:
@@ -39,5 +40,7 @@ class Networks:
             network = self.checkpoint.network(name)
             for lora, weight in self.adapters:
                 lora.put(name, network, weight, self.merged)
+            if self.compiled and name == "decoder":
+                nn.compile_blocks(network.blocks)
             self._loaded[name] = network
         return self._loaded[name]

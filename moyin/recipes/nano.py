@@ -127,7 +127,7 @@ def generator() -> Training:
 
 def decoder() -> Training:
     """8.3 M parameters on crops of 160x160 pixels, which stand for the whole picture."""
-    network = Decoder.Config(layers=8, heads=8, head_dim=32, time_dim=64, size_dim=32)
+    network = Decoder.Config(layers=8, heads=4, head_dim=64, time_dim=64, size_dim=32)
     return Training(
         objective=DecoderObjective.Config(
             network=network, crop=5, on_text=0.85, time_mean=1.5, time_std=1.5, legend=LEGEND

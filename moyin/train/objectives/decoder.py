@@ -25,6 +25,8 @@ from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 PATCHES = 2  # patches of the decoder along a semantic id
 LATENTS = 4  # latents along a semantic id
+GLYPH_PICTURES = 1024  # whose strings tell how glyph states are spread
+FAINTEST = 0.02  # of the mean variance: directions fainter than that are not made any larger
 GLYPHS = 8  # glyph tokens of batches are multiples of it: few shapes, few compilations
 
 
@@ -62,6 +64,7 @@ class DecoderObjective(Objective):
                     codes=source.configuration("semantic").codes,
                     glyph_dim=glyph.config.hidden,
                 ).build()
+                spread_glyphs(start, states_of(glyph, source))
                 if self.legend is not None:
                     rows = self.legend.rows(start.config.codes, start.config.dim, 1.0)
                     nn.set_parameter(start.prior_embedding.weight, ops.asarray(rows))
@@ -155,6 +158,45 @@ def _corner(
     point = np.array([rng.uniform(top, bottom), rng.uniform(left, right)]) / PIXELS
     corner = np.clip(np.round(point - side / 2), 0, free)
     return int(corner[0]), int(corner[1])
+
+
+def states_of(glyph: Any, source: Source) -> Array:
+    """States [N, D] of the strings of the store's first pictures."""
+    rows = source.pictures.read(["meta"], range(min(GLYPH_PICTURES, len(source.pictures))))
+    strings = [[line["text"] for line in row["meta"]["lines"]] for row in rows]
+    found = []
+    for start in range(0, len(strings), 64):
+        batch = glyph_batch(strings[start : start + 64])
+        ids, mask = (ops.asarray(batch[name]) for name in ("glyph_ids", "glyph_mask"))
+        with autograd.no_grad():
+            states = ops.numpy(glyph(ids, mask, dtype=ops.float32))
+        found.append(states[batch["glyph_mask"]])
+    return np.concatenate(found)
+
+
+def spread_glyphs(network: Decoder, states_nd: Array) -> None:
+    """Let a fresh decoder begin with glyph states of equal variance in all directions.
+
+    Most of a state's variance says which of its string a character is; what it looks like is in
+    directions a hundred times fainter, and would be learned as much later. The hidden units come in
+    pairs of opposite sign, which carry a direction through the activation unharmed.
+    """
+    up, down = network.glyphs.up, network.glyphs.down
+    assert up.bias is not None
+    middle = states_nd.mean(0)
+    variances, directions = np.linalg.eigh(np.cov(states_nd - middle, rowvar=False))
+    half = network.config.dim // 2
+    largest = np.argsort(variances)[::-1][:half]
+    scale = np.sqrt(variances[largest] + FAINTEST * variances.mean())
+    one = np.zeros((half, states_nd.shape[1]))
+    one[: len(largest)] = (directions[:, largest] / scale).T
+    weights = np.array(ops.numpy(up.weight))
+    weights[: 2 * half] = np.concatenate([one, -one])
+    nn.set_parameter(up.weight, ops.asarray(weights.astype(np.float32)))
+    nn.set_parameter(up.bias, ops.asarray((-weights @ middle).astype(np.float32)))
+    mixed = np.array(ops.numpy(down.weight))
+    mixed[:, half : 2 * half] = -mixed[:, :half]
+    nn.set_parameter(down.weight, ops.asarray(mixed))
 
 
 def glyph_batch(strings: list[list[str]]) -> Batch:

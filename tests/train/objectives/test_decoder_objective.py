@@ -13,7 +13,12 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.pipeline.paint import glyph_states
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch
+from moyin.train.objectives.decoder import (
+    DecoderObjective,
+    gathered,
+    glyph_batch,
+    spread_glyphs,
+)
 
 
 @pytest.fixture
@@ -122,3 +127,23 @@ def test_the_loss_by_hand(source: Source) -> None:
         )
     wrong = ops.numpy(said) - (batch["noise"] - batch["latents"])
     assert float(ops.numpy(loss)) == pytest.approx(np.square(wrong).mean(), rel=1e-5)
+
+
+def test_a_fresh_decoder_sees_all_directions_of_the_glyphs_alike() -> None:
+    """Before the activation, strong and faint directions of the states vary as much."""
+    random = np.random.default_rng(0)
+    spread = np.geomspace(10, 0.3, 24)
+    turned = np.linalg.qr(random.standard_normal((24, 24)))[0]
+    states = (random.standard_normal((4000, 24)) * spread @ turned + 3).astype(np.float32)
+    network = networks.CONFIGS["decoder"].build()
+    spread_glyphs(network, states)
+    with autograd.no_grad():
+        hidden = ops.numpy(network.glyphs.up(ops.asarray(states)))
+        tokens = ops.numpy(network.glyphs.down(ops.gelu(ops.asarray(hidden))))
+    half = network.config.dim // 2
+    np.testing.assert_allclose(hidden[:, :half], -hidden[:, half:], atol=1e-3)
+    deviations = hidden[:, :half].std(0)
+    assert deviations.max() / deviations.min() < 3.5
+    # A pair of hidden units lets its direction through unharmed: gelu(x) − gelu(−x) = x.
+    through = ops.numpy(network.glyphs.down.weight)[:, :half]
+    np.testing.assert_allclose(tokens, hidden[:, :half] @ through.T, atol=1e-2)
