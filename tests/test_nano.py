@@ -115,7 +115,9 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
         reference = model.lm_head(
             model.model.language_model(input_ids=ids, position_ids=positions).last_hidden_state
         )
-        np.testing.assert_allclose(whole, ops.numpy(reference), atol=1e-4)
+        # Logits reach 34, where the reference itself is 1.7e-4 off what it gives in float64.
+        tolerance = 1e-5 * np.abs(whole).max()
+        np.testing.assert_allclose(whole, ops.numpy(reference), rtol=0, atol=tolerance)
         cache = pipeline.generator.new_cache(1, len(example.ids))
         start = example.start
         steps = [pipeline.generator.step(ids[:, :start], positions[:, :, :start], cache, 0)]
@@ -124,7 +126,7 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
                 pipeline.generator.step(ids[:, i : i + 1], positions[:, :, i : i + 1], cache, i)
             )
     cached = np.stack([ops.numpy(s)[0, 0] for s in steps])
-    np.testing.assert_allclose(cached, whole[0, start - 1 : start + 20], atol=1e-4)
+    np.testing.assert_allclose(cached, whole[0, start - 1 : start + 20], rtol=0, atol=tolerance)
 
 
 def test_semantic_ids_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:

@@ -100,7 +100,7 @@ def semantic() -> Training:
 
 
 def generator() -> Training:
-    """5.3 M parameters, for 4096 codes, without previews, which at 512x512 are the picture itself.
+    """4.7 M parameters, for 4096 codes, without previews, which at 512x512 are the picture itself.
 
     theta is 5, where GLM-Image has 10,000: the columns get the slowest turns, and at 10,000 those
     of neighbours differ by 0.003 of a radian, so that a network of this size does not find the id
