@@ -87,7 +87,10 @@ def glyph() -> Training:
 
 
 def semantic() -> Training:
-    """1.7 M parameters, 4096 codes, of which the legend uses 3880."""
+    """1.8 M parameters, 4096 codes, of which the legend uses 3880.
+
+    After 3,700 pictures it knows the grounds and 4 % of the ids with text: it needs far more.
+    """
     network = SemanticTokenizer.Config(
         width=192, layers=4, heads=4, mlp=576, table=16, codes=4096, code_width=32
     )
@@ -145,7 +148,12 @@ def _writing(preview: float) -> GeneratorObjective.Config:
 def decoder() -> Training:
     """9.3 M parameters on crops of 128x128 pixels, which stand for the whole picture.
 
-    Four heads: normalised queries and keys of 32 channels cannot single out one token of eighty.
+    Four heads: normalised queries and keys of 32 channels hardly single out one token of eighty.
+    After 63,000 crops, in six runs of different times, heads and pictures, it paints grounds, and
+    text in its colour and place, without its shapes: at pure noise, the right glyphs brought the
+    error on text from 1.37 to 1.31 in the middle of it. Letters are learned much sooner than a
+    thousand Chinese characters: by themselves, as masks, half of their variance in 300 steps of
+    eight crops, against nothing in 400.
     """
     network = Decoder.Config(layers=8, heads=4, head_dim=64, time_dim=64, size_dim=32)
     return Training(
