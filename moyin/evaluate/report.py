@@ -50,11 +50,13 @@ class Judged:
 
 def score(judged: Sequence[Judged]) -> Scores:
     """Shares in [0, 1]; the number of pictures stands with them."""
-    pairs = [(j.asked.text, j.seen.text) for j in judged]
+    pairs = [([j.asked.text], [j.seen.text]) for j in judged]
+    strict = scores.strict.of(pairs)
     shares = {
-        "characters": scores.character_accuracy(pairs),
-        "characters_precision": scores.character_precision(pairs),
-        "ned": float(np.mean([scores.ned(*pair) for pair in pairs])),
+        **scores.characters.of(pairs),
+        "ned": strict["ordered_ned"],
+        "precision": strict["precision"],
+        "f1": strict["f1"],
     }
     rights = [j.right for j in judged]
     return {

@@ -29,8 +29,10 @@ def test_scores_by_hand() -> None:
     assert report.score(SOME) == {
         "pictures": 3,
         "characters": pytest.approx(5 / 7),
-        "characters_precision": pytest.approx(5 / 7),
         "ned": pytest.approx((1 + 1 / 2 + 3 / 4) / 3),
+        # Chinese characters and words: 春, 天, and not 夭 and 0pen.
+        "precision": pytest.approx(2 / 4),
+        "f1": pytest.approx(2 * 2 / (4 + 4)),
         "exact": pytest.approx(1 / 3),
         "background": 1,
         "colour": pytest.approx(2 / 3),
