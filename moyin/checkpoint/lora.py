@@ -84,34 +84,44 @@ class Lora:
         """sha256 over the tensors."""
         return shards.hash_tensors(shards.read_header(self.path))
 
+    def check(self, network: str, module: Any) -> None:
+        """Raises ValueError where a matrix does not fit its layer of the network, which may be
+        one without weights (`nn.empty_weights`)."""
+        wrong = []
+        for name, pair in self.pairs.get(network, {}).items():
+            layer = nn.submodule(module, name)
+            base = _base(layer)
+            if layer is None:
+                wrong.append(f"{name} is not there")
+            elif not isinstance(base, _LINEAR):
+                wrong.append(f"{name} is no linear layer")
+            elif not _fits(base, pair):
+                shapes = f"{list(pair.up.shape)}·{list(pair.down.shape)}"
+                wrong.append(f"{name} is {list(_sides(base))}, the LoRA's {shapes}")
+        if wrong:
+            raise ValueError(f"{self.path} is a LoRA for another {network}: {listing(wrong)}")
+
     def put(self, network: str, module: Any, weight: float = 1.0, merge: bool = False) -> None:
         """Put what there is for this network onto it, scaled by `weight`.
 
         merge: into the layers' own weights, which then cost nothing more; without, beside them.
-        Raises ValueError where a matrix does not fit its layer.
+        Raises ValueError as `check` does, and for a merge into packed weights.
         """
-        pairs = self.pairs.get(network, {})
-        layers = {n: layer for n in pairs if (layer := nn.submodule(module, n)) is not None}
-        wrong = [f"{n} is not there" for n in pairs if n not in layers]
-        for name, layer in layers.items():
-            base, pair = _base(layer), pairs[name]
-            if not isinstance(base, _LINEAR):
-                wrong.append(f"{name} is no linear layer")
-                continue
-            if merge and not isinstance(base, nn.Linear):
-                raise ValueError("a LoRA cannot be merged into packed weights: leave out --merge")
-            outputs, inputs = _sides(base)
-            rank = pair.down.shape[0]
-            if tuple(pair.down.shape) != (rank, inputs) or tuple(pair.up.shape) != (outputs, rank):
-                shapes = f"{list(pair.up.shape)}·{list(pair.down.shape)}"
-                wrong.append(f"{name} is {[outputs, inputs]}, the LoRA's {shapes}")
-        if wrong:
-            raise ValueError(f"{self.path} is a LoRA for another {network}: {listing(wrong)}")
+        self.check(network, module)
+        layers = {n: nn.submodule(module, n) for n in self.pairs.get(network, {})}
+        if merge and not all(isinstance(_base(layer), nn.Linear) for layer in layers.values()):
+            raise ValueError("a LoRA cannot be merged into packed weights: leave out --merge")
         for name, layer in layers.items():
             if merge:
-                _merge(_base(layer), pairs[name], weight)
+                _merge(_base(layer), self.pairs[network][name], weight)
             else:
-                _add(module, name, layer, pairs[name], weight)
+                _add(module, name, layer, self.pairs[network][name], weight)
+
+
+def _fits(layer: Any, pair: Pair) -> bool:
+    outputs, inputs = _sides(layer)
+    rank = pair.down.shape[0]
+    return tuple(pair.down.shape) == (rank, inputs) and tuple(pair.up.shape) == (outputs, rank)
 
 
 def _base(layer: Any) -> Any:

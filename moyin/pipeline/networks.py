@@ -15,7 +15,8 @@ class Networks:
     """`networks.generator` and so on; adapters are put onto generator and decoder.
 
     alone: one network is in memory at a time; asking for another lets it go, so nobody else may
-    hold on to it. compiled: the decoder's blocks are.
+    hold on to it. compiled: the decoder's blocks are. Raises ValueError for adapters of another
+    model at once, not when their network's turn comes.
     """
 
     def __init__(
@@ -29,6 +30,10 @@ class Networks:
         self.checkpoint, self.adapters = checkpoint, tuple(adapters)
         self.merged, self.alone, self.compiled = merged, alone, compiled
         self._loaded: dict[str, Any] = {}
+        for lora, _ in self.adapters:
+            for name in lora.pairs:
+                with nn.empty_weights():
+                    lora.check(name, checkpoint.config(name).build())
 
     def get(self, name: str) -> Any:
         """One of the five. Raises ValueError as `Checkpoint.network` and `Lora.put` do."""

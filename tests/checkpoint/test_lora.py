@@ -133,6 +133,14 @@ def test_another_models_lora_is_refused(tmp_path: Path) -> None:
         Lora.open(save(tmp_path / "h.safetensors", half))
 
 
+def test_another_models_lora_is_told_before_anything_is_drawn(
+    tmp_path: Path, small_checkpoint: Path
+) -> None:
+    file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
+    with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
+        Pipeline.open(small_checkpoint, "float32", {str(file): 1.0})
+
+
 def test_no_lora(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no LoRA at"):
         Lora.open(tmp_path)
