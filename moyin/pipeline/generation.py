@@ -16,6 +16,7 @@ from moyin.backend import device, random
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.lora import Lora
+from moyin.checkpoint.remembered import remembered
 from moyin.flow.samplers import SAMPLERS
 from moyin.pipeline import needs, paint, write
 from moyin.pipeline.develop import develop, encode
@@ -187,7 +188,9 @@ class Pipeline:
     @cached_property
     def digest(self) -> str:
         """The checkpoint's; with adapters, over theirs and their weights too."""
-        parts = [self.checkpoint.digest()]
+        files = {entry.file for entry in self.checkpoint.entries.values()}
+        files |= set(self.checkpoint.folder.glob("*/*.json"))
+        parts = [remembered(files, self.checkpoint.digest)]
         if not self.networks.adapters:
             return parts[0]
         parts += [f"{lora.digest()} {weight!r}" for lora, weight in self.networks.adapters]
