@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import numbers
+import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+# What Parquet holds as itself, so that a column of it can be read whole at once.
+SCALARS = ("float64", "int64", "text")
+KINDS = ("png", "json", "array", *SCALARS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """What a column holds ("png", "json" or "array") and the digest of what made it.
+    """What a column holds (one of `KINDS`) and the digest of what made it.
 
     `dtype` and `shape` are those of every row of an array column.
     """
@@ -22,6 +28,10 @@ class Column:
     digest: str
     dtype: str = ""
     shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"a column holds {', '.join(KINDS)}; not {self.kind!r}")
 
     @classmethod
     def of_arrays(cls, row: Any, digest: str) -> Column:
@@ -34,8 +44,10 @@ class Column:
         """The inverse of `dataclasses.asdict` and a walk through JSON text."""
         return cls(**fields | {"shape": tuple(fields["shape"])})
 
-    def encode(self, value: Any) -> bytes:
-        """A row as stored; ValueError if an array is not of this column's dtype and shape."""
+    def encode(self, value: Any) -> Any:
+        """A row as stored: bytes, or a scalar as it is. ValueError if it is not of this column."""
+        if self.kind in SCALARS:
+            return self._scalar(value)
         if self.kind == "json":
             return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
         if self.kind == "png":
@@ -48,11 +60,26 @@ class Column:
             raise ValueError(f"a row of {given} in a column of {self.dtype} {list(self.shape)}")
         return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
-    def decode(self, content: bytes) -> Any:
+    def decode(self, content: Any) -> Any:
         """The inverse of `encode`: RGB uint8 [height, width, 3], JSON's own types, or an array."""
+        if self.kind in SCALARS:
+            return content
         if self.kind == "json":
             return json.loads(content)
         if self.kind == "png":
             return np.array(Image.open(io.BytesIO(content)))
         little = np.dtype(self.dtype).newbyteorder("<")
         return np.frombuffer(content, little).reshape(self.shape).astype(self.dtype)
+
+    def content(self, stored: Any) -> bytes:
+        """The bytes that stand for a stored row in a digest."""
+        if self.kind in ("float64", "int64"):
+            return struct.pack("<d" if self.kind == "float64" else "<q", stored)
+        return stored.encode() if self.kind == "text" else bytes(stored)
+
+    def _scalar(self, value: Any) -> Any:
+        kinds = {"float64": (numbers.Real, float), "int64": (numbers.Integral, int)}
+        wanted, made = kinds.get(self.kind, (str, str))
+        if not isinstance(value, wanted):
+            raise ValueError(f"a row of {type(value).__name__} in a column of {self.kind}")
+        return made(value)

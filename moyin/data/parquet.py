@@ -1,4 +1,4 @@
-"""Shards: Parquet files of one column of bytes, each written whole or not at all."""
+"""Shards: Parquet files of one column of bytes or scalars, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 GROUP = 16  # rows a Parquet row group: what one random read has to load
+SCALARS = {"float64": pa.float64(), "int64": pa.int64(), "text": pa.large_string()}
 
 
 @contextmanager
@@ -39,9 +41,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write(path: Path, rows: Sequence[bytes]) -> None:
-    """Write the rows as the shard `path`."""
-    table = pa.table({"row": pa.array(rows, pa.large_binary())})
+def write(path: Path, rows: Sequence[Any], kind: str = "bytes") -> None:
+    """Write the rows as the shard `path`: bytes, or scalars of one of the kinds `SCALARS`."""
+    table = pa.table({"row": pa.array(rows, SCALARS.get(kind, pa.large_binary()))})
     with replacing(path) as file:
         pq.write_table(table, file, row_group_size=GROUP, compression="none", use_dictionary=False)
     group.cache_clear()
@@ -56,22 +58,29 @@ def count(path: Path) -> int:
 
 
 @lru_cache(maxsize=64)
-def group(path: Path, number: int) -> list[bytes]:
+def group(path: Path, number: int) -> list[Any]:
     """The rows of one row group; ValueError if the shard is damaged."""
     with _opened(path) as file:
-        rows: list[bytes] = file.read_row_group(number).column("row").to_pylist()
+        rows: list[Any] = file.read_row_group(number).column("row").to_pylist()
     return rows
 
 
-def row(path: Path, number: int) -> bytes:
+def row(path: Path, number: int) -> Any:
     """One row of a shard."""
     return group(path, number // GROUP)[number % GROUP]
 
 
-def rows(path: Path) -> Iterator[bytes]:
+def rows(path: Path) -> Iterator[Any]:
     """All rows of a shard, in order."""
     for number in range(-(-count(path) // GROUP)):
         yield from group(path, number)
+
+
+def values(path: Path) -> np.ndarray[Any, Any]:
+    """All rows of a shard of scalars: float64, int64, or strings as objects."""
+    with _opened(path) as file:
+        whole: np.ndarray[Any, Any] = file.read().column("row").to_numpy()
+    return whole
 
 
 @contextmanager

@@ -4,6 +4,7 @@
     STORE/picture/00000.parquet PNG bytes
     STORE/meta/00000.parquet    JSON: captions, lines, background, objects
     STORE/ids/00000.parquet     an array a row, added later without touching the rest
+    STORE/sharpness/00000.parquet  a number or a text a row, which is fast to read whole
 
 A shard that has its name is complete, so work that was cut short goes on from what is there.
 """
@@ -22,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from moyin.data import parquet
-from moyin.data.column import Column
+from moyin.data.column import SCALARS, Column
 from moyin.data.sample import Sample
+
+Array = np.ndarray[Any, Any]
 
 FORMAT = 1
 SHARD = 256  # rows a shard
@@ -96,9 +99,9 @@ class Store:
         """How many rows of a column are complete."""
         return self._starts(name)[-1]
 
-    def shard_rows(self, number: int) -> int:
-        """The rows of one shard that have both a picture and its description; 0 if none."""
-        paths = [self._shard(name, number) for name in BASE]
+    def shard_rows(self, number: int, names: Sequence[str] = tuple(BASE)) -> int:
+        """The rows of one shard that all these columns have; 0 if one has not got it."""
+        paths = [self._shard(name, number) for name in names]
         return min(parquet.count(path) for path in paths) if all(map(Path.exists, paths)) else 0
 
     def append(self, samples: Iterable[Sample]) -> None:
@@ -112,14 +115,15 @@ class Store:
 
     def write_shard(self, number: int, samples: Sequence[Sample]) -> None:
         """Write (or replace) the pictures and descriptions of one shard."""
-        self._write("picture", number, [sample.picture for sample in samples])
-        self._write("meta", number, [sample.to_json() for sample in samples])
+        self.write_column("picture", number, [sample.picture for sample in samples])
+        self.write_column("meta", number, [sample.to_json() for sample in samples])
 
-    def add_column(self, name: str, digest: str, rows: Iterable[Any]) -> None:
-        """Add a column of arrays of one dtype and shape, or go on with one that was cut short.
+    def add_column(self, name: str, digest: str, rows: Iterable[Any], kind: str = "array") -> None:
+        """Add a column, or go on with one that was cut short.
 
-        `rows` starts at row `rows_of(name)` where the column has been begun, else at row 0.
-        ValueError if the column is another maker's, or if rows are fewer than the store's.
+        `rows` starts at row `rows_of(name)` where the column has been begun, else at row 0: arrays
+        of one dtype and shape, numbers (`float64`, `int64`), strings (`text`) or JSON's own types
+        (`json`). ValueError if the column is another maker's, or if rows are too few.
         """
         rows = iter(rows)
         if name not in self.columns:
@@ -127,8 +131,9 @@ class Store:
             if first is None:
                 raise ValueError(f"no rows for column {name!r}")
             rows = itertools.chain([first], rows)
-            self.header["columns"][name] = asdict(Column.of_arrays(first, digest))
-            self._save()
+            arrays = kind == "array"
+            column = Column.of_arrays(first, digest) if arrays else Column(kind=kind, digest=digest)
+            self.begin_column(name, column)
         self.column(name, digest)
         bounds = self._starts("meta")
         for number in range(len(self._starts(name)) - 1, len(bounds) - 1):
@@ -136,7 +141,37 @@ class Store:
             values = list(itertools.islice(rows, wanted))
             if len(values) < wanted:
                 raise ValueError(f"column {name!r} ends after {bounds[number] + len(values)} rows")
-            self._write(name, number, values)
+            self.write_column(name, number, values)
+
+    def begin_column(self, name: str, column: Column) -> None:
+        """Make a column known, so that its shards can be written, in any order.
+
+        ValueError if there is one of this name from another maker.
+        """
+        if name in self.columns:
+            self.column(name, column.digest)
+        elif not name.isidentifier():
+            raise ValueError(f"column {name!r}: a name has letters, digits and _ alone")
+        else:
+            self.header["columns"][name] = asdict(column)
+            self._save()
+
+    def write_column(self, name: str, number: int, values: Sequence[Any]) -> None:
+        """Write (or replace) one shard of a column that has been begun."""
+        column = self.column(name)
+        stored = [column.encode(value) for value in values]
+        parquet.write(self._shard(name, number), stored, column.kind)
+        self._bounds.clear()
+
+    def values(self, name: str) -> Array:
+        """A column of scalars, whole: [rows] of float64, int64, or strings as objects."""
+        column = self.column(name)
+        if column.kind not in SCALARS:
+            raise ValueError(f"column {name!r} of {self.path} holds {column.kind}, no scalars")
+        shards = range(len(self._starts(name)) - 1)
+        parts = [parquet.values(self._shard(name, number)) for number in shards]
+        kind = np.dtype(object if column.kind == "text" else column.kind)
+        return np.concatenate([np.empty(0, kind), *parts])
 
     def drop_column(self, name: str) -> None:
         """Delete a column that was added."""
@@ -169,13 +204,14 @@ class Store:
         """SHA-256 over all rows of all columns, whatever the shards are."""
         total = hashlib.sha256()
         for name in sorted(self.columns):
+            column = self.column(name)
             total.update(name.encode() + b"\0")
             for number in range(len(self._starts(name)) - 1):
-                for content in parquet.rows(self._shard(name, number)):
+                for content in map(column.content, parquet.rows(self._shard(name, number))):
                     total.update(len(content).to_bytes(8, "little") + content)
         return total.hexdigest()
 
-    def _cell(self, name: str, index: int) -> bytes:
+    def _cell(self, name: str, index: int) -> Any:
         bounds = self._starts(name)
         if not 0 <= index < bounds[-1]:
             raise IndexError(f"row {index} of column {name!r}, which has {bounds[-1]}")
@@ -200,11 +236,6 @@ class Store:
         wanted = np.diff(self._starts("meta")).tolist()
         pairs = zip(counts, wanted, strict=False)
         return [count for count, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
-
-    def _write(self, name: str, number: int, values: Sequence[Any]) -> None:
-        column = self.column(name)
-        parquet.write(self._shard(name, number), [column.encode(value) for value in values])
-        self._bounds.clear()
 
     def _save(self) -> None:
         with parquet.replacing(self.path / "store.json") as file:

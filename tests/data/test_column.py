@@ -38,3 +38,29 @@ def test_an_array_of_another_dtype_or_shape_is_refused() -> None:
         column.encode(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"\[3, 2\]"):
         column.encode(np.zeros((3, 2), np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "content"),
+    [
+        ("float64", 1.5, bytes.fromhex("000000000000f83f")),
+        ("int64", np.int32(-2), bytes.fromhex("feffffffffffffff")),
+        ("text", "春", bytes.fromhex("e698a5")),
+    ],
+)
+def test_scalars_are_stored_as_they_are(kind: str, value: object, content: bytes) -> None:
+    column = Column(kind=kind, digest="")
+    stored = column.encode(value)
+    assert column.decode(stored) == value
+    assert column.content(stored) == content
+
+
+@pytest.mark.parametrize(("kind", "value"), [("float64", "1"), ("int64", 1.0), ("text", 1)])
+def test_a_scalar_of_another_kind_is_refused(kind: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"a row of .* in a column of {kind}"):
+        Column(kind=kind, digest="").encode(value)
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(ValueError, match=r"a column holds png, .*text; not 'float8'"):
+        Column(kind="float8", digest="")

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from moyin.data import store as module
+from moyin.data.column import Column
 from moyin.data.sample import Line, Sample
 from moyin.data.store import Store
 
@@ -141,3 +143,47 @@ def test_a_store_that_grew_has_its_last_rows_added_again(
     assert (len(store), store.rows_of("ids")) == (8, 4)
     store.add_column("ids", "tokenizer", numbers(4, 8))
     assert store.rows_of("ids") == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "dtype"),
+    [
+        ("float64", [n / 4 for n in range(10)], "float64"),
+        ("int64", [n - 5 for n in range(10)], "int64"),
+        ("text", ["春" * n for n in range(10)], "object"),
+    ],
+)
+def test_scalars_are_read_whole_and_by_row(store: Store, kind: str, rows: list, dtype: str) -> None:
+    store.add_column("level", "measured", rows, kind)
+    again = Store.open(store.path)
+    whole = again.values("level")
+    assert (whole.dtype, whole.tolist()) == (np.dtype(dtype), rows)
+    assert [row["level"] for row in again.read(["level", "meta"], [9, 0])] == [rows[9], rows[0]]
+    table = pq.read_table(store.path / "level" / "00001.parquet")
+    assert table.column(0).to_pylist() == rows[4:8]
+
+
+def test_only_scalars_are_read_whole(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"'meta' of .* holds json, no scalars"):
+        store.values("meta")
+
+
+def test_shards_of_a_column_are_written_in_any_order(store: Store) -> None:
+    store.begin_column("level", Column(kind="int64", digest="measured"))
+    store.write_column("level", 1, [4, 5, 6, 7])
+    assert store.shard_rows(1, ["meta", "level"]) == 4
+    assert (store.shard_rows(0, ["level"]), store.rows_of("level")) == (0, 0)
+    store.write_column("level", 0, [0, 1, 2, 3])
+    store.write_column("level", 2, [8, 9])
+    assert store.values("level").tolist() == list(range(10))
+    with pytest.raises(ValueError, match=r"column 'level'.*is stale"):
+        store.begin_column("level", Column(kind="int64", digest="another"))
+    with pytest.raises(ValueError, match=r"column '\.\./up': a name has letters"):
+        store.begin_column("../up", Column(kind="int64", digest=""))
+
+
+def test_the_digest_tells_numbers_apart(store: Store) -> None:
+    store.add_column("level", "measured", range(10), "int64")
+    before = store.digest()
+    store.write_column("level", 2, [8, 10])
+    assert store.digest() != before
