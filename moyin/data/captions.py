@@ -1,173 +1,42 @@
 """What a picture is called: several phrasings in Chinese and in English.
 
-A caption names the background, then each line by its quoted text with its colour and place, then
-the objects. What is written is always in quotes; no apostrophe stands outside them.
+A caption names the background, then each line by its quoted text, often with its colour and place,
+then the objects. What is written is always in quotes; no apostrophe stands outside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from moyin.data.assets import PHOTOGRAPHS
 from moyin.data.colours import COLOURS
+from moyin.data.phrasings import CHINESE_PHRASINGS as CHINESE_PHRASINGS  # the suite's
+from moyin.data.phrasings import ENGLISH_PHRASINGS as ENGLISH_PHRASINGS
+from moyin.data.phrasings import SETS, Phrasing
 from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.sample import Line, Thing
 from moyin.data.text import pick
 
 QUOTES = ("''", "“”", '""', "「」")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phrasing:
-    """One way to say it.
-
-    `line` may use {quote}, {place}, {noun} and {coloured}, which is `colour` filled in, or
-    `plain` where the colour is left unsaid. `bare` says a lone line in the middle without its
-    place; empty where the phrasing needs the place.
-    """
-
-    opening: str
-    line: str
-    thing: str
-    colour: str
-    plain: str = ""
-    bare: str = ""
-    link: str = ", "
-    last: str = " and "
-    end: str = ""
-
-
-ENGLISH_PHRASINGS = (
-    Phrasing(
-        opening="{ground} with ",
-        line="the {noun} {quote}{coloured} {place}",
-        bare="the {noun} {quote}{coloured}",
-        thing="{object} {place}",
-        colour=" in {colour}",
-    ),
-    Phrasing(
-        opening="{ground}. ",
-        line="{quote} is written{coloured} {place}",
-        thing="{object} is {place}",
-        colour=" in {colour} letters",
-        link="; ",
-        last="; ",
-        end=".",
-    ),
-    Phrasing(
-        opening="design {ground} that says ",
-        line="{quote}{coloured} {place}",
-        bare="{quote}{coloured}",
-        thing="and shows {object} {place}",
-        colour=" in {colour}",
-        last=", ",
-        end=".",
-    ),
-    Phrasing(
-        opening="{ground} showing ",
-        line="the{coloured} {noun} {quote} {place}",
-        bare="the{coloured} {noun} {quote}",
-        thing="{object} {place}",
-        colour=" {colour}",
-    ),
-    Phrasing(
-        opening="text on {ground}: ",
-        line="{place}, {quote}{coloured}",
-        bare="{quote}{coloured}",
-        thing="{place}, {object}",
-        colour=" in {colour}",
-        link="; ",
-        last="; ",
-    ),
-    Phrasing(
-        opening="{ground}, where ",
-        line="the{coloured} {noun} {place} reads {quote}",
-        thing="{object} can be seen {place}",
-        colour=" {colour}",
-        end=".",
-    ),
-    Phrasing(
-        opening="please make {ground} and write ",
-        line="{quote}{coloured} {place}",
-        bare="{quote}{coloured}",
-        thing="put {object} {place}",
-        colour=" in {colour}",
-        last=", and ",
-        end=".",
-    ),
-)
-CHINESE_PHRASINGS = (
-    Phrasing(
-        opening="一张{ground}，",
-        line="{place}{coloured}写着{quote}",
-        bare="{coloured}写着{quote}",
-        thing="{place}有{object}",
-        colour="用{colour}",
-        link="，",
-        last="，",
-    ),
-    Phrasing(
-        opening="{ground}，",
-        line="{coloured}文字{quote}在{place}",
-        bare="{coloured}文字{quote}",
-        thing="{object}在{place}",
-        colour="{colour}",
-        link="，",
-        last="，",
-        end="。",
-    ),
-    Phrasing(
-        opening="画一张{ground}，",
-        line="在{place}写上{coloured}{quote}",
-        bare="写上{coloured}{quote}",
-        thing="{place}画{object}",
-        colour="{colour}的",
-        link="，",
-        last="，",
-        end="。",
-    ),
-    Phrasing(
-        opening="设计一张{ground}，",
-        line="{place}是{coloured}{quote}",
-        thing="{place}是{object}",
-        colour="{colour}的",
-        link="，",
-        last="，",
-    ),
-    Phrasing(
-        opening="一张{ground}，",
-        line="{coloured}{noun}{quote}位于{place}",
-        thing="{object}位于{place}",
-        colour="{colour}的",
-        link="，",
-        last="，",
-        end="。",
-    ),
-    Phrasing(
-        opening="在{ground}上，",
-        line="{place}印着{coloured}{noun}{quote}",
-        bare="印着{coloured}{noun}{quote}",
-        thing="{place}放着{object}",
-        colour="{colour}",
-        link="，",
-        last="，",
-    ),
-    Phrasing(
-        opening="请做一张{ground}：",
-        line="{place}写{quote}{coloured}",
-        thing="{place}有{object}",
-        colour="，用{colour}",
-        link="；",
-        last="；",
-        end="。",
-    ),
-)
 NOUNS = {
     "en": ("poster", "poster", "card", "picture", "sign"),
     "zh": ("海报", "海报", "卡片", "图片"),
+}
+ROLES = {
+    "title": ("title", "titles", "标题"),
+    "subtitle": ("subtitle", "subtitles", "副标题"),
+    "name": ("name", "names", "名字"),
+    "item": ("line", "lines", "条目"),
+    "price": ("price", "prices", "价格"),
+    "date": ("date", "dates", "日期"),
+    "number": ("number", "numbers", "号码"),
+    "note": ("small print", "small print", "小字"),
+    "message": ("message", "messages", "消息"),
+    "place": ("place name", "place names", "地名"),
+    "verse": ("verse", "verses", "联语"),
 }
 TEXTURES = {
     "stripes": ("striped {}", "{}条纹"),
@@ -183,44 +52,82 @@ def captions(
     things: Sequence[Thing],
     each: int,
     random: np.random.Generator,
+    phrasings: str = "seen",
 ) -> tuple[str, ...]:
-    """`each` captions in Chinese and as many in English, no two of the same phrasing."""
+    """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
+    the SETS of phrasings."""
     said = []
-    for language, phrasings in (("zh", CHINESE_PHRASINGS), ("en", ENGLISH_PHRASINGS)):
-        for number in random.permutation(len(phrasings))[:each]:
-            said.append(_caption(language, phrasings[number], background, lines, things, random))
+    for language, known in SETS[phrasings].items():
+        for number in random.permutation(len(known))[:each]:
+            told = _Told(language, known[number], random)
+            said.append(told.caption(background, lines, things))
     return tuple(said)
 
 
-def _caption(
-    language: str,
-    phrasing: Phrasing,
-    background: Mapping[str, str],
-    lines: Sequence[Line],
-    things: Sequence[Thing],
-    random: np.random.Generator,
-) -> str:
-    places = CHINESE if language == "zh" else ENGLISH
-    coloured = random.random() < 0.8
-    alone = len(lines) == 1 and lines[0].place == "middle" and not things
-    form = phrasing.bare if alone and phrasing.bare and random.random() < 0.4 else phrasing.line
-    clauses = []
-    for line in lines:
-        colour = phrasing.colour.format(colour=_colour(language, line.colour))
-        fields = {
-            "quote": _quoted(line.text, random),
-            "place": pick(places[line.place], random),
-            "noun": _noun(language, line.text),
-            "coloured": colour if coloured else phrasing.plain,
-        }
-        clauses.append(form.format(**fields))
-    for thing in things:
-        name = thing.chinese if language == "zh" else thing.name
-        place = pick(places[thing.place], random)
-        clauses.append(phrasing.thing.format(object=name, place=place))
-    opening = phrasing.opening.format(ground=_ground(language, background, random))
-    told = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
-    text = opening + told + phrasing.end
+class _Told:
+    """One language and phrasing, with what is drawn by lot about them."""
+
+    def __init__(self, language: str, phrasing: Phrasing, random: np.random.Generator) -> None:
+        self.language, self.phrasing, self.random = language, phrasing, random
+        self.places = CHINESE if language == "zh" else ENGLISH
+        self.coloured, self.pair = random.random() < 0.8, pick(QUOTES, random)
+
+    def caption(
+        self, background: Mapping[str, str], lines: Sequence[Line], things: Sequence[Thing]
+    ) -> str:
+        phrasing = self.phrasing
+        clauses = [*self._lines(lines, bool(things)), *map(self._thing, things)]
+        told = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
+        ground = self._ground(background)
+        opening, end = (part.format(ground=ground) for part in (phrasing.opening, phrasing.end))
+        # What follows a full stop begins a sentence.
+        text = opening + (_capital(told) if opening.endswith(". ") else told) + end
+        return _capital(text)
+
+    def _lines(self, lines: Sequence[Line], things: bool) -> Iterator[str]:
+        phrasing = self.phrasing
+        alone = len(lines) == 1 and lines[0].place == "middle" and not things
+        bare = alone and phrasing.bare and self.random.random() < 0.4
+        for group in _grouped(lines) if phrasing.many else [[line] for line in lines]:
+            form = phrasing.many if len(group) > 1 else phrasing.bare if bare else phrasing.line
+            colour = phrasing.colour.format(colour=_colour(self.language, group[0].colour))
+            yield form.format(
+                quote=self._quoted([line.text for line in group]),
+                place=pick(self.places[group[0].place], self.random),
+                noun=_noun(self.language, group),
+                coloured=colour if self.coloured else phrasing.plain,
+            )
+
+    def _thing(self, thing: Thing) -> str:
+        name = thing.chinese if self.language == "zh" else thing.name
+        return self.phrasing.thing.format(
+            object=name, place=pick(self.places[thing.place], self.random)
+        )
+
+    def _ground(self, background: Mapping[str, str]) -> str:
+        """The background with what it is the background of: "a red poster", "红色海报"."""
+        known = NOUNS[self.language]
+        noun = pick([noun for noun in known if noun not in self.phrasing.opening], self.random)
+        return (_chinese if self.language == "zh" else _english)(background, noun)
+
+    def _quoted(self, texts: Sequence[str]) -> str:
+        """The texts in quotes, with the language's commas between."""
+        quotes = [self.pair[0] + text + self.pair[1] for text in texts]
+        comma, last = ("、", "和") if self.language == "zh" else (", ", " and ")
+        return comma.join(quotes[:-1]) + last * (len(quotes) > 1) + quotes[-1]
+
+
+def _grouped(lines: Sequence[Line]) -> list[list[Line]]:
+    """Neighbours that have role, colour and place in common are said at once."""
+    return [
+        list(group)
+        for _, group in groupby(
+            lines, lambda line: (line.role or id(line), line.colour, line.place)
+        )
+    ]
+
+
+def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
@@ -228,12 +135,11 @@ def _colour(language: str, name: str) -> str:
     return COLOURS[name].chinese + "色" if language == "zh" else name
 
 
-def _quoted(text: str, random: np.random.Generator) -> str:
-    pair = pick(QUOTES, random)
-    return pair[0] + text + pair[1]
-
-
-def _noun(language: str, text: str) -> str:
+def _noun(language: str, lines: Sequence[Line]) -> str:
+    text = lines[0].text
+    if lines[0].role:
+        one, many, chinese = ROLES[lines[0].role]
+        return chinese if language == "zh" else many if len(lines) > 1 else one
     if language == "zh":
         return "字" if len(text) == 1 else "文字"
     if len(text) == 1:
@@ -241,12 +147,6 @@ def _noun(language: str, text: str) -> str:
     if text.isdigit():
         return "number"
     return "word" if text.isalpha() and len(text) <= 10 else "text"
-
-
-def _ground(language: str, background: Mapping[str, str], random: np.random.Generator) -> str:
-    """The background with what it is the background of: "a red poster", "红色海报"."""
-    noun = pick(NOUNS[language], random)
-    return _chinese(background, noun) if language == "zh" else _english(background, noun)
 
 
 def _english(background: Mapping[str, str], noun: str) -> str:

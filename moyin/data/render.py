@@ -16,11 +16,12 @@ from PIL import Image
 from moyin.data import assets, backgrounds, faces, places, text
 from moyin.data.captions import captions
 from moyin.data.colours import jittered
+from moyin.data.phrasings import SETS
 from moyin.data.sample import Box, Line, Sample, Thing
 from moyin.data.shape import Shape, row_width
 from moyin.prompt.grid import PIXELS
 
-VERSION = 2  # goes up whenever the same configuration and seed give another picture
+VERSION = 3  # goes up whenever the same configuration and seed give another picture
 
 
 class Renderer:
@@ -59,6 +60,7 @@ class Renderer:
             }
         )
         captions: int = 3  # in each language
+        phrasings: str = "seen"  # the set they are drawn from; held-out ones are the rest
 
         def __post_init__(self) -> None:
             known = set(backgrounds.KINDS)
@@ -66,6 +68,8 @@ class Renderer:
                 raise ValueError(f"size {self.size} is too small to write on; take 64 or more")
             if not 1 <= self.characters <= 8105:
                 raise ValueError(f"characters is a count from 1 to 8105, not {self.characters}")
+            if self.phrasings not in SETS:
+                raise ValueError(f"phrasings are {list(SETS)}, not {self.phrasings}")
             if not self.backgrounds or not known.issuperset(self.backgrounds):
                 raise ValueError(f"backgrounds are {sorted(known)}, not {list(self.backgrounds)}")
 
@@ -89,7 +93,9 @@ class Renderer:
         things = self._things(image, lines, random)
         return Sample(
             picture=np.array(image),
-            captions=captions(background, lines, things, self.config.captions, random),
+            captions=captions(
+                background, lines, things, self.config.captions, random, self.config.phrasings
+            ),
             lines=tuple(lines),
             background=background,
             objects=tuple(things),

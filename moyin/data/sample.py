@@ -17,7 +17,8 @@ class Line:
 
     `box` is the line's ink; `characters` holds the ink of every character of `text`, in order,
     blanks included (a blank's box is its advance, as high as the line). `squares` are what the
-    glyph encoder's bitmaps of them cover (`data.shape`).
+    glyph encoder's bitmaps of them cover (`data.shape`). `role` is what the line is in a layout,
+    a title for example.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Line:
     colour: str
     face: str
     place: str
+    role: str = ""
 
 
 @dataclass(frozen=True)

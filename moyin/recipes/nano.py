@@ -42,6 +42,7 @@ def pictures() -> Pictures:
         squares=LEGEND.sides,
         object_share=0.0,
         backgrounds={"flat": 1.0},
+        phrasings="plain",
     )
     return Pictures(renderer=renderer, count=12_000)
 

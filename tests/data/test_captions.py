@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from moyin.data.captions import CHINESE_PHRASINGS, ENGLISH_PHRASINGS, captions
+from moyin.data.captions import captions
+from moyin.data.phrasings import SETS
 from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.sample import Line, Thing
 from moyin.prompt.quotes import quoted
@@ -29,10 +31,15 @@ def line(text: str, place: str, colour: str = "white") -> Line:
 
 
 def said(
-    lines: list[Line], things: list[Thing], ground: dict[str, str], key: int
+    lines: list[Line],
+    things: list[Thing],
+    ground: dict[str, str],
+    key: int,
+    each: int = 6,
+    phrasings: str = "plain",
 ) -> tuple[str, ...]:
     random = np.random.Generator(np.random.Philox(key=key))
-    return captions(ground, lines, things, 6, random)
+    return captions(ground, lines, things, each, random, phrasings)
 
 
 @pytest.mark.parametrize(("ground", "english", "chinese"), GROUNDS)
@@ -73,9 +80,46 @@ def test_a_lone_line_in_the_middle_may_go_without_its_place() -> None:
     assert 0.5 < sum(named) / len(named) < 1
 
 
-def test_there_are_at_least_six_phrasings_a_language_and_the_reference_ones_among_them() -> None:
-    assert len(set(CHINESE_PHRASINGS)) >= 6
-    assert len(set(ENGLISH_PHRASINGS)) >= 6
+def test_the_reference_phrasings_are_among_the_plain_ones() -> None:
     texts = {t for key in range(300) for t in said([line("春天", "middle")], [], RED, key)}
     assert "一张红色海报，中间用白色写着“春天”" in texts
     assert 'A red poster with the word "春天" in white in the middle' in texts
+
+
+def test_there_are_two_hundred_phrasings_a_language_and_some_are_held_out() -> None:
+    every = SETS["all"]
+    for language in ("zh", "en"):
+        seen, held = (set(SETS[name][language]) for name in ("seen", "held-out"))
+        assert len(seen) >= 200
+        assert len(held) >= 20
+        assert not seen & held
+        assert seen | held == set(every[language])
+        assert set(SETS["plain"][language]) <= seen
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_no_two_phrasings_say_the_same_words(number: int) -> None:
+    """Blind to place, colour and noun, whose words are drawn by lot."""
+    lines = [line("春天", "top left"), line("OPEN", "middle", "yellow")][: 1 + number % 2]
+    things = [Thing("a cat", "猫", BOX, "bottom")][:number]
+    for key, many in (("zh", "海报|卡片|图片"), ("en", "poster|card|picture|sign")):
+        texts = said(lines, things, RED, number, each=999, phrasings="all")
+        texts = tuple(t for t in texts if ("红" in t) == (key == "zh"))
+        assert len(texts) == len(SETS["all"][key])
+        blind = {re.sub(f"{many}|'|\"|[“”「」]| in (white|yellow)", "", text) for text in texts}
+        assert len(blind) >= 200
+        for text in texts:
+            assert sorted(quoted(text)) == sorted(line.text for line in lines)
+            assert quoted(text, exact=True) == quoted(text)
+
+
+def test_lines_of_one_role_colour_and_place_are_said_at_once() -> None:
+    def item(text: str, place: str) -> Line:
+        return replace(line(text, place), role="item")
+
+    lines = [item("茶", "middle"), item("米饭", "middle"), item("鱼", "bottom")]
+    texts = said(lines, [], RED, 3, each=999, phrasings="all")
+    assert all(quoted(text) == ["茶", "米饭", "鱼"] for text in texts)
+    assert any("“茶”和“米饭”" in text for text in texts)
+    assert any('the lines "茶" and "米饭"' in text for text in texts)
+    assert any("are written" in text and "is written" in text for text in texts)

@@ -1,0 +1,436 @@
+"""The ways to say what a picture shows: some 250 phrasings in each language.
+
+The first seven of a language are written out; the rest are openings and clauses that go together,
+each opening with each clause of its kind. Every tenth of these is held out, so that a model can be
+asked in words that it was not taught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phrasing:
+    """One way to say it.
+
+    `opening` and `end` may use {ground}. `line` may use {quote}, {place}, {noun} and {coloured},
+    which is `colour` filled in, or `plain` where the colour is left unsaid; `many` says several
+    lines of one kind at once, and where it is empty each is said by itself. `bare` says a lone line
+    in the middle without its place; empty where the phrasing needs the place. Chinese phrasings
+    say 一张, which becomes the measure word of what is shown.
+    """
+
+    opening: str
+    line: str
+    thing: str
+    colour: str
+    plain: str = ""
+    bare: str = ""
+    many: str = ""
+    link: str = ", "
+    last: str = " and "
+    end: str = ""
+
+
+ENGLISH_PHRASINGS = (
+    Phrasing(
+        opening="{ground} with ",
+        line="the {noun} {quote}{coloured} {place}",
+        bare="the {noun} {quote}{coloured}",
+        thing="{object} {place}",
+        colour=" in {colour}",
+    ),
+    Phrasing(
+        opening="{ground}. ",
+        line="{quote} is written{coloured} {place}",
+        thing="{object} is {place}",
+        colour=" in {colour} letters",
+        link="; ",
+        last="; ",
+        end=".",
+    ),
+    Phrasing(
+        opening="design {ground} that says ",
+        line="{quote}{coloured} {place}",
+        bare="{quote}{coloured}",
+        thing="and shows {object} {place}",
+        colour=" in {colour}",
+        last=", ",
+        end=".",
+    ),
+    Phrasing(
+        opening="{ground} showing ",
+        line="the{coloured} {noun} {quote} {place}",
+        bare="the{coloured} {noun} {quote}",
+        thing="{object} {place}",
+        colour=" {colour}",
+    ),
+    Phrasing(
+        opening="text on {ground}: ",
+        line="{place}, {quote}{coloured}",
+        bare="{quote}{coloured}",
+        thing="{place}, {object}",
+        colour=" in {colour}",
+        link="; ",
+        last="; ",
+    ),
+    Phrasing(
+        opening="{ground}, where ",
+        line="the{coloured} {noun} {place} reads {quote}",
+        thing="{object} can be seen {place}",
+        colour=" {colour}",
+        end=".",
+    ),
+    Phrasing(
+        opening="please make {ground} and write ",
+        line="{quote}{coloured} {place}",
+        bare="{quote}{coloured}",
+        thing="put {object} {place}",
+        colour=" in {colour}",
+        last=", and ",
+        end=".",
+    ),
+)
+CHINESE_PHRASINGS = (
+    Phrasing(
+        opening="一张{ground}，",
+        line="{place}{coloured}写着{quote}",
+        bare="{coloured}写着{quote}",
+        thing="{place}有{object}",
+        colour="用{colour}",
+        link="，",
+        last="，",
+    ),
+    Phrasing(
+        opening="{ground}，",
+        line="{coloured}文字{quote}在{place}",
+        bare="{coloured}文字{quote}",
+        thing="{object}在{place}",
+        colour="{colour}",
+        link="，",
+        last="，",
+        end="。",
+    ),
+    Phrasing(
+        opening="画一张{ground}，",
+        line="在{place}写上{coloured}{quote}",
+        bare="写上{coloured}{quote}",
+        thing="{place}画{object}",
+        colour="{colour}的",
+        link="，",
+        last="，",
+        end="。",
+    ),
+    Phrasing(
+        opening="设计一张{ground}，",
+        line="{place}是{coloured}{quote}",
+        thing="{place}是{object}",
+        colour="{colour}的",
+        link="，",
+        last="，",
+    ),
+    Phrasing(
+        opening="一张{ground}，",
+        line="{coloured}{noun}{quote}位于{place}",
+        thing="{object}位于{place}",
+        colour="{colour}的",
+        link="，",
+        last="，",
+        end="。",
+    ),
+    Phrasing(
+        opening="在{ground}上，",
+        line="{place}印着{coloured}{noun}{quote}",
+        bare="印着{coloured}{noun}{quote}",
+        thing="{place}放着{object}",
+        colour="{colour}",
+        link="，",
+        last="，",
+    ),
+    Phrasing(
+        opening="请做一张{ground}：",
+        line="{place}写{quote}{coloured}",
+        thing="{place}有{object}",
+        colour="，用{colour}",
+        link="；",
+        last="；",
+        end="。",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Openings and clauses that go together; a clause is a phrasing without its opening."""
+
+    openings: tuple[str, ...]
+    clauses: tuple[Phrasing, ...]
+    end: str = ""
+
+    def phrasings(self) -> Iterator[Phrasing]:
+        for opening, clause in product(self.openings, self.clauses):
+            yield replace(clause, opening=opening, end=clause.end or self.end)
+
+
+def _clause(
+    line: str, many: str, thing: str, colour: str, plain: str = "", **rest: str
+) -> Phrasing:
+    return Phrasing(
+        opening="", line=line, many=many or line, thing=thing, colour=colour, plain=plain, **rest
+    )
+
+
+def _named(line: str, colour: str = " in {colour}", plain: str = "") -> Phrasing:
+    """A clause that is a noun: … with the word "X" in red at the top."""
+    return _clause(line, "", "{object} {place}", colour, plain, bare=line.replace(" {place}", ""))
+
+
+def _told(line: str, many: str, thing: str, colour: str = " in {colour}") -> Phrasing:
+    """A clause that is a sentence: "X" is written in red at the top."""
+    return _clause(line, many, thing, colour, link="; ", last="; ", end=".")
+
+
+def _asked(line: str, thing: str, colour: str = " in {colour}") -> Phrasing:
+    """A clause that asks for something: write "X" in red at the top."""
+    return _clause(line, "", thing, colour, last=", and ", end=".")
+
+
+ENGLISH_TOLD = (
+    _told(
+        "{quote} is written{coloured} {place}",
+        "{quote} are written{coloured} {place}",
+        "{object} is {place}",
+    ),
+    _told(
+        "the {noun} {place} reads {quote}{coloured}",
+        "the {noun} {place} read {quote}{coloured}",
+        "there is {object} {place}",
+    ),
+    _told(
+        "{place} stands {quote}{coloured}", "{place} stand {quote}{coloured}", "{place} is {object}"
+    ),
+    _told(
+        "the{coloured} {noun} {quote} appears {place}",
+        "the{coloured} {noun} {quote} appear {place}",
+        "{object} appears {place}",
+        " {colour}",
+    ),
+    _told("{quote} can be read {place}{coloured}", "", "{object} can be seen {place}"),
+    _told(
+        "the {noun} {place} says {quote}{coloured}",
+        "the {noun} {place} say {quote}{coloured}",
+        "one sees {object} {place}",
+    ),
+    _told("{place} it says {quote}{coloured}", "", "{place} there is {object}"),
+    _told(
+        "{quote} is printed{coloured} {place}",
+        "{quote} are printed{coloured} {place}",
+        "{object} is shown {place}",
+    ),
+)
+ENGLISH_KINDS = (
+    Kind(
+        openings=(
+            "{ground} with ",
+            "{ground} featuring ",
+            "{ground} bearing ",
+            "{ground} displaying ",
+            "an image of {ground} with ",
+            "a picture of {ground} carrying ",
+            "create {ground} with ",
+            "draw {ground} with ",
+            "generate {ground} featuring ",
+            "I would like {ground} with ",
+            "this is {ground} with ",
+            "show me {ground} bearing ",
+        ),
+        clauses=(
+            _named("the {noun} {quote}{coloured} {place}"),
+            _named("the{coloured} {noun} {quote} {place}", " {colour}"),
+            _named("{quote}{coloured} {place}"),
+            _named("{quote} written{coloured} {place}"),
+            _named("{quote} printed {place}{coloured}"),
+            _named("{coloured} that says {quote} {place}", "{colour} lettering", "lettering"),
+            _named("the {noun} {quote} set{coloured} {place}"),
+            _named("{quote} {place}{coloured}", ", in {colour}"),
+        ),
+    ),
+    Kind(
+        openings=(
+            "{ground}. ",
+            "this is {ground}. ",
+            "an image of {ground}. ",
+            "imagine {ground}. ",
+            "here is {ground}. ",
+            "the image shows {ground}. ",
+            "we see {ground}. ",
+            "draw {ground}. ",
+        ),
+        clauses=ENGLISH_TOLD,
+    ),
+    Kind(
+        openings=(
+            "{ground}, where ",
+            "{ground} on which ",
+            "an image of {ground} where ",
+            "I want {ground} where ",
+        ),
+        clauses=ENGLISH_TOLD,
+    ),
+    Kind(
+        openings=(
+            "make {ground}: ",
+            "please make {ground} and ",
+            "design {ground} and ",
+            "create {ground}, then ",
+            "draw {ground} and ",
+            "I need {ground}; ",
+            "lay out {ground} and ",
+            "compose {ground}: ",
+        ),
+        clauses=(
+            _asked("write {quote}{coloured} {place}", "draw {object} {place}"),
+            _asked("put {quote} {place}{coloured}", "put {object} {place}"),
+            _asked(
+                "place the{coloured} {noun} {quote} {place}", "place {object} {place}", " {colour}"
+            ),
+            _asked("set {quote}{coloured} {place}", "show {object} {place}"),
+            _asked("{place} write {quote}{coloured}", "{place} draw {object}"),
+            _asked("add the {noun} {quote}{coloured} {place}", "add {object} {place}"),
+            _asked(
+                "let the {noun} {place} read {quote}{coloured}", "let there be {object} {place}"
+            ),
+            _asked("print {quote} {place}{coloured}", "draw {object} {place}", ", in {colour}"),
+        ),
+    ),
+    Kind(
+        openings=(
+            "{ground} that says ",
+            "{ground} reading ",
+            "{ground} saying ",
+            "text on {ground}: ",
+            "words on {ground}: ",
+            "the text of {ground}: ",
+        ),
+        clauses=(
+            _clause("{quote}", "", "with {object}", "", last=", "),
+            _clause("{quote}{coloured}", "", "with {object}", " in {colour}", last=", "),
+        ),
+    ),
+    Kind(
+        openings=("", "show ", "put ", "an image with "),
+        clauses=(
+            _clause("{quote}{coloured}", "", "{object}", " in {colour}"),
+            _clause("the {noun} {quote}{coloured}", "", "{object} {place}", " in {colour}"),
+            _clause("{quote} {place}", "", "{object} {place}", ""),
+        ),
+        end=" on {ground}",
+    ),
+)
+
+
+def _says(line: str, thing: str, colour: str = "{colour}的", end: str = "") -> Phrasing:
+    return _clause(line, "", thing, colour, link="，", last="，", end=end)
+
+
+CHINESE_KINDS = (
+    Kind(
+        openings=(
+            "一张{ground}，",
+            "{ground}，",
+            "这是一张{ground}，",
+            "图中是一张{ground}，",
+            "画面是一张{ground}，",
+            "眼前是一张{ground}，",
+            "图片展示了一张{ground}，",
+            "照片里是一张{ground}：",
+            "看，一张{ground}，",
+        ),
+        clauses=(
+            _says("{place}{coloured}写着{quote}", "{place}有{object}", "用{colour}"),
+            _says("{coloured}{noun}{quote}在{place}", "{object}在{place}", "{colour}", "。"),
+            _says("{place}是{coloured}{noun}{quote}", "{place}是{object}", end="。"),
+            _says("{coloured}{noun}{quote}位于{place}", "{object}位于{place}"),
+            _says("{place}印着{coloured}{noun}{quote}", "{place}放着{object}", "{colour}", "。"),
+            _says("{place}有{coloured}{noun}{quote}", "{place}有{object}"),
+            _says("{place}{coloured}写有{quote}", "{place}画着{object}", "以{colour}", "。"),
+            _says("{place}的{noun}是{quote}{coloured}", "{place}是{object}", "，{colour}", "。"),
+            _says("{quote}{coloured}写在{place}", "{object}画在{place}", "用{colour}"),
+            _says("{place}可以看到{coloured}{quote}", "{place}可以看到{object}", end="。"),
+            _says("{place}显示着{coloured}{noun}{quote}", "{place}出现了{object}", "{colour}"),
+        ),
+    ),
+    Kind(
+        openings=(
+            "画一张{ground}，",
+            "设计一张{ground}，",
+            "请画一张{ground}，",
+            "请做一张{ground}：",
+            "请生成一张{ground}，",
+            "帮我做一张{ground}，",
+            "我想要一张{ground}，",
+            "制作一张{ground}：",
+            "绘制一张{ground}，",
+            "来一张{ground}，",
+            "给我画一张{ground}，",
+            "需要一张{ground}，",
+        ),
+        clauses=(
+            _says("在{place}写上{coloured}{quote}", "{place}画{object}", end="。"),
+            _says("{place}写{quote}{coloured}", "{place}画上{object}", "，用{colour}"),
+            _says("{place}放上{coloured}{noun}{quote}", "{place}放上{object}", end="。"),
+            _says("{place}加上{coloured}{noun}{quote}", "{place}加上{object}"),
+            _says("把{coloured}{quote}写在{place}", "把{object}画在{place}", end="。"),
+            _says("{place}要有{coloured}{noun}{quote}", "{place}要有{object}"),
+            _says("{place}{coloured}印上{quote}", "{place}配上{object}", "用{colour}", "。"),
+            _says(
+                "{noun}{quote}{coloured}放在{place}", "{object}放在{place}", "用{colour}，", "。"
+            ),
+        ),
+    ),
+    Kind(
+        openings=("在{ground}上，", "{ground}上，", "就在{ground}上，"),
+        clauses=(
+            _says("{place}印着{coloured}{noun}{quote}", "{place}放着{object}", "{colour}"),
+            _says("{place}{coloured}写着{quote}", "{place}有{object}", "用{colour}", "。"),
+            _says("能看到{coloured}{quote}在{place}", "{object}在{place}"),
+            _says("{place}题着{coloured}{quote}", "{place}画着{object}", end="。"),
+        ),
+    ),
+    Kind(
+        openings=("一张写着", "一张印有", "画一张写着", "请做一张写有", "设计一张带有"),
+        clauses=(
+            _clause("{quote}", "", "画着{object}", "", link="、", last="、"),
+            _clause("{coloured}{quote}", "", "画着{object}", "{colour}的", link="、", last="、"),
+            _clause(
+                "{coloured}{noun}{quote}", "", "画着{object}", "{colour}", link="、", last="、"
+            ),
+        ),
+        end="的{ground}",
+    ),
+    Kind(
+        openings=("{ground}：", "{ground}，文字是", "{ground}，上面写着", "一张{ground}，写的是"),
+        clauses=(
+            _clause("{quote}", "", "还有{object}", "", link="，", last="，"),
+            _clause("{quote}{coloured}", "", "还有{object}", "（{colour}）", link="，", last="，"),
+        ),
+    ),
+)
+
+
+def _all(plain: tuple[Phrasing, ...], kinds: tuple[Kind, ...]) -> tuple[Phrasing, ...]:
+    made = [phrasing for kind in kinds for phrasing in kind.phrasings()]
+    return (*plain, *(phrasing for phrasing in dict.fromkeys(made) if phrasing not in plain))
+
+
+PLAIN: Mapping[str, tuple[Phrasing, ...]] = {"zh": CHINESE_PHRASINGS, "en": ENGLISH_PHRASINGS}
+ALL = {"zh": _all(CHINESE_PHRASINGS, CHINESE_KINDS), "en": _all(ENGLISH_PHRASINGS, ENGLISH_KINDS)}
+HELD_OUT = {language: every[9::10] for language, every in ALL.items()}
+SEEN = {
+    language: tuple(phrasing for number, phrasing in enumerate(every) if number % 10 != 9)
+    for language, every in ALL.items()
+}
+SETS = {"plain": PLAIN, "seen": SEEN, "held-out": HELD_OUT, "all": ALL}
