@@ -223,7 +223,7 @@ def train(recipe: str, overrides: Overrides = None) -> None:
     from moyin.train.trainer import Interrupted, run
 
     try:
-        run(apply(find(recipe)(), overrides or []))
+        print(run(apply(find(recipe)(), overrides or [])))
     except Interrupted as e:
         raise typer.Exit(_told(str(e), 130)) from None
 

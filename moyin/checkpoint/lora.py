@@ -27,7 +27,7 @@ PREFIXES = {
     "decoder": ("transformer.",),
     "generator": ("vision_language_encoder.",),
 }
-_WRAPPER = "base_model.model."
+WRAPPER = "base_model.model."
 _KEY = re.compile(
     r"(?P<layer>.+)\.(?:(?P<down>lora_A|lora\.down|lora_down)|(?P<up>lora_B|lora\.up|lora_up))"
     r"(?:\.default)?\.weight"
@@ -35,7 +35,7 @@ _KEY = re.compile(
 _LINEAR = (nn.Linear, nn.PackedLinear, StoredLinear)
 # PEFT writes an adapted head's own weight as well; the checkpoint's counts, this is left unread.
 _COPY = ".base_layer.weight"
-_SETTINGS = "lora_adapter_metadata"
+SETTINGS = "lora_adapter_metadata"
 
 
 @dataclass(frozen=True)
@@ -170,13 +170,13 @@ def _settings(file: Path) -> dict[str, Any]:
     beside = file.with_name("adapter_config.json")
     if beside.is_file():
         return shards.read_json(beside)
-    told = shards.read_metadata(file).get(_SETTINGS)
+    told = shards.read_metadata(file).get(SETTINGS)
     return dict(json.loads(told)) if told else {}
 
 
 def _place(layer: str) -> tuple[str, str] | None:
     """Network and our layer for a released layer's name."""
-    layer = layer.removeprefix(_WRAPPER)
+    layer = layer.removeprefix(WRAPPER)
     for network, prefixes in PREFIXES.items():
         for prefix in ("", *prefixes):
             ours = _names(network).ours(layer.removeprefix(prefix) + ".weight")

@@ -5,9 +5,10 @@ y = W·x + b + Σ scale · B·(A·x)
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from moyin.backend import Tensor, nn
+from moyin.backend import Tensor, nn, ops
 
 
 class Adapter(nn.Module):
@@ -36,3 +37,26 @@ class Adapted(nn.Module):
         for adapter in self.adapters:
             y = y + adapter(x)
         return y
+
+
+def adapt(network: Any, layers: Collection[str], rank: int, scale: float) -> dict[str, Adapter]:
+    """Put a fresh adapter beside every layer of the network's blocks that is called so.
+
+    layers: last parts of names, such as q or down. What is added begins at zero. Returns the
+    adapters by the dotted names of their layers; ValueError where a name fits no layer.
+    """
+    blocks = "blocks" if hasattr(network, "blocks") else "layers"
+    names = [n.rpartition(".")[0] for n in nn.named_parameters(network) if n.endswith(".weight")]
+    inside = [n for n in names if n.startswith(f"{blocks}.")]
+    linear = {n: m for n in inside if isinstance(m := nn.submodule(network, n), nn.Linear)}
+    known = {n.rpartition(".")[2] for n in linear}
+    if unknown := [n for n in layers if n not in known]:
+        raise ValueError(f"no layer is called {', '.join(unknown)}: there are {sorted(known)}")
+    found = {}
+    for name, base in linear.items():
+        if name.rpartition(".")[2] in layers:
+            outputs, inputs = base.weight.shape
+            found[name] = Adapter(inputs, rank, outputs, scale)
+            nn.set_parameter(found[name].up.weight, ops.zeros((outputs, rank)))
+            nn.replace(network, name, Adapted(base, [found[name]]))
+    return found

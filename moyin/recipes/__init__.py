@@ -1,7 +1,8 @@
 """Recipes: plain functions, each returning one stage's whole configuration.
 
 `smoke/*` take seconds and prove that everything runs; `nano/*` made the embedded checkpoint;
-`glm-image/*` are the released model's own sizes.
+`glm-image/*` are the released model's own sizes; `lora/*` and `sft/*` teach a checkpoint, of any
+size, from your own pictures.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def find(name: str) -> Callable[[], Any]:
 
 def all_recipes() -> dict[str, Callable[[], Any]]:
     """Every recipe by its name."""
-    from moyin.recipes import glm_image, nano, smoke
+    from moyin.recipes import glm_image, lora, nano, sft, smoke
 
-    families = {"smoke": smoke, "nano": nano, "glm-image": glm_image}
+    families = {"smoke": smoke, "nano": nano, "glm-image": glm_image, "lora": lora, "sft": sft}
     return {
         f"{family}/{recipe.__name__}": recipe
         for family, module in families.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from moyin.pipeline.tokenize import SHORTEST
 from moyin.train.objectives import Objective
 
 
@@ -22,11 +23,30 @@ class Optimizer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Train adapters beside the network's linear layers (Hu et al. 2021), and nothing else.
+
+    rank: of each adapter; alpha: its product is scaled by alpha / rank; layers: which of the
+    blocks' layers get one, by the last part of their names.
+    """
+
+    rank: int = 16
+    alpha: float = 16.0
+    layers: tuple[str, ...] = ("q", "k", "v", "out", "up", "down")
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"rank={self.rank}: it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One stage. A recipe returns it; the command line overrides it by `key=value`.
 
     checkpoint: the networks that the stage only uses, and the start of the trained one where
-    `fine_tune` is set; empty for the default checkpoint, "none" for nothing.
+    `fine_tune` or `lora` is set; empty for the default checkpoint, "none" for nothing.
+    data: a store, or a folder of pictures with captions (`train.folder`), which are then read at
+    `size` pixels a side, 0 for the checkpoint's own, 512 at least.
     dtype: bfloat16, float32, or auto for what the device does well.
     compile: compile the network's blocks, which takes a minute or two before the first steps.
     """
@@ -40,6 +60,8 @@ class Training:
     data: str = ""
     checkpoint: str = ""
     fine_tune: bool = False
+    lora: Lora | None = None
+    size: int = 0
     seed: int = 0
     dtype: str = "auto"
     save_every: int = 500
@@ -51,5 +73,7 @@ class Training:
         for name in ("steps", "batch", "accumulate", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if self.size and self.size < SHORTEST:
+            raise ValueError(f"size={self.size}: ids are those of pictures of at least {SHORTEST}")
         if self.dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")

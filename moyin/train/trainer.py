@@ -14,14 +14,23 @@ from typing import Any
 
 from moyin.backend import Tensor, autograd, device, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.lora import PREFIXES
 from moyin.checkpoint.save import save_checkpoint
+from moyin.checkpoint.save_lora import save_lora
 from moyin.data.store import Store
+from moyin.model.lora import Adapter, adapt
+from moyin.pipeline.tokenize import SHORTEST
+from moyin.prompt.grid import Grid
 from moyin.train import order, state
 from moyin.train.config import Training
+from moyin.train.folder import store_of
 from moyin.train.objectives import Batch, Source
 from moyin.train.objectives.base import Draws
 from moyin.train.report import Report
 from moyin.train.schedule import learning_rate
+
+STORE = "store.json"
+NATIVE = 1024  # pixels a side of GLM-Image's pictures
 
 
 class Interrupted(Exception):
@@ -49,13 +58,12 @@ class Trainer:
         if training.threads:
             device.set_threads(training.threads)
         checkpoint = _checkpoint(training.checkpoint)
-        store = Store.open(training.data) if training.data else None
-        self.source = Source(store, checkpoint)
-        start = self.source.network(training.objective.stage) if training.fine_tune else None
-        self.objective = training.objective.build(self.source, start)
+        self.source = Source(_store(training, checkpoint), checkpoint)
         self.dtype = _dtype(training.dtype)
+        self.objective = training.objective.build(self.source, self._start())
+        self.adapters = self._adapt()
         every = nn.named_parameters(self.objective)
-        self.parameters = {n: p for n, p in every.items() if self.objective.trained(n)}
+        self.parameters = {n: p for n, p in every.items() if self._trained(n)}
         o = training.optimizer
         self.optimizer = optim.AdamW(self.parameters, o.betas, weight_decay=o.weight_decay)
         self.average = {n: ops.stop_gradient(p) + 0 for n, p in self.parameters.items()}
@@ -65,6 +73,28 @@ class Trainer:
             self.objective,
             list(self.parameters),
         )
+
+    def _start(self) -> Any:
+        """The network to go on from, None for fresh weights.
+
+        A frozen one needs no more digits than it is computed with.
+        """
+        t, stage = self.training, self.training.objective.stage
+        if t.lora is not None:
+            return self.source.network(stage, _dtype_name(t.dtype))
+        return self.source.network(stage) if t.fine_tune else None
+
+    def _adapt(self) -> dict[str, Adapter]:
+        lora = self.training.lora
+        if lora is None:
+            return {}
+        if self.training.objective.stage not in PREFIXES:
+            raise ValueError(f"a LoRA is for {' or '.join(PREFIXES)}: leave out lora")
+        scale = lora.alpha / lora.rank
+        return adapt(self.objective.network, lora.layers, lora.rank, scale)
+
+    def _trained(self, name: str) -> bool:
+        return self.objective.trained(name) and (not self.adapters or ".adapters." in name)
 
     def run(self, until: int | None = None) -> Path:
         """All steps that are left; see `run`."""
@@ -163,9 +193,12 @@ class Trainer:
         self.step = int(record["step"])
 
     def _write(self) -> Path:
-        """OUT/weights: the averaged network beside those of `checkpoint`."""
+        """OUT/weights, the averaged network beside those of `checkpoint`; or OUT/lora."""
         for n, p in self.parameters.items():
             nn.set_parameter(p, self.average[n])
+        if lora := self.training.lora:
+            stage = self.objective.stage
+            return save_lora(self.out / "lora", stage, self.adapters, lora.rank, lora.alpha)
         network = self.objective.finish()
         base = self.source.checkpoint
         trained = dict(base.notes.get("training", {})) if base is not None else {}
@@ -196,10 +229,28 @@ def _checkpoint(place: str) -> Checkpoint | None:
     return None if place == "none" else Checkpoint.open(place or None)
 
 
+def _store(training: Training, checkpoint: Checkpoint | None) -> Store | None:
+    """The store that `data` names, or one made of a folder's pictures under `out`."""
+    if not training.data:
+        return None
+    place = Path(training.data)
+    if (place / STORE).exists() or not place.is_dir():
+        return Store.open(place)
+    known = checkpoint.notes.get("settings", {}) if checkpoint is not None else {}
+    own = [max(SHORTEST, known.get(side, NATIVE)) for side in ("height", "width")]
+    height, width = [training.size] * 2 if training.size else own
+    Grid.of_pixels(height, width)  # ValueError where it is not a size for pictures
+    return store_of(place, Path(training.out) / "store", (height, width))
+
+
 def _dtype(name: str) -> Any:
+    return getattr(ops, _dtype_name(name))
+
+
+def _dtype_name(name: str) -> str:
     if name == "auto":
-        name = "bfloat16" if device.supports_bfloat16() else "float32"
-    return getattr(ops, name)
+        return "bfloat16" if device.supports_bfloat16() else "float32"
+    return name
 
 
 def _add(total: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,8 @@ def value_and_grad(
     every = dict(module.named_parameters())
     names = list(every) if names is None else list(names)
     parameters = [every[n] for n in names]
+    for n, parameter in every.items():  # for the others, nothing has to be kept
+        parameter.requires_grad_(n in names)
 
     def run(*args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
         loss, aux = fn(*args)

@@ -54,14 +54,14 @@ class Source:
             raise ValueError(f"{self.store.path} holds no pictures yet: go on with moyin prepare")
         return self.store
 
-    def network(self, name: str) -> Any:
-        """A frozen network in float32. ValueError where the checkpoint has none."""
+    def network(self, name: str, dtype: str = "float32") -> Any:
+        """A frozen network. ValueError where the checkpoint has none."""
         if self.checkpoint is None or not self.checkpoint.has(name):
             raise ValueError(
                 f"this stage needs a trained {name}: name a checkpoint that holds one, "
                 "checkpoint=FOLDER"
             )
-        return self.checkpoint.whole(name, "float32")
+        return self.checkpoint.whole(name, dtype)
 
     def configuration(self, name: str) -> Any:
         """The configuration of a network that the checkpoint holds."""

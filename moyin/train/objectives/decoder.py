@@ -19,7 +19,7 @@ from moyin.flow.path import noised, velocity
 from moyin.flow.schedule import Schedule, logit_normal
 from moyin.model.decoder import Decoder
 from moyin.prompt.grid import PIXELS
-from moyin.prompt.quotes import glyph_bytes
+from moyin.prompt.quotes import glyph_bytes, quoted
 from moyin.train.columns import latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
@@ -87,8 +87,7 @@ class DecoderObjective(Objective):
         parts = [self._crop(row, rng) for row in rows]
         latents = np.stack([p[0] for p in parts]).astype(np.float32)
         strings = [
-            [] if drop else [line["text"] for line in row["meta"]["lines"]]
-            for row, drop in zip(rows, dropped, strict=True)
+            [] if drop else written_in(row["meta"]) for row, drop in zip(rows, dropped, strict=True)
         ]
         b = len(rows)
         return {
@@ -160,10 +159,15 @@ def _corner(
     return int(corner[0]), int(corner[1])
 
 
+def written_in(meta: dict[str, Any]) -> list[str]:
+    """What a picture says: its lines, or where none are known, what its first caption quotes."""
+    return [line["text"] for line in meta["lines"]] or quoted(meta["captions"][0])
+
+
 def states_of(glyph: Any, source: Source) -> Array:
     """States [N, D] of the strings of the store's first pictures."""
     rows = source.pictures.read(["meta"], range(min(GLYPH_PICTURES, len(source.pictures))))
-    strings = [[line["text"] for line in row["meta"]["lines"]] for row in rows]
+    strings = [written_in(row["meta"]) for row in rows]
     found = []
     for start in range(0, len(strings), 64):
         batch = glyph_batch(strings[start : start + 64])
