@@ -102,7 +102,7 @@ def test_a_folder_of_pictures_in_one_command(
     drawn += ["--lora", str(tmp_path / "out" / "lora"), "--out", str(tmp_path / "a.png")]
     assert main(drawn) == 0
     assert main([*command, "data=" + str(tmp_path)]) == 2
-    assert "holds no pictures" in capsys.readouterr().err
+    assert "a.png has no caption" in capsys.readouterr().err
 
 
 def test_fine_tuning_takes_the_same_folder(
