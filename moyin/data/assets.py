@@ -53,6 +53,14 @@ def chinese_words() -> tuple[str, ...]:
 
 
 @cache
+def traditional() -> dict[str, str]:
+    """Characters with another traditional form, and words in which they have yet another one, or
+    stay as they are."""
+    rows = _words("text/traditional.txt")
+    return dict(zip(rows[::2], rows[1::2], strict=True))
+
+
+@cache
 def english_words() -> tuple[str, ...]:
     """Common English words of at most ten letters."""
     return _words("text/words-en.txt")

@@ -17,13 +17,19 @@ Background = tuple[Image.Image, dict[str, str], tuple[str, ...]]  # picture, fac
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def draw(kind: str, size: int, random: np.random.Generator) -> Background:
-    """A background of `kind`, `size` pixels square, with the colours that text on it may have."""
-    return KINDS[kind](size, random)
+def draw(
+    kind: str,
+    size: int,
+    random: np.random.Generator,
+    names: Sequence[str] = tuple(COLOURS),
+) -> Background:
+    """A background of `kind` in one of the named colours, `size` pixels square, with the colours
+    that text on it may have. A photograph has its own."""
+    return KINDS[kind](size, names, random)
 
 
-def _flat(size: int, random: np.random.Generator) -> Background:
-    name = pick(tuple(COLOURS), random)
+def _flat(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
+    name = pick(names, random)
     image = Image.new("RGB", (size, size), jittered(name, random))
     return image, {"kind": "flat", "colour": name}, readable(name)
 
@@ -35,8 +41,8 @@ def _gradients() -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     return tuple(row for row in shared if len(row[2]) >= 2)
 
 
-def _gradient(size: int, random: np.random.Generator) -> Background:
-    first, second, colours = pick(_gradients(), random)
+def _gradient(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
+    first, second, colours = pick([row for row in _gradients() if row[0] in names], random)
     ends = np.array([jittered(first, random), jittered(second, random)], np.float32)
     x = np.arange(size)
     down, across = pick(((1, 0), (0, 1), (1, 1)), random)
@@ -93,8 +99,8 @@ TEXTURES: dict[str, Callable[[int, np.random.Generator], Levels]] = {
 }
 
 
-def _texture(size: int, random: np.random.Generator) -> Background:
-    name, texture = pick(tuple(COLOURS), random), pick(tuple(TEXTURES), random)
+def _texture(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
+    name, texture = pick(names, random), pick(tuple(TEXTURES), random)
     # The mean colour stays the named one; near white and black there is room one way only.
     base = np.clip(np.array(jittered(name, random), float), 24, 231)
     palette = base + (np.arange(256) - 128)[:, None]
@@ -102,18 +108,23 @@ def _texture(size: int, random: np.random.Generator) -> Background:
     return image, {"kind": "texture", "colour": name, "texture": texture}, readable(name)
 
 
-def _photograph(size: int, random: np.random.Generator) -> Background:
+def _photograph(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
     name = pick(tuple(assets.PHOTOGRAPHS), random)
+    image = window(name, size, random)
+    # Posters dim or fade a photograph so that the text on it can be read.
+    veil, strength = pick((((0, 0, 0), 0.5), ((255, 255, 255), 0.6)), random)
+    image = Image.blend(image, Image.new("RGB", image.size, veil), strength)
+    return image, {"kind": "photograph", "photograph": name}, tuple(COLOURS)
+
+
+def window(name: str, size: int, random: np.random.Generator) -> Image.Image:
+    """A square part of a photograph that ships, scaled to `size` pixels."""
     source = assets.photograph(name)
     side = int(random.uniform(0.7, 1.0) * min(source.size))
     left = int(random.integers(0, source.width - side + 1))
     top = int(random.integers(0, source.height - side + 1))
     box = (left, top, left + side, top + side)
-    image = source.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    # Posters dim or fade a photograph so that the text on it can be read.
-    veil, strength = pick((((0, 0, 0), 0.5), ((255, 255, 255), 0.6)), random)
-    image = Image.blend(image, Image.new("RGB", image.size, veil), strength)
-    return image, {"kind": "photograph", "photograph": name}, tuple(COLOURS)
+    return source.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
 def legible(image: Image.Image, colours: Sequence[str]) -> tuple[str, ...]:
@@ -130,7 +141,7 @@ def legible(image: Image.Image, colours: Sequence[str]) -> tuple[str, ...]:
     return good or ("white" if mean < 0.4 else "black",)
 
 
-KINDS: dict[str, Callable[[int, np.random.Generator], Background]] = {
+KINDS: dict[str, Callable[[int, Sequence[str], np.random.Generator], Background]] = {
     "flat": _flat,
     "gradient": _gradient,
     "texture": _texture,

@@ -6,6 +6,7 @@ then the objects. What is written is always in quotes; no apostrophe stands outs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from moyin.data.assets import PHOTOGRAPHS
 from moyin.data.colours import COLOURS
+from moyin.data.faces import style
+from moyin.data.layouts import FREE, shipped
 from moyin.data.phrasings import CHINESE_PHRASINGS as CHINESE_PHRASINGS  # the suite's
 from moyin.data.phrasings import ENGLISH_PHRASINGS as ENGLISH_PHRASINGS
 from moyin.data.phrasings import SETS, Phrasing
@@ -22,8 +25,8 @@ from moyin.data.text import pick
 
 QUOTES = ("''", "“”", '""', "「」")
 NOUNS = {
-    "en": ("poster", "poster", "card", "picture", "sign"),
-    "zh": ("海报", "海报", "卡片", "图片"),
+    "en": ("a {} poster", "a {} poster", "a {} card", "a {} picture", "a {} sign"),
+    "zh": ("{}海报", "{}海报", "{}卡片", "{}图片"),
 }
 ROLES = {
     "title": ("title", "titles", "标题"),
@@ -37,6 +40,29 @@ ROLES = {
     "message": ("message", "messages", "消息"),
     "place": ("place name", "place names", "地名"),
     "verse": ("verse", "verses", "联语"),
+    "scroll": ("horizontal scroll", "horizontal scrolls", "横批"),
+    "author": ("author", "authors", "作者"),
+}
+LOOKS = {
+    "hei": ("in a sans-serif face", "黑体"),
+    "song": ("in a serif face", "宋体"),
+    "kai": ("in a regular script face", "楷体"),
+    "brush": ("in brush script", "毛笔字体"),
+    "rounded": ("in a rounded face", "圆体"),
+    "outline": ("with an outline", "带描边"),
+    "shadow": ("with a drop shadow", "带阴影"),
+    "gradient": ("filled with a gradient", "渐变填充"),
+    "turn": ("at a slant", "略微倾斜"),
+    "arch": ("along an arc", "沿弧线排列"),
+    "vertical": ("from top to bottom", "竖排"),
+}
+DETAILS = {
+    "en": (
+        " The largest text is set {}.",
+        " The main lettering is {}.",
+        " The most prominent text is drawn {}.",
+    ),
+    "zh": ("最大的文字：{}。", "主要文字是{}。", "其中最醒目的文字为{}。"),
 }
 TEXTURES = {
     "stripes": ("striped {}", "{}条纹"),
@@ -53,22 +79,26 @@ def captions(
     each: int,
     random: np.random.Generator,
     phrasings: str = "seen",
+    layout: str = FREE,
 ) -> tuple[str, ...]:
     """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
     the SETS of phrasings."""
     said = []
     for language, known in SETS[phrasings].items():
         for number in random.permutation(len(known))[:each]:
-            told = _Told(language, known[number], random)
+            told = _Told(language, known[number], layout, random)
             said.append(told.caption(background, lines, things))
     return tuple(said)
 
 
 class _Told:
-    """One language and phrasing, with what is drawn by lot about them."""
+    """One language, phrasing and layout, with what is drawn by lot about them."""
 
-    def __init__(self, language: str, phrasing: Phrasing, random: np.random.Generator) -> None:
+    def __init__(
+        self, language: str, phrasing: Phrasing, layout: str, random: np.random.Generator
+    ) -> None:
         self.language, self.phrasing, self.random = language, phrasing, random
+        self.layout = None if layout == FREE else shipped()[layout]
         self.places = CHINESE if language == "zh" else ENGLISH
         self.coloured, self.pair = random.random() < 0.8, pick(QUOTES, random)
 
@@ -82,7 +112,21 @@ class _Told:
         opening, end = (part.format(ground=ground) for part in (phrasing.opening, phrasing.end))
         # What follows a full stop begins a sentence.
         text = opening + (_capital(told) if opening.endswith(". ") else told) + end
+        if self.layout:
+            text = text.replace("一张", self.layout.measure, 1) + self._detail(text, lines)
         return _capital(text)
+
+    def _detail(self, text: str, lines: Sequence[Line]) -> str:
+        """Now and then a sentence more about how the largest text is drawn."""
+        largest = max(lines, key=lambda line: (line.box[3] - line.box[1]) * len(line.text))
+        known = [LOOKS[name] for name in (style(largest.face), *largest.effects) if name]
+        known += [LOOKS["vertical"]] if largest.vertical else []
+        if not known or self.random.random() < 0.5:
+            return ""
+        chinese = self.language == "zh"
+        looks = ("，" if chinese else ", ").join(look[chinese] for look in known)
+        stop = "" if text[-1] in ".。" else "。" if chinese else "."
+        return stop + pick(DETAILS[self.language], self.random).format(looks)
 
     def _lines(self, lines: Sequence[Line], things: bool) -> Iterator[str]:
         phrasing = self.phrasing
@@ -106,9 +150,14 @@ class _Told:
 
     def _ground(self, background: Mapping[str, str]) -> str:
         """The background with what it is the background of: "a red poster", "红色海报"."""
-        known = NOUNS[self.language]
-        noun = pick([noun for noun in known if noun not in self.phrasing.opening], self.random)
-        return (_chinese if self.language == "zh" else _english)(background, noun)
+        chinese = self.language == "zh"
+        known: Sequence[str] = NOUNS[self.language]
+        if self.layout:
+            known = self.layout.chinese if chinese else self.layout.english
+        # Not "an image of a picture".
+        fresh = [form for form in known if form.split("{}")[1].strip() not in self.phrasing.opening]
+        form = pick(fresh or known, self.random)
+        return (_chinese if chinese else _english)(background, form)
 
     def _quoted(self, texts: Sequence[str]) -> str:
         """The texts in quotes, with the language's commas between."""
@@ -149,22 +198,35 @@ def _noun(language: str, lines: Sequence[Line]) -> str:
     return "word" if text.isalpha() and len(text) <= 10 else "text"
 
 
-def _english(background: Mapping[str, str], noun: str) -> str:
+def _english(background: Mapping[str, str], form: str) -> str:
     if background["kind"] == "photograph":
         shown = PHOTOGRAPHS[background["photograph"]].english
-        return f"a {noun} on a photograph of {shown}"
-    if background["kind"] == "gradient":
-        return f"a {noun} with a gradient from {background['colour']} to {background['second']}"
-    form = TEXTURES[background["texture"]][0] if background["kind"] == "texture" else "{}"
-    said = form.format(background["colour"])
-    return f"{'an' if said[0] in 'aeiou' else 'a'} {said} {noun}"
+        said = form.format("") + f" on a photograph of {shown}"
+    elif background["kind"] == "gradient":
+        ends = f"from {background['colour']} to {background['second']}"
+        said = form.format("") + f" with a gradient {ends}"
+    else:
+        texture = background.get("texture")
+        said = form.format((TEXTURES[texture][0] if texture else "{}").format(background["colour"]))
+    if "surface" in background:
+        said += f" against {PHOTOGRAPHS[background['surface']].english}"
+    elif "behind" in background:
+        said += f" on a {background['behind']} background"
+    return re.sub(r"\ba (?=[aeiou])", "an ", said.replace("  ", " "))
 
 
-def _chinese(background: Mapping[str, str], noun: str) -> str:
+def _chinese(background: Mapping[str, str], form: str) -> str:
+    around = ""
+    if "surface" in background:
+        around = f"{PHOTOGRAPHS[background['surface']].chinese}前的"
+    elif "behind" in background:
+        around = f"{_colour('zh', background['behind'])}背景上的"
     if background["kind"] == "photograph":
-        return f"以{PHOTOGRAPHS[background['photograph']].chinese}照片为背景的{noun}"
+        shown = PHOTOGRAPHS[background["photograph"]].chinese
+        return around + f"以{shown}照片为背景的" + form.format("")
     colour = _colour("zh", background["colour"])
     if background["kind"] == "gradient":
-        return f"从{colour}渐变到{_colour('zh', background['second'])}的{noun}"
-    form = TEXTURES[background["texture"]][1] if background["kind"] == "texture" else "{}"
-    return form.format(colour) + noun
+        second = _colour("zh", background["second"])
+        return around + f"从{colour}渐变到{second}的" + form.format("")
+    texture = background.get("texture")
+    return around + form.format((TEXTURES[texture][1] if texture else "{}").format(colour))

@@ -19,6 +19,16 @@ SYSTEM_FOLDERS = {
 }.get(sys.platform, ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts"))
 
 
+SUFFIXES = (".ttf", ".otf", ".ttc", ".woff", ".woff2")
+STYLES = {
+    "hei": ("hei", "sans", "gothic", "anton", "huangyou"),
+    "song": ("song", "serif", "ming", "slab"),
+    "kai": ("kai",),
+    "brush": ("brush", "mashanzheng", "xing", "cao"),
+    "rounded": ("round", "yuan", "kuaile"),
+}  # and what is in the names of such faces; the later ones tell more
+
+
 @dataclass(frozen=True)
 class Face:
     """One face of a font file; `number` counts within a collection (.ttc)."""
@@ -26,6 +36,20 @@ class Face:
     name: str
     path: Path
     number: int = 0
+
+    @property
+    def style(self) -> str:
+        """One of STYLES, by the folder it is in, or else by its name; empty where neither says."""
+        if self.path.parent.name in STYLES:
+            return self.path.parent.name
+        return style(self.name)
+
+
+@cache
+def style(name: str) -> str:
+    """One of STYLES that the name of a face tells, or nothing."""
+    told = [known for known, words in STYLES.items() if any(word in name.lower() for word in words)]
+    return told[-1] if told else ""
 
 
 @cache
@@ -38,22 +62,27 @@ def shipped() -> dict[str, Face]:
 def system(folders: tuple[str, ...] = SYSTEM_FOLDERS) -> dict[str, Face]:
     """The outline faces found in the system's font folders, by name."""
     paths = [path for folder in folders for path in Path(folder).expanduser().rglob("*")]
-    return _named(sorted(p for p in paths if p.suffix.lower() in (".ttf", ".otf", ".ttc")))
+    return _named(sorted(p for p in paths if p.suffix.lower() in SUFFIXES))
 
 
 def _named(paths: Iterable[Path]) -> dict[str, Face]:
     return {path.stem: Face(path.stem, path) for path in paths}
 
 
-def find(names: Iterable[str]) -> tuple[Face, ...]:
-    """The faces of these names, shipped ones first; ValueError names one that is not there."""
+def find(names: Iterable[str], folder: str = "") -> tuple[Face, ...]:
+    """The faces of these names, from those that ship, those in `folder` and the system's, in this
+    order; without names all of the first two. ValueError names one that is not there."""
+    own = system((folder,)) if folder else {}
+    if folder and not own:
+        raise ValueError(f"no typefaces in {folder}: .ttf, .otf, .ttc, .woff and .woff2 are read")
+    near = {**own, **shipped()}
     found = []
     for name in names:
-        face = shipped().get(name) or system().get(name)
+        face = near.get(name) or system().get(name)
         if face is None:
-            raise ValueError(f"no face {name!r}; shipped are {', '.join(shipped())}")
+            raise ValueError(f"no face {name!r}; there are {', '.join(near)}")
         found.append(face)
-    return tuple(found)
+    return tuple(found or near.values())
 
 
 @cache

@@ -1,14 +1,15 @@
 """Typographic pictures, made from nothing: a pure function of configuration, seed and index.
 
-A picture is a background, one to three lines of text and sometimes a few pictured objects. Most
-often it is one line of one to four large characters, from which reading and writing is learnt;
-the rest has smaller and longer lines.
+A picture is a layout that people know, such as a menu (`layouts`), or else lines placed freely: a
+background, one to three lines of text and sometimes a few pictured objects. Of these most have one
+line of one to four large characters, from which reading and writing is learnt; the rest has smaller
+and longer lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
@@ -16,12 +17,17 @@ from PIL import Image
 from moyin.data import assets, backgrounds, faces, places, text
 from moyin.data.captions import captions
 from moyin.data.colours import jittered
+from moyin.data.compose import Composition, Missing, Wish, compose
+from moyin.data.layouts import FREE, Layout, shipped
+from moyin.data.phrases import Phrases
 from moyin.data.phrasings import SETS
 from moyin.data.sample import Box, Line, Sample, Thing
 from moyin.data.shape import Shape, row_width
+from moyin.data.turns import Turns
 from moyin.prompt.grid import PIXELS
 
-VERSION = 3  # goes up whenever the same configuration and seed give another picture
+VERSION = 4  # goes up whenever the same configuration and seed give another picture
+DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
 
 
 class Renderer:
@@ -39,7 +45,13 @@ class Renderer:
         characters: int = 3500  # the most frequent so many hanzi, at most 8105
         words: float = 0.5  # share of texts made of words; the rest are characters drawn evenly
         chinese: float = 0.6  # share of Chinese lines; a tenth is numbers, the rest is English
-        faces: tuple[str, ...] = ()  # by name; empty: all that ship
+        traditional: float = 0.15  # share of layouts' Chinese in traditional characters
+        mixed: float = 0.15  # share of layouts in both languages
+        faces: tuple[str, ...] = ()  # by name; empty: all that ship, and all of face_folder
+        face_folder: str = ""  # with more faces; a folder named as a style holds faces of it
+        layouts: Mapping[str, float] = field(default_factory=lambda: {FREE: 1.0})  # by weight
+        effects: float = 0.5  # share of layouts' main texts that have some
+        surfaces: float = 0.25  # share of layouts that are seen at an angle in a photograph
         prominent: float = 0.6  # share of pictures with one line of few large characters
         prominent_characters: int = 4
         middle: float = 0.25  # share of lines put in the middle; the rest goes anywhere
@@ -68,6 +80,9 @@ class Renderer:
                 raise ValueError(f"size {self.size} is too small to write on; take 64 or more")
             if not 1 <= self.characters <= 8105:
                 raise ValueError(f"characters is a count from 1 to 8105, not {self.characters}")
+            layouts = {FREE, *shipped()}
+            if not self.layouts or not layouts.issuperset(self.layouts):
+                raise ValueError(f"layouts are {sorted(layouts)}, not {list(self.layouts)}")
             if self.phrasings not in SETS:
                 raise ValueError(f"phrasings are {list(SETS)}, not {self.phrasings}")
             if not self.backgrounds or not known.issuperset(self.backgrounds):
@@ -78,33 +93,97 @@ class Renderer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.faces = faces.find(config.faces or faces.shipped())
+        self.faces = faces.find(config.faces, config.face_folder)
+        longest = min(4, config.prominent_characters, config.max_characters)
+        self.turns = Turns(config.characters, config.chinese * (1 - config.words), longest)
+        self._phrases = Phrases(config.characters)
         self._scale = config.size / 512
         self._margin = 14 * self._scale
+        lacking = set(assets.frequent_characters()[: config.characters])
+        lacking = {c for c in lacking if not any(faces.covers(face, c) for face in self.faces)}
+        if config.chinese and lacking:
+            some = "".join(sorted(lacking)[:10])
+            raise ValueError(
+                f"{len(lacking)} of the {config.characters} characters have no glyph in the"
+                f" typefaces, such as {some}: name faces that have them, or lower characters"
+            )
 
     def __call__(self, seed: int, index: int) -> Sample:
-        """Picture `index` of the endless row that `seed` names."""
-        random = np.random.Generator(np.random.Philox(key=(index << 64) | (seed & (2**64 - 1))))
-        kinds = list(self.config.backgrounds)
-        weights = np.array([self.config.backgrounds[kind] for kind in kinds], float)
-        kind = kinds[int(random.choice(len(kinds), p=weights / weights.sum()))]
-        image, background, colours = backgrounds.draw(kind, self.config.size, random)
-        lines = self._lines(image, colours, random)
-        things = self._things(image, lines, random)
-        return Sample(
-            picture=np.array(image),
-            captions=captions(
-                background, lines, things, self.config.captions, random, self.config.phrasings
-            ),
-            lines=tuple(lines),
-            background=background,
-            objects=tuple(things),
-            seed=seed,
-            index=index,
+        """Picture `index` of the endless row that `seed` names. A draft with a character that its
+        typeface lacks is dropped, and counted in the sample."""
+        key = (index << 64) | (seed & (2**64 - 1))
+        turn = self.turns(seed, index)
+        for draft in range(DRAFTS):
+            random = np.random.Generator(np.random.Philox(key=key, counter=draft << 192))
+            layout = _weighted(self.config.layouts, random)
+            try:
+                made = (self._free if layout == FREE else self._sheet)(layout, turn, random)
+            except Missing:
+                continue
+            background, lines, things = made.background, made.lines, made.things
+            each, phrasings = self.config.captions, self.config.phrasings
+            return Sample(
+                picture=np.array(made.image),
+                captions=captions(background, lines, things, each, random, phrasings, layout),
+                lines=tuple(lines),
+                background=background,
+                objects=tuple(things),
+                seed=seed,
+                index=index,
+                layout="" if layout == FREE else layout,
+                dropped=draft,
+            )
+        raise ValueError(
+            f"{DRAFTS} drafts of picture {index} had characters without a glyph: add typefaces"
         )
 
+    def _sheet(self, layout: str, turn: str, random: np.random.Generator) -> Composition:
+        config = self.config
+        wish = Wish(
+            size=config.size,
+            layout=shipped()[layout],
+            script=self._script(shipped()[layout], turn, random),
+            said=turn,
+            phrases=self._phrases,
+            effects=config.effects,
+            surfaces=config.surfaces,
+            objects=config.object_share,
+        )
+        made = compose(wish, self.faces, random)
+        size = config.size
+        made.lines = [replace(line, place=places.place_of(line.box, size)) for line in made.lines]
+        made.things = [replace(one, place=places.place_of(one.box, size)) for one in made.things]
+        return made
+
+    def _script(self, layout: Layout, turn: str, random: np.random.Generator) -> str:
+        """zh, hant, en or mixed; simplified where characters have their turn."""
+        if turn:
+            return "zh"
+        language = "zh" if self._chinese(random) else "en"
+        if language not in layout.languages:
+            language = layout.languages[0]
+        if language == "zh" and random.random() < self.config.traditional:
+            return "hant"
+        return (
+            "mixed"
+            if len(layout.languages) > 1 and random.random() < self.config.mixed
+            else language
+        )
+
+    def _chinese(self, random: np.random.Generator) -> bool:
+        """Whether a picture without a turn is Chinese: together with the turns, that share is."""
+        turns = self.turns.share
+        return random.random() * (1 - turns) < self.config.chinese - turns
+
+    def _free(self, layout: str, turn: str, random: np.random.Generator) -> Composition:
+        kind = _weighted(self.config.backgrounds, random)
+        image, background, colours = backgrounds.draw(kind, self.config.size, random)
+        lines = self._lines(image, colours, turn, random)
+        things = self._things(image, lines, random)
+        return Composition(image, background, lines, things)
+
     def _lines(
-        self, image: Image.Image, colours: tuple[str, ...], random: np.random.Generator
+        self, image: Image.Image, colours: tuple[str, ...], turn: str, random: np.random.Generator
     ) -> list[Line]:
         prominent = random.random() < self.config.prominent
         wanted = 1 if prominent else int(random.integers(1, self.config.max_lines + 1))
@@ -112,7 +191,8 @@ class Renderer:
         for attempt in range(400):  # a line that finds no room is given up and another tried
             if len(lines) == wanted or (lines and attempt >= 20 * wanted):
                 return lines
-            line = self._line(image, colours, prominent, lines, random)
+            said = self._text(prominent, random) if lines or not turn else turn
+            line = self._line(image, colours, said, prominent, lines, random)
             lines += [line] if line else []
         raise ValueError("no line fits: ask for smaller text, or for faces that have these letters")
 
@@ -120,13 +200,13 @@ class Renderer:
         self,
         image: Image.Image,
         colours: tuple[str, ...],
+        said: str,
         prominent: bool,
         others: list[Line],
         random: np.random.Generator,
     ) -> Line | None:
         """Draw one more line, in a place of its own and clear of the others; None, with nothing
         drawn, where it has no room."""
-        said = self._text(prominent, random)
         able = [face for face in self.faces if faces.covers(face, said)]
         if not able:
             return None
@@ -249,3 +329,9 @@ class Renderer:
         picture = assets.object_picture(number).resize((side, side), Image.Resampling.BICUBIC)
         image.paste(picture, (int(box[0]), int(box[1])), picture)
         return Thing(name.english, name.chinese, box, place)
+
+
+def _weighted(weights: Mapping[str, float], random: np.random.Generator) -> str:
+    """One of the names, drawn by weight."""
+    share = np.array(list(weights.values()), float)
+    return list(weights)[int(random.choice(len(share), p=share / share.sum()))]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+Quad = tuple[float, ...]  # x, y of four corners, clockwise from the text's own top left
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -18,7 +19,9 @@ class Line:
     `box` is the line's ink; `characters` holds the ink of every character of `text`, in order,
     blanks included (a blank's box is its advance, as high as the line). `squares` are what the
     glyph encoder's bitmaps of them cover (`data.shape`). `role` is what the line is in a layout,
-    a title for example.
+    a title for example; there a line may be set in several rows, or `vertical` in columns. Where it
+    is turned, bent or seen at an angle, boxes are those around `quad` and the characters' `quads`,
+    which follow the ink; they are empty where the boxes themselves do. `effects`: how it is drawn.
     """
 
     text: str
@@ -29,6 +32,10 @@ class Line:
     face: str
     place: str
     role: str = ""
+    quad: Quad = ()
+    quads: tuple[Quad, ...] = ()
+    vertical: bool = False
+    effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,10 @@ class Sample:
     """A picture [height, width, 3] uint8 with its captions and everything that is known of it.
 
     `background` holds "kind" (flat, gradient, texture, photograph) and what that kind needs:
-    "colour", "second" (a gradient's other end), "texture", "photograph".
+    "colour", "second" (a gradient's other end), "texture", "photograph"; of a sheet also
+    "behind", a colour, or "surface", a photograph, where it does not fill the picture. `layout` is
+    its name, empty for lines placed freely; `dropped` counts the drafts of this picture that had a
+    character without a glyph.
     """
 
     picture: Picture
@@ -56,10 +66,13 @@ class Sample:
     objects: tuple[Thing, ...]
     seed: int
     index: int
+    layout: str = ""
+    dropped: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the picture, in JSON's own types."""
-        fields = {name: getattr(self, name) for name in ("captions", "background", "seed", "index")}
+        named = ("captions", "background", "seed", "index", "layout", "dropped")
+        fields = {name: getattr(self, name) for name in named}
         lines = [asdict(line) for line in self.lines]
         return fields | {"lines": lines, "objects": [asdict(thing) for thing in self.objects]}
 
@@ -74,6 +87,8 @@ class Sample:
             objects=tuple(Thing(**_boxed(thing)) for thing in fields["objects"]),
             seed=fields["seed"],
             index=fields["index"],
+            layout=fields.get("layout", ""),
+            dropped=fields.get("dropped", 0),
         )
 
 
@@ -83,4 +98,6 @@ def _boxed(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _line(fields: dict[str, Any]) -> Line:
     boxes = {name: tuple(map(tuple, fields[name])) for name in ("characters", "squares")}
-    return Line(**_boxed(fields) | boxes)
+    quads = {"quad": tuple(fields.get("quad", ())), "effects": tuple(fields.get("effects", ()))}
+    more = quads | {"quads": tuple(map(tuple, fields.get("quads", ())))}
+    return Line(**_boxed(fields) | boxes | more)

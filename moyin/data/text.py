@@ -72,3 +72,15 @@ def number(longest: int, random: np.random.Generator) -> str:
     clock = f"{random.integers(24):02d}:{random.integers(60):02d}"
     forms = (year, small, small + "%", "$" + small, clock, str(random.integers(100, 1000)))
     return pick([form for form in forms if len(form) <= longest] or ["7"], random)
+
+
+def traditional(text: str) -> str:
+    """Simplified Chinese in traditional characters: the longest known words first, since a
+    character may have several forms and its word decides."""
+    known, found, i = assets.traditional(), "", 0
+    while i < len(text):
+        pieces = (text[i:end] for end in range(min(len(text), i + 4), i, -1))
+        piece = next((piece for piece in pieces if piece in known), text[i])
+        found += known.get(piece, piece)
+        i += len(piece)
+    return found

@@ -6,6 +6,7 @@ a beginner's guess that nobody has run.
 
 from __future__ import annotations
 
+from moyin.data.layouts import FREE, shipped
 from moyin.data.render import Renderer
 from moyin.recipes import Pictures
 from moyin.train import Optimizer, Training
@@ -18,8 +19,10 @@ from moyin.train.objectives.semantic import SemanticObjective
 
 
 def pictures() -> Pictures:
-    """A million pictures of 1024x1024, all 8105 characters."""
-    return Pictures(renderer=Renderer.Config(size=1024, characters=8105), count=1_000_000)
+    """A million pictures of 1024x1024 in all layouts, all 8105 characters."""
+    weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
+    renderer = Renderer.Config(size=1024, characters=8105, layouts=weights)
+    return Pictures(renderer=renderer, count=1_000_000)
 
 
 def autoencoder() -> Training:

@@ -6,6 +6,7 @@ weights come from shorter runs of them; their moyin.json names the steps and set
 
 from __future__ import annotations
 
+from moyin.data.layouts import FREE, shipped
 from moyin.data.legend import Legend
 from moyin.data.render import Renderer
 from moyin.model.autoencoder import Autoencoder
@@ -45,6 +46,16 @@ def pictures() -> Pictures:
         phrasings="plain",
     )
     return Pictures(renderer=renderer, count=12_000)
+
+
+def layouts() -> Pictures:
+    """20,000 pictures in all layouts and with lines placed freely, and all 8105 characters.
+
+    More than nano can learn: it is for larger models, and to see what the renderer does.
+    """
+    weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
+    renderer = Renderer.Config(characters=8105, layouts=weights)
+    return Pictures(renderer=renderer, count=20_000)
 
 
 def autoencoder() -> Training:
@@ -169,6 +180,7 @@ def decoder() -> Training:
 
 RECIPES = (
     pictures,
+    layouts,
     autoencoder,
     autoencoder_large,
     glyph,

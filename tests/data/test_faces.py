@@ -40,3 +40,20 @@ def test_faces_are_found_in_a_folder_of_the_system(tmp_path: Path) -> None:
 def test_an_unknown_face_is_named() -> None:
     with pytest.raises(ValueError, match=r"no face 'Nowhere'.*Anton-Regular"):
         faces.find(["Nowhere"])
+
+
+def test_a_face_has_the_style_of_its_folder_or_its_name() -> None:
+    styles = {name: face.style for name, face in faces.shipped().items()}
+    assert styles["NotoSansSC-Bold"] == styles["Anton-Regular"] == "hei"
+    assert styles["NotoSerifSC-Bold"] == styles["RobotoSlab-Bold"] == "song"
+    assert styles["MoyinKai-Bold"] == "kai"
+    assert styles["MaShanZheng-Regular"] == "brush"
+    assert styles["ZCOOLKuaiLe-Regular"] == "rounded"
+    assert faces.Face("Mine", Path("fonts/brush/Mine.ttf")).style == "brush"
+    assert faces.Face("Mine", Path("fonts/Mine.ttf")).style == ""
+
+
+def test_three_styles_write_traditional_characters() -> None:
+    forms = "".join(form for form in assets.traditional().values())
+    able = {face.style for face in faces.shipped().values() if faces.covers(face, forms)}
+    assert able == {"hei", "song", "kai"}

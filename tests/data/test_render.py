@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moyin.data import assets, places
+from moyin.data import assets, faces, places
 from moyin.data.colours import COLOURS
+from moyin.data.layouts import shipped
 from moyin.data.render import Renderer
 from moyin.data.sample import Sample
 from moyin.prompt.quotes import quoted
@@ -93,14 +96,53 @@ def test_a_face_that_lacks_a_character_is_not_taken_for_that_line() -> None:
     assert all(line.text.isascii() for line in lines if line.face == "Anton-Regular")
 
 
-def test_faces_that_can_write_nothing_of_it_are_an_error() -> None:
-    renderer = Renderer.Config(size=128, faces=("Anton-Regular",), chinese=1.0).build()
-    with pytest.raises(ValueError, match="no line fits"):
-        renderer(0, 0)
+def test_characters_that_no_face_has_are_an_error_at_once() -> None:
+    config = Renderer.Config(faces=("MaShanZheng-Regular",), characters=8105)
+    with pytest.raises(ValueError, match=r"\d+ of the 8105 characters have no glyph"):
+        config.build()
+    Renderer.Config(faces=("Anton-Regular",), chinese=0.0).build()
+
+
+def test_faces_of_a_folder_are_used_and_one_without_any_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "kai").mkdir()
+    with pytest.raises(ValueError, match="no typefaces in"):
+        Renderer.Config(face_folder=str(tmp_path / "none")).build()
+    shutil.copy(faces.shipped()["NotoSansSC-Bold"].path, tmp_path / "kai" / "Mine.woff2")
+    renderer = Renderer.Config(size=128, faces=("Mine",), face_folder=str(tmp_path)).build()
+    assert [face.style for face in renderer.faces] == ["kai"]
+    assert renderer(0, 0).lines[0].face == "Mine"
+
+
+def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
+    renderer = Renderer.Config(size=128, words=0.2, chinese=1.0).build()
+    turns = [renderer.turns(3, index) for index in range(10)]
+    assert sum(map(bool, turns)) == 8
+    for index, said in enumerate(turns):
+        assert not said or renderer(3, index).lines[0].text == said
+
+
+@pytest.mark.slow
+def test_the_first_pictures_have_all_8105_characters() -> None:
+    """Drawn in full, in every layout, with the faces that ship."""
+    layouts = dict.fromkeys(shipped(), 1.0)
+    renderer = Renderer.Config(
+        size=96, characters=8105, chinese=1.0, words=0.0, layouts=layouts, captions=1
+    ).build()
+    written = set()
+    for index in range(renderer.turns.enough()):
+        written |= {c for line in renderer(0, index).lines for c in line.text}
+    assert written >= set(assets.frequent_characters())
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("size", 10), ("characters", 0), ("backgrounds", {"marble": 1.0})]
+    ("field", "value"),
+    [
+        ("size", 10),
+        ("characters", 0),
+        ("backgrounds", {"marble": 1.0}),
+        ("layouts", {"map": 1.0}),
+        ("phrasings", "odd"),
+    ],
 )
 def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):

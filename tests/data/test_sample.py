@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -18,3 +19,20 @@ def test_everything_but_the_picture_survives_json() -> None:
     again = Sample.from_json(json.loads(text), picture)
     assert (again.lines, again.objects) == ((line,), (thing,))
     assert again.to_json() == sample.to_json()
+
+
+def test_what_layouts_add_survives_json_and_need_not_be_there() -> None:
+    box, quad = (1.0, 2.0, 3.5, 4.0), (1.0, 2.0, 3.5, 2.0, 3.5, 4.0, 1.0, 4.0)
+    line = Line("春", box, (box,), (box,), "red", "Some", "middle", "title", quad, (quad,), True)
+    line = replace(line, effects=("shadow",))
+    picture = np.zeros((4, 4, 3), np.uint8)
+    sample = Sample(picture, ("“春”",), (line,), {"kind": "flat"}, (), 3, 9, "menu", dropped=2)
+    fields = json.loads(json.dumps(sample.to_json()))
+    again = Sample.from_json(fields, picture)
+    assert again.lines == (line,)
+    assert (again.layout, again.dropped) == ("menu", 2)
+    for name in ("layout", "dropped"):
+        del fields[name]
+    for name in ("role", "quad", "quads", "vertical", "effects"):
+        del fields["lines"][0][name]
+    assert Sample.from_json(fields, picture).lines == (Line(*([*astuple(line)[:7]])),)
