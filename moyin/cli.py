@@ -205,14 +205,15 @@ def prepare(
     recipe: str,
     out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
     overrides: Overrides = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that does the work.")
+    ] = None,
 ) -> None:
-    """Make a store of training pictures."""
-    from moyin.data.prepare import prepare as render
-    from moyin.recipes import find
+    """Make a store of training pictures: render them, or filter what inputs=FOLDER holds."""
+    from moyin.recipes import find, prepared
     from moyin.recipes.overrides import apply
 
-    chosen = apply(find(recipe)(), overrides or [])
-    render(chosen.renderer, out, chosen.count, chosen.seed, chosen.workers)
+    prepared(apply(find(recipe)(), overrides or []), out, ray)
 
 
 @app.command()

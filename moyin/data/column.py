@@ -45,12 +45,17 @@ class Column:
         return cls(**fields | {"shape": tuple(fields["shape"])})
 
     def encode(self, value: Any) -> Any:
-        """A row as stored: bytes, or a scalar as it is. ValueError if it is not of this column."""
+        """A row as stored: bytes, or a scalar as it is. ValueError if it is not of this column.
+
+        A picture may be given as the PNG bytes that a worker made of it.
+        """
         if self.kind in SCALARS:
             return self._scalar(value)
         if self.kind == "json":
             return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
         if self.kind == "png":
+            if isinstance(value, bytes):
+                return value
             content = io.BytesIO()
             Image.fromarray(value).save(content, "PNG", compress_level=1)
             return content.getvalue()

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from moyin.pipeline.rgb import rgb
 from moyin.pipeline.tokenize import seen_size
 
 Array = np.ndarray[Any, Any]
 
 MOST = 50_000_000  # pixels of a file that is opened
 LEAST = 32  # pixels of a side
-WHITE = (255, 255, 255, 255)
 
 
 def open_picture(path: Path) -> Array:
@@ -36,7 +36,7 @@ def open_picture(path: Path) -> Array:
                     f"{path} has {width * height / 1e6:.0f} megapixels: scale it down to "
                     f"{MOST / 1e6:.0f} at most"
                 )
-            upright = _rgb(ImageOps.exif_transpose(file))
+            upright = rgb(ImageOps.exif_transpose(file))
     except FileNotFoundError:
         raise ValueError(f"no picture at {path}") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as e:
@@ -44,18 +44,6 @@ def open_picture(path: Path) -> Array:
     if min(upright.size) < LEAST:
         raise ValueError(f"{path} is {width}x{height}: its sides must reach {LEAST} pixels")
     return np.array(upright)
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):  # 16 bits a channel, which Pillow would cut off
-        levels = np.asarray(picture, np.float64)
-        top = 1.0 if picture.mode == "F" else 65535.0
-        eight = np.round(np.clip(levels / top, 0, 1) * 255).astype(np.uint8)
-        return Image.fromarray(eight).convert("RGB")
-    if picture.has_transparency_data:
-        ground = Image.new("RGBA", picture.size, WHITE)
-        return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
 
 
 def fitted(picture_hwc: Array) -> Array:

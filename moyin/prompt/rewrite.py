@@ -1,27 +1,14 @@
-"""A language model enlarges the prompt before the generator reads it, as GLM-Image recommends.
-
-Any server with OpenAI's chat completions will do, whether it runs here or elsewhere.
-"""
+"""A language model enlarges the prompt before the generator reads it, as GLM-Image recommends."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
-import re
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections import Counter
-from dataclasses import dataclass, field
-from http.client import HTTPException
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-from moyin import __version__
+from moyin.prompt.chat import Chat, message
 from moyin.prompt.quotes import quoted
-
-KEY = "MOYIN_REWRITE_KEY"
-LONGEST = 2**20  # bytes of an answer
 
 SYSTEM = """\
 You write prompts for a picture generator. Describe the picture that the user asks for in more \
@@ -34,49 +21,24 @@ exactly, character by character, in its quotation marks, as often as it stands t
 order given. Put nothing else in quotation marks.
 Answer with the new prompt alone: no greeting, no explanation, no quotation marks around it."""
 
-# ASCII without spaces: an address that has no ? or # and names no user.
-_ADDRESS = re.compile(r"https?://(?:(?![?#@])[!-~])+")
-_HEADER = re.compile(r"[!-~]*")
-# Control characters but tab and line ends, and halves of surrogate pairs: no terminal should be
-# given the ones, no encoder takes the others.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-# What a reasoning model writes first where its server does not take it out.
-_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Rewriter:
-    """A model behind `{url}/chat/completions`.
+class Rewriter(Chat):
+    """A model that is asked for prompts.
 
-    key: sent as a bearer token where there is one, MOYIN_REWRITE_KEY's unless given. timeout:
-    seconds without a byte. retries: how often it is asked again where quoted strings were lost.
-    Raises ValueError for an address that is not http or https, or holds a user or a query.
+    retries: how often it is asked again where quoted strings were lost.
     """
 
-    url: str
-    model: str
-    key: str = field(default_factory=lambda: os.environ.get(KEY, "").strip(), repr=False)
-    timeout: float = 120.0
+    KEY: ClassVar[str] = "MOYIN_REWRITE_KEY"
+    NAME: ClassVar[str] = "rewriter"
+    WITHOUT: ClassVar[str] = "draw without rewriting"
+
     retries: int = 1
 
     def __post_init__(self) -> None:
-        if not _ADDRESS.fullmatch(self.url) or not _has_host(self.url):
-            raise ValueError(
-                "the rewriter's address must be like http://127.0.0.1:8000/v1, http or https "
-                f"without user or query; a key goes into {KEY}"
-            )
-        if not self.model.strip():
-            raise ValueError("name the model that the rewriter is to ask")
-        if not _HEADER.fullmatch(self.key):
-            raise ValueError(f"{KEY} holds what no key does, such as a space: copy it again")
-        if not (self.timeout > 0 and math.isfinite(self.timeout)):
-            raise ValueError(f"timeout must be above 0 seconds, not {self.timeout}")
+        super().__post_init__()
         if self.retries < 0:
             raise ValueError(f"retries must be 0 or more, not {self.retries}")
-
-    @property
-    def endpoint(self) -> str:
-        return self.url.rstrip("/") + "/chat/completions"
 
     def __call__(self, prompt: str, exact: bool = False) -> str:
         """The enlarged prompt, whose quoted strings are those of `prompt`.
@@ -85,10 +47,10 @@ class Rewriter:
         strings differ at the last try too, and where the endpoint gives no answer.
         """
         wanted = Counter(quoted(prompt, exact))
-        messages = [_message("system", SYSTEM), _message("user", prompt)]
+        messages = [message("system", SYSTEM), message("user", prompt)]
         fault = ""
         for _ in range(1 + self.retries):
-            answer = self._ask(messages)
+            answer = self.ask(messages)
             fault = _fault(wanted, Counter(quoted(answer, exact)))
             if not fault:
                 return answer
@@ -96,78 +58,11 @@ class Rewriter:
                 f"Your answer {fault}. Write it again: every quoted string of my prompt exactly, "
                 "nothing else in quotation marks, and the prompt alone."
             )
-            messages += [_message("assistant", answer), _message("user", correction)]
+            messages += [message("assistant", answer), message("user", correction)]
         raise ValueError(
             f"the rewriter's answer {fault}, after {1 + self.retries} tries: "
             "draw without rewriting, or ask another model"
         )
-
-    def _ask(self, messages: list[dict[str, str]]) -> str:
-        """One answer, without what cannot be printed."""
-        raw = self._post({"model": self.model, "messages": messages, "temperature": 0})
-        try:
-            answer = json.loads(raw)["choices"][0]["message"]["content"]
-        except (ValueError, RecursionError):
-            raise self._error("answers no JSON", "check its address", _said(raw)) from None
-        except (KeyError, IndexError, TypeError):
-            raise self._error("gives no choices", "check address and model", _said(raw)) from None
-        text = _UNPRINTABLE.sub("", answer) if isinstance(answer, str) else ""
-        text = _THOUGHTS.sub("", text).strip()
-        if not text:
-            raise self._error("gives an empty answer", "ask another model")
-        return text
-
-    def _post(self, content: dict[str, Any]) -> bytes:
-        headers = {"Content-Type": "application/json", "User-Agent": f"Moyin/{__version__}"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(self.endpoint, json.dumps(content).encode(), headers)
-        try:
-            opener = urllib.request.build_opener(_Stay)
-            with opener.open(request, timeout=self.timeout) as response:
-                raw: bytes = response.read(LONGEST + 1)
-        except urllib.error.HTTPError as e:
-            what, advice = f"refuses with HTTP {e.code}", f"check address, model and {KEY}"
-            raise self._error(what, advice, _said(_body(e)) or e.reason) from None
-        except (OSError, HTTPException, UnicodeError) as e:
-            reason = getattr(e, "reason", e)
-            if isinstance(reason, TimeoutError):
-                what, advice = f"was silent for {self.timeout:g} s", "try again when it is free"
-                raise self._error(what, advice) from None
-            advice = "start it or check its address"
-            raise self._error("cannot be reached", advice, str(reason)) from None
-        if len(raw) > LONGEST:
-            raise self._error("answers more than 1 MB", "check its address")
-        return raw
-
-    def _error(self, what: str, advice: str, said: str = "") -> ValueError:
-        """One sentence with the server's words, but without the key if they repeat it."""
-        said = said.replace(self.key, "***") if self.key else said
-        said = " ".join(_UNPRINTABLE.sub("", said).split())[:300]
-        shown = f" ({said})" if said else ""
-        return ValueError(
-            f"the rewriter at {self.endpoint} {what}{shown}: {advice}, or draw without rewriting"
-        )
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the key is for one address alone."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-
-def _has_host(url: str) -> bool:
-    """Whether there is a host, and a port that is a number where there is one."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _message(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
 
 
 def _fault(wanted: Counter[str], found: Counter[str]) -> str:
@@ -178,23 +73,3 @@ def _fault(wanted: Counter[str], found: Counter[str]) -> str:
         for verb, strings in differences.items()
         if strings
     )
-
-
-def _body(error: urllib.error.HTTPError) -> bytes:
-    try:
-        with error:
-            return error.read(LONGEST)
-    except (OSError, HTTPException):
-        return b""
-
-
-def _said(raw: bytes) -> str:
-    """A server's own words: {"error": {"message": …}} and its kin, or else the body as it is."""
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        return raw.decode("utf-8", "replace")
-    for name in ("error", "message", "detail"):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    return str(found)

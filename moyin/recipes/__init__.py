@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from moyin.data.render import Renderer
 from moyin.recipes.overrides import nearest
+
+if TYPE_CHECKING:
+    from moyin.data.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,19 @@ class Pictures:
     count: int
     seed: int = 0
     workers: int | None = None
+
+
+def prepared(recipe: Any, out: Path, ray: str | None = None) -> Store:
+    """The store `out` as a recipe of pictures has it. ValueError for another kind of recipe."""
+    from moyin.data import preparation, prepare
+
+    if isinstance(recipe, preparation.Preparation):
+        return preparation.prepare(recipe, out, ray)
+    if not isinstance(recipe, Pictures):
+        raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares pictures")
+    if ray is not None:
+        raise ValueError("this recipe only renders, here: --ray is for smoke/data and nano/data")
+    return prepare.prepare(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
 
 
 def find(name: str) -> Callable[[], Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from moyin.data.layouts import FREE, shipped
 from moyin.data.legend import Legend
+from moyin.data.preparation import Preparation
 from moyin.data.render import Renderer
+from moyin.data.stages.reading import Reading
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
 from moyin.model.generator import Generator
@@ -56,6 +58,14 @@ def layouts() -> Pictures:
     weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
     renderer = Renderer.Config(characters=8105, layouts=weights)
     return Pictures(renderer=renderer, count=20_000)
+
+
+def data() -> Preparation:
+    """12,000 rendered pictures in every layout, and what `inputs=FOLDER,FOLDER` holds before them,
+    filtered; text is looked for in pictures whose captions quote some."""
+    return Preparation(
+        count=12_000, renderer=layouts().renderer, reading=Reading.Config(pictures="quoted")
+    )
 
 
 def autoencoder() -> Training:
@@ -181,6 +191,7 @@ def decoder() -> Training:
 RECIPES = (
     pictures,
     layouts,
+    data,
     autoencoder,
     autoencoder_large,
     glyph,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moyin.data import assets
+from moyin.data.preparation import Preparation
 from moyin.data.render import Renderer
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
@@ -23,6 +25,13 @@ def pictures() -> Pictures:
         characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
     return Pictures(renderer=renderer, count=256)
+
+
+def data() -> Preparation:
+    """500 pictures through all filters but OCR: the photographs that ship, and rendered ones."""
+    return Preparation(
+        inputs=(assets.FOLDER / "photographs",), count=493, renderer=pictures().renderer
+    )
 
 
 def autoencoder() -> Training:
@@ -85,4 +94,4 @@ def decoder() -> Training:
     )
 
 
-RECIPES = (pictures, autoencoder, glyph, semantic, generator, decoder)
+RECIPES = (pictures, data, autoencoder, glyph, semantic, generator, decoder)

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from chat import SILENCE, Chat, Reply, says
 
-from moyin.prompt.rewrite import KEY, LONGEST, SYSTEM, Rewriter
+from moyin.prompt.chat import LONGEST
+from moyin.prompt.rewrite import SYSTEM, Rewriter
+
+KEY = Rewriter.KEY
 
 PROMPT = "一张海报，写着“春天”和'Open'"
 LARGER = "一张红色海报，正中用楷体写着“春天”，底部用无衬线体写着'Open'，背景是淡金色的花。"

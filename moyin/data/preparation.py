@@ -1,0 +1,301 @@
+"""Preparing a store from pictures that were found and pictures that are rendered.
+
+Workers take shares of the sources through the stages; this process decides, in the order of the
+sources, which are copies of earlier ones, and writes the store, a shard at a time, and then what
+was decided. All of it depends on nothing but sources and configuration, so a run that was stopped
+anywhere writes the same rows when it goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.progress import (
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from moyin.data import pool, sources
+from moyin.data import store as stores
+from moyin.data.column import Column
+from moyin.data.item import Item
+from moyin.data.journal import Decision, Journal, Position
+from moyin.data.render import VERSION, Renderer
+from moyin.data.sources import Share, rendered
+from moyin.data.stages import StageConfig
+from moyin.data.stages.caption import Caption
+from moyin.data.stages.clarity import Clarity
+from moyin.data.stages.decode import Decode
+from moyin.data.stages.duplicates import Duplicates
+from moyin.data.stages.fingerprint import Fingerprint
+from moyin.data.stages.fit import Fit
+from moyin.data.stages.reading import Reading
+from moyin.data.stages.score import Score
+from moyin.data.stages.wording import Wording
+from moyin.data.store import Store
+from moyin.data.work import Outcome, Work, thumbnail
+
+STAGES = 1  # goes up whenever a stage decides or measures otherwise
+DECISIONS = 4096  # a shard ends after so many at the latest, be none of them kept
+EXAMPLES = 12  # dropped pictures with a thumbnail, for each reason
+IDENTITY = ("source", "key", "pixels", "look")  # what is to be known of a picture that was kept
+COLUMNS = {
+    "source": "text",
+    "key": "text",
+    "source_height": "int64",
+    "source_width": "int64",
+    "bucket": "text",
+    "contrast": "float64",
+    "sharpness": "float64",
+    "pixels": "text",
+    "look": "text",
+    "read": "text",
+    "text_precision": "float64",
+    "text_recall": "float64",
+    "language": "text",
+    "caption_length": "int64",
+    "characters": "int64",
+    "level": "int64",
+    "quality": "float64",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Everything that decides what a store holds; `workers` (one a core) does not.
+
+    inputs: folders and files of pictures. count: how many are rendered, by `renderer` from `seed`,
+    after those found. The rest are the stages, in their order.
+    """
+
+    inputs: tuple[Path, ...] = ()
+    count: int = 0
+    seed: int = 0
+    workers: int | None = None
+    renderer: Renderer.Config = field(default_factory=Renderer.Config)
+    decode: Decode.Config = field(default_factory=Decode.Config)
+    fit: Fit.Config = field(default_factory=Fit.Config)
+    clarity: Clarity.Config = field(default_factory=Clarity.Config)
+    reading: Reading.Config = field(default_factory=Reading.Config)
+    caption: Caption.Config = field(default_factory=Caption.Config)
+    wording: Wording.Config = field(default_factory=Wording.Config)
+    score: Score.Config = field(default_factory=Score.Config)
+    duplicates: Duplicates.Config = field(default_factory=Duplicates.Config)
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError(f"count is {self.count}: so many pictures cannot be rendered")
+
+    @property
+    def stages(self) -> tuple[StageConfig, ...]:
+        """The stages that workers run."""
+        measured = (self.decode, self.fit, self.clarity, Fingerprint.Config(), self.reading)
+        return (*measured, self.caption, self.wording, self.score)
+
+    def shares(self) -> Iterator[Share]:
+        """All shares of all sources, in order. ValueError where there is no source."""
+        if not self.inputs and not self.count:
+            raise ValueError("nothing to prepare: name inputs=FOLDER, or count=N to render some")
+        for path in self.inputs:
+            yield from sources.shares(path)
+        yield from rendered.shares(self.renderer, self.seed, self.count)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is noted in the store."""
+        made = asdict(self) | {"inputs": [path.resolve().name for path in self.inputs]}
+        del made["workers"]
+        return made
+
+    def digest(self) -> str:
+        """SHA-256 of all that decides what the store holds, but the inputs' own content."""
+        made = {"versions": [VERSION, STAGES], "preparation": self.to_json()}
+        return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Store:
+    """Prepare the store `out`, or go on where a run was stopped, and return it.
+
+    ray: the address of a cluster whose nodes see the same files. A store that is finished stays
+    as it is. ValueError if `out` is another configuration's, if another run writes to it, or if
+    sources changed since it was begun; OSError, with nothing lost, where the disk is full.
+    """
+    digest = config.digest()
+    store = Store.create(out, config.to_json(), config.seed, 0, digest)
+    with alone(store.path):
+        for name, kind in COLUMNS.items():
+            store.begin_column(name, Column(kind=kind, digest=digest))
+        journal = Journal(store.path / "decisions")
+        if not journal.position.finished:
+            _go_on(config, store, journal, ray)
+        return Store.create(out, config.to_json(), config.seed, len(store), digest)
+
+
+def _go_on(config: Preparation, store: Store, journal: Journal, ray: str | None) -> None:
+    shares = _remaining(config.shares(), journal.position)
+    work, workers = Work(config.stages), config.workers or os.cpu_count() or 1
+    with closing(config.duplicates.build()) as duplicates, _progress() as told:
+        writer = _Writer(store, journal, duplicates, told)
+        with closing(pool.ordered(work, shares, workers, ray)) as results:
+            for share, outcomes in results:
+                writer.add(share, outcomes)
+        writer.finish()
+
+
+def _remaining(shares: Iterator[Share], position: Position) -> Iterator[Share]:
+    """The shares that are left. ValueError if those before are not what they were."""
+    seen = ""
+    for share in itertools.islice(shares, position.shares):
+        seen = _chained(seen, share)
+    if seen != position.sources:
+        raise ValueError("the sources changed since this store was begun: prepare another one")
+    return shares
+
+
+def _chained(before: str, share: Share) -> str:
+    return hashlib.sha256(f"{before}{share!r}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class _Writer:
+    """Decides on copies and writes shards: at 256 rows, or at 4096 decisions."""
+
+    def __init__(self, store: Store, journal: Journal, duplicates: Duplicates, told: _Told) -> None:
+        self.store, self.journal, self.duplicates, self.told = store, journal, duplicates, told
+        self.position = journal.position
+        self.rows: list[Outcome] = []
+        self.decisions: list[Decision] = []
+        self.examples: Counter[tuple[str, str]] = Counter()
+        for decision in journal.decisions(["kept", "stage", "reason", *IDENTITY]):
+            self._remember(decision)
+
+    def add(self, share: Share, outcomes: Sequence[Outcome]) -> None:
+        """The outcomes of the next share, of which the first may have been decided already."""
+        for outcome in outcomes[self.position.items :]:
+            self._decide(outcome)
+            self.position = replace(self.position, items=self.position.items + 1)
+            if len(self.rows) == stores.SHARD or len(self.decisions) == DECISIONS:
+                self._flush()
+        seen = _chained(self.position.sources, share)
+        shares = self.position.shares + 1
+        self.position = replace(self.position, shares=shares, items=0, sources=seen)
+
+    def finish(self) -> None:
+        """Write what is left. ValueError where no picture at all was kept."""
+        self.position = replace(self.position, finished=bool(self.rows or self.position.shards))
+        self._flush()
+        if not self.position.finished:
+            raise ValueError(
+                f"no picture was kept of {self.told.dropped}: {self.journal.path} has the reasons"
+            )
+
+    def _decide(self, outcome: Outcome) -> None:
+        item = outcome.item
+        item = self.duplicates(item) if item.kept else item
+        if item.kept:
+            self.rows.append(Outcome(item, outcome.picture))
+        decision = _decision(item)
+        reason = (item.stage, item.reason)
+        self.examples[reason] += 1
+        if not item.kept and self.examples[reason] <= EXAMPLES:
+            decision["thumbnail"] = _small(outcome.picture)
+        self.decisions.append(decision)
+        self.told(item.kept)
+
+    def _flush(self) -> None:
+        number = self.position.shards
+        if self.rows:
+            items = [row.item for row in self.rows]
+            self.store.write_column("picture", number, [row.picture for row in self.rows])
+            self.store.write_column("meta", number, [item.sample.to_json() for item in items])
+            for name in COLUMNS:
+                self.store.write_column(name, number, [_value(item, name) for item in items])
+            self.position = replace(self.position, shards=number + 1)
+        if self.decisions or self.position.finished:
+            self.journal.append(self.decisions, self.position)
+        self.rows, self.decisions = [], []
+
+    def _remember(self, decision: Decision) -> None:
+        """Take in a decision of an earlier run."""
+        self.told(decision["kept"])
+        self.examples[decision["stage"], decision["reason"]] += 1
+        if decision["kept"]:
+            name = f"{decision['source']}/{decision['key']}"
+            self.duplicates.remember(decision["pixels"], decision["look"], name)
+
+
+def _decision(item: Item) -> Decision:
+    """What the journal keeps of an item; a rendered one is no near copy of any, so without look."""
+    return {
+        "source": item.source,
+        "key": item.key,
+        "kept": item.kept,
+        "stage": item.stage,
+        "reason": item.reason,
+        "detail": item.detail,
+        "notes": list(item.notes),
+        "pixels": str(item.values.get("pixels", "")),
+        "look": "" if item.rendered else str(item.values.get("look", "")),
+    }
+
+
+def _value(item: Item, name: str) -> Any:
+    return {"source": item.source, "key": item.key}.get(name) or item.values[name]
+
+
+def _small(picture: bytes) -> bytes:
+    """A thumbnail of an outcome's picture, which a copy still has in full."""
+    return thumbnail(Image.open(io.BytesIO(picture))) if picture else b""
+
+
+class _Told:
+    """Counts decisions, on the screen."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.kept = self.dropped = 0
+        self._progress, self._task = progress, progress.add_task("prepare", total=None)
+
+    def __call__(self, kept: bool) -> None:
+        self.kept, self.dropped = self.kept + kept, self.dropped + (not kept)
+        told = f"{self.kept} kept, {self.dropped} dropped"
+        self._progress.update(self._task, advance=1, description=told)
+
+
+@contextmanager
+def _progress() -> Iterator[_Told]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), _Speed(), TimeElapsedColumn())
+    with Progress(*columns) as progress:
+        yield _Told(progress)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} pictures/s" if task.speed else "")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the store for this process, and take away what a killed one left half-written."""
+    with (path / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is writing to {path}: wait for it or stop it") from None
+        for partial in path.rglob("*.partial"):
+            partial.unlink(missing_ok=True)
+        yield

@@ -1,0 +1,149 @@
+"""Folders of files: pictures with their captions beside them, and archives of any known kind.
+
+A caption stands in a file of the picture's name that ends in .txt or .json, or in a
+`metadata.jsonl` whose rows name the folder's pictures, as Hugging Face's image folders have it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from moyin.data.item import Item, found
+from moyin.data.sources import LARGEST, SHARE, Share, captions, walk
+
+TABLE = "metadata.jsonl"
+BESIDE = (".txt", ".json")  # what holds the captions of the picture beside it
+LONGEST = 2**22  # bytes of a file or a line with captions
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What was found instead of pictures."""
+
+    source: str
+    entries: tuple[walk.Entry, ...]
+
+    def read(self) -> Iterator[Item]:
+        return (found(self.source, e.name, fault=e.fault) for e in self.entries)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files below `root`, each a picture or, as it turns out, none."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def read(self) -> Iterator[Item]:
+        for name in self.names:
+            yield picture(self.root, name, lambda path: captions.beside(path, BESIDE, LONGEST))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Lines of a table of pictures, by their bytes in it."""
+
+    root: Path
+    table: str
+    first: int
+    last: int
+
+    def read(self) -> Iterator[Item]:
+        folder = self.root / PurePosixPath(self.table).parent
+        with (self.root / self.table).open("rb") as file:
+            file.seek(self.first)
+            while (at := file.tell()) < self.last:
+                line = file.readline(LONGEST)
+                yield self._item(folder, line, f"{self.table}:{at}")
+
+    def _item(self, folder: Path, line: bytes, key: str) -> Item:
+        try:
+            row = json.loads(line)
+            name = row["file_name"]
+            path = walk.inside(folder, name)
+        except (KeyError, TypeError, RecursionError):
+            return found(self.root.name, key, fault="row without file_name")
+        except ValueError as error:
+            known = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+            fault = f"row is no JSON: {error}" if known else str(error)
+            return found(self.root.name, key, fault=fault)
+        said = captions.of_fields(row)
+        return picture(self.root, path.relative_to(self.root.resolve()).as_posix(), lambda _: said)
+
+
+def picture(root: Path, name: str, said: Callable[[Path], tuple[str, ...]]) -> Item:
+    """One file as an item; what keeps it from being read is its fault."""
+    try:
+        content = walk.load(root / name, LARGEST)
+        return found(root.name, name, content, said(root / name))
+    except ValueError as error:
+        return found(root.name, name, fault=str(error))
+
+
+def shares(path: Path) -> Iterator[Share]:
+    """All shares of a folder, or of the one file that `path` is."""
+    root = path if path.is_dir() else path.parent
+    pending: list[str] = []
+    for entry in _entries(path):
+        special = _special(root, entry)
+        if special is None:
+            pending.append(entry.name)
+        if pending and (special is not None or len(pending) == SHARE):
+            yield Pictures(root, tuple(pending))
+            pending = []
+        if special is not None:
+            yield from special
+    if pending:
+        yield Pictures(root, tuple(pending))
+
+
+def _entries(path: Path) -> Iterator[walk.Entry]:
+    """The files to look at: not those beside a picture, nor those that a table names."""
+    if not path.is_dir():
+        yield walk.Entry(path.name)
+        return
+    folder, tabled = "", (path / TABLE).is_file()
+    for entry in walk.walk(path):
+        name = PurePosixPath(entry.name)
+        if str(name.parent) != folder:
+            folder = str(name.parent)
+            tabled = any((path / above / TABLE).is_file() for above in name.parents)
+        named = tabled and name.name != TABLE
+        if entry.fault or not (named or captions.belongs(path / name, BESIDE)):
+            yield entry
+
+
+def _special(root: Path, entry: walk.Entry) -> Iterator[Share] | None:
+    """The shares of what is no single picture; None for what may be one."""
+    if entry.fault:
+        return iter([Faults(root.name, (entry,))])
+    name = PurePosixPath(entry.name)
+    if name.name == TABLE:
+        return _rows(root, entry.name)
+    reader = _readers().get(name.suffix.lower())
+    return reader(root, entry.name) if reader else None
+
+
+def _rows(root: Path, table: str) -> Iterator[Share]:
+    with (root / table).open("rb") as file:
+        first, lines = 0, 0
+        while file.readline(LONGEST):
+            lines += 1
+            if lines % SHARE == 0:
+                yield Rows(root, table, first, file.tell())
+                first = file.tell()
+        if file.tell() > first:
+            yield Rows(root, table, first, file.tell())
+
+
+def _readers() -> dict[str, Callable[[Path, str], Iterator[Share]]]:
+    from moyin.data.sources import tables, tars
+
+    return {
+        ".tar": tars.shares,
+        ".parquet": tables.parquet_shares,
+        ".arrow": tables.arrow_shares,
+    }

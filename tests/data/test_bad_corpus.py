@@ -1,0 +1,94 @@
+"""A folder of bad files goes through with a reason for each, and takes little memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+from pathlib import Path
+
+import corpus
+import pytest
+
+from moyin.data import preparation
+from moyin.data.journal import Decision, Journal
+from moyin.data.preparation import Preparation
+from moyin.data.sources import shares
+from moyin.data.stages.decode import Decode
+from moyin.data.stages.fit import Fit
+from moyin.data.store import Store
+from moyin.data.work import Work
+
+CONFIG = Preparation(fit=Fit.Config(size=96), decode=Decode.Config(megapixels=4), workers=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Decision], float]:
+    """The store, the decisions by key, and by how many MiB the peak of memory rose."""
+    folder = tmp_path_factory.mktemp("bad")
+    corpus.write(folder / "in")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    config = dataclasses.replace(CONFIG, inputs=(folder / "in",))
+    store = preparation.prepare(config, folder / "store")
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decisions = Journal(store.path / "decisions").decisions()
+    return store, {d["key"]: d for d in decisions}, (after - before) / 1024
+
+
+def test_there_are_enough_bad_files() -> None:
+    assert len(corpus.dropped()) + len(corpus.ODD) >= 60
+
+
+@pytest.mark.parametrize(("name", "reason"), [(n, r) for n, (_, r) in corpus.dropped().items()])
+def test_a_bad_file_is_dropped_with_its_reason(name: str, reason: str, prepared) -> None:
+    _, decisions, _ = prepared
+    key = f"{name}:0" if name.endswith(".jsonl") else name
+    assert not decisions[key]["kept"]
+    assert decisions[key]["reason"]
+    assert reason in ("", decisions[key]["reason"])
+
+
+@pytest.mark.parametrize(("name", "reason"), corpus.ODD.items())
+def test_what_is_no_file_is_told(name: str, reason: str, prepared) -> None:
+    assert prepared[1][name]["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "note"), [(n, note) for n, (_, note) in corpus.kept().items() if note != "beside"]
+)
+def test_what_can_be_mended_is_kept_and_noted(name: str, note: str, prepared) -> None:
+    decision = prepared[1][name.replace("\n", "\\n")]
+    assert (decision["kept"], decision["reason"]) == (True, "")
+    assert not note or any(said.startswith(note) for said in decision["notes"])
+
+
+def test_every_file_has_one_decision_and_every_kept_one_a_row(prepared) -> None:
+    store, decisions, _ = prepared
+    beside = [name for name, (_, note) in corpus.kept().items() if note == "beside"]
+    whole = len(corpus.dropped()) + len(corpus.kept()) + len(corpus.ODD) - len(beside)
+    assert len(decisions) == whole + 2
+    assert decisions["latin-\\udce9.png"]["kept"]
+    assert decisions["inside"]["reason"] == "tar cut short"
+    keys = [str(key) for key in store.values("key")]
+    assert keys == [key for key, d in decisions.items() if d["kept"]]
+    assert all(store.sample(i).picture.shape[2] == 3 for i in range(len(store)))
+
+
+def test_captions_come_out_clean(prepared) -> None:
+    store, _, _ = prepared
+    captions = {str(k): store.sample(i).captions for i, k in enumerate(store.values("key"))}
+    assert captions["control.png"] == ("a [31mred cat",)
+    assert captions["gb.png"] == ("一只黑色的猫在睡觉",)
+    assert len(captions["megabyte.png"][0]) <= 1000
+    assert captions["megabyte.png"][0].startswith("一只猫 a cat 一只猫 a cat")
+
+
+def test_memory_stays_bounded(prepared) -> None:
+    # The bombs alone would take gigabytes.
+    assert prepared[2] < 600
+
+
+def test_stages_are_pure(tmp_path: Path) -> None:
+    corpus.write(tmp_path / "in")
+    work = Work(CONFIG.stages)
+    (share,) = list(shares(tmp_path / "in"))[1:2]
+    assert repr(work(share)) == repr(work(share))

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import corpus
+import pytest
+
+from moyin.data import preparation
+from moyin.data import store as stores
+from moyin.data.journal import Journal
+from moyin.data.preparation import Preparation, prepare
+from moyin.data.render import Renderer
+from moyin.data.stages.fit import Fit
+from moyin.data.store import Store
+
+SHARD = 8
+RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 pictures in several folders, of which some are copies and some are broken."""
+    root = tmp_path_factory.mktemp("many") / "in"
+    for number in range(150):
+        path = root / f"{number % 3}" / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = corpus.encoded(corpus.photograph(number % 120), "PNG")
+        path.write_bytes(content[:90] if number % 17 == 0 else content)
+    return root
+
+
+def config(folder: Path, **fields: object) -> Preparation:
+    made = Preparation(
+        inputs=(folder,), count=20, renderer=RENDERER, fit=Fit.Config(size=96), workers=1
+    )
+    return dataclasses.replace(made, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "SHARD", SHARD)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "SHARD", SHARD)
+        yield prepare(config(folder), tmp_path_factory.mktemp("whole") / "store")
+
+
+def test_every_picture_is_decided_once_and_copies_are_dropped(undisturbed: Store) -> None:
+    decisions = list(Journal(undisturbed.path / "decisions").decisions())
+    assert len(decisions) == 170
+    assert len({(d["source"], d["key"]) for d in decisions}) == 170
+    reasons = [d["reason"] for d in decisions if d["source"] == "in"]
+    broken = {n for n in range(150) if n % 17 == 0}
+    # Numbers 120 and up are pictures 0 and up again; a broken one is no copy of any.
+    seen = [n for n in range(150) if n not in broken]
+    assert reasons.count("exact copy") == len(seen) - len({n % 120 for n in seen})
+    assert sum(not d["kept"] for d in decisions if d["stage"] == "decode") == len(broken)
+    assert len(undisturbed) == sum(d["kept"] for d in decisions)
+
+
+def test_columns_hold_what_was_measured(undisturbed: Store) -> None:
+    assert set(undisturbed.columns) == {"picture", "meta", *preparation.COLUMNS}
+    (row,) = undisturbed.read(["source", "bucket", "source_height", "language"], [0])
+    assert row == {"source": "in", "bucket": "96x96", "source_height": 96, "language": "en zh"}
+    drawn = undisturbed.read(["source", "characters"], [len(undisturbed) - 1])[0]
+    text = "".join(line.text for line in undisturbed.sample(len(undisturbed) - 1).lines)
+    assert drawn == {"source": "rendered", "characters": len(text.replace(" ", ""))}
+
+
+def test_two_workers_write_the_same_rows(undisturbed: Store, folder: Path, tmp_path: Path) -> None:
+    # Spawned workers have shards of their usual size, but only this process writes any.
+    two = prepare(config(folder, workers=2), tmp_path / "two")
+    assert two.digest() == undisturbed.digest()
+    assert list(Journal(two.path / "decisions").decisions()) == list(
+        Journal(undisturbed.path / "decisions").decisions()
+    )
+
+
+def test_a_finished_store_stays_as_it_is(undisturbed: Store, folder: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.parquet")}
+    again = prepare(config(folder), undisturbed.path)
+    assert (again.digest(), len(again)) == (undisturbed.digest(), len(undisturbed))
+    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.parquet")}
+
+
+def test_another_configuration_is_refused(undisturbed: Store, folder: Path) -> None:
+    with pytest.raises(ValueError, match="is stale"):
+        prepare(config(folder, seed=1), undisturbed.path)
+
+
+def stopped(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Prepare until `after` files are written, then run out of disk."""
+    sync, left = os.fsync, [after]
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"no room on disk.*start again"):
+            prepare(config(folder), out)
+
+
+def test_a_full_disk_stops_it_and_with_room_it_goes_on(
+    undisturbed: Store, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "full"
+    for after in (19, 30, 75):
+        stopped(folder, out, monkeypatch, after)
+    assert prepare(config(folder), out).digest() == undisturbed.digest()
+    assert not list(out.rglob("*.partial"))
+
+
+def test_changed_sources_are_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(folder, tmp_path / "store", monkeypatch, 250)
+    first = folder / "0" / "000a.png"
+    first.write_bytes(b"")
+    try:
+        with pytest.raises(ValueError, match="sources changed"):
+            prepare(config(folder), tmp_path / "store")
+    finally:
+        first.unlink()
+
+
+def test_nothing_to_prepare_and_nothing_kept_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inputs=FOLDER"):
+        prepare(Preparation(), tmp_path / "none")
+    with pytest.raises(ValueError, match="no folder or file"):
+        prepare(Preparation(inputs=(tmp_path / "nowhere",)), tmp_path / "nowhere-store")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match="no picture was kept of 1"):
+        prepare(Preparation(inputs=(tmp_path / "in",), workers=1), tmp_path / "store")
+
+
+def test_two_runs_do_not_write_to_one_store(folder: Path, tmp_path: Path) -> None:
+    prepare(config(folder, inputs=(), count=1), tmp_path / "store")
+    with preparation.alone(tmp_path / "store"), pytest.raises(ValueError, match="another run"):
+        prepare(config(folder, inputs=(), count=1), tmp_path / "store")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+from moyin.data import store
+store.SHARD = {shard}
+import test_preparation as t
+t.prepare(t.config(Path(sys.argv[1]), workers={workers}), sys.argv[2])
+"""
+
+
+def killed(folder: Path, out: Path, kills: int, seed: int) -> int:
+    """Start a run, kill it with all its workers at a random moment, and again; returns how many
+    were killed before they ended."""
+    chance, ended = random.Random(seed), 0
+    here = Path(__file__).parent
+    script = SCRIPT.format(shard=SHARD, workers=1 + seed % 2)
+    command = [sys.executable, "-c", script, str(folder), str(out), str(here), str(here.parent)]
+    for _ in range(kills):
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        while not (out / "store.json").exists() and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 1.0))
+        ended += run.poll() is None
+        run.send_signal(signal.SIGKILL)
+        assert run.wait() in (0, -signal.SIGKILL), run.stderr and run.stderr.read()
+    return ended
+
+
+def test_killed_and_started_again_the_store_is_the_same(
+    undisturbed: Store, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "store"
+    assert killed(folder, out, 3, seed=2)
+    assert prepare(config(folder), out).digest() == undisturbed.digest()
+
+
+@pytest.mark.slow
+def test_fifty_kills_change_nothing(undisturbed: Store, folder: Path, tmp_path: Path) -> None:
+    count = 0
+    for seed in range(10):
+        out = tmp_path / f"store{seed}"
+        count += killed(folder, out, 8, seed)
+        store = prepare(config(folder), out)
+        assert store.digest() == undisturbed.digest()
+        keys = [(d["source"], d["key"]) for d in Journal(out / "decisions").decisions()]
+        assert len(keys) == len(set(keys)) == 170
+    assert count >= 50
