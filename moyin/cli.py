@@ -234,13 +234,44 @@ def evaluate(
     suite: str,
     out: Annotated[Path, typer.Option(help="The report's folder; goes on where it stopped.")],
     checkpoint: Place = None,
+    pictures: Annotated[Path | None, typer.Option(help="A folder of finished pictures.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="An OpenAI-compatible images API.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="What --endpoint asks.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many prompts, drawn by lot.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Pictures a prompt.")] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Draw a suite's prompts with a checkpoint and score the pictures: nano-50 --out DIR."""
-    from moyin.evaluate.run import Options, run
+    """Score how a model writes: cvtg, longtext-en, longtext-zh, oneig-en, oneig-zh, one-character,
+    posters or nano-50."""
+    from moyin.evaluate.options import Options
+    from moyin.evaluate.run import Request, run
     from moyin.recipes.overrides import apply
 
-    run(suite, checkpoint, out, apply(Options(), overrides or []))
+    request = Request(
+        suite=suite,
+        out=out,
+        checkpoint=checkpoint,
+        pictures=pictures,
+        endpoint=endpoint,
+        model=model,
+        limit=limit,
+        seeds=seeds,
+        options=apply(Options(), overrides or []),
+    )
+    print(run(request))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A report's folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same suite.")],
+) -> None:
+    """Whether B's pictures score higher than A's, prompt by prompt, and how surely."""
+    from moyin.evaluate import compare as comparing
+
+    comparing.show(comparing.compare(first, second))
 
 
 @app.command()

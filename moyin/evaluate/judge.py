@@ -1,4 +1,4 @@
-"""What a picture shows, found from its pixels alone: one line of text on a plain background."""
+"""What a picture shows, found from its pixels alone: text on a plain background."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from moyin.data.colours import nearest
-from moyin.data.places import place_of
+from moyin.data.places import PLACES
+from moyin.recognise.engine import crop
+from moyin.recognise.ocr import Pixels
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Array = np.ndarray[Any, Any]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -20,7 +21,6 @@ BORDER = 1 / 32  # of the picture's side: whose median is the background
 FAINT = 40  # RGB distance below which nothing counts as text
 GRID = 64  # cells a side on which the parts of a text are found
 SPECK = 0.05  # share of the largest part's ink below which a part is noise
-AROUND = 0.15  # margin of what is read, in the text's height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +36,64 @@ class Seen:
 
 
 def look(picture_hwc: Pixels, reader: Callable[[Pixels], str]) -> Seen:
-    """Judge a square uint8 picture [H, W, 3]; reader says what a crop reads."""
-    ground = _border(picture_hwc)
-    background = _name(ground)
+    """Judge one line of text in a uint8 picture [H, W, 3]; reader says what a crop reads."""
+    ground = border(picture_hwc)
+    background = name(ground)
     ink = text_ink(picture_hwc, ground)
     if not ink.any():
         return Seen(background=background)
-    box, side = _box(ink), len(picture_hwc)
+    box, (height, width) = _box(ink), ink.shape
     return Seen(
         background=background,
-        colour=_name(_core(picture_hwc[ink], ground)),
+        colour=name(_core(picture_hwc[ink], ground)),
         # What fills the whole picture is in no place, though its centre is in the middle.
-        place="" if box == (0, 0, side, side) else place_of(box, side),
+        place="" if box == (0, 0, width, height) else place(box, height, width),
         box=box,
         text=reader(crop(picture_hwc, box)),
     )
+
+
+def ink_box(picture_hwc: Pixels) -> Box | None:
+    """The box around what stands out from the background; None where nothing does."""
+    ink = text_ink(picture_hwc, border(picture_hwc))
+    return _box(ink) if ink.any() else None
+
+
+def place(box: tuple[float, float, float, float], height: int, width: int) -> str:
+    """The place of a box in a picture of any shape: the third, each way, of its centre."""
+    row = int((box[1] + box[3]) / 2 * 3 / height)
+    column = int((box[0] + box[2]) / 2 * 3 / width)
+    return PLACES[min(2, max(0, row))][min(2, max(0, column))]
+
+
+def colour_in(picture_hwc: Pixels, box: tuple[float, float, float, float], ground: Array) -> str:
+    """The name of the colour of what stands out from the background within a box; "" where
+    nothing does."""
+    left, top, right, bottom = (max(0, round(edge)) for edge in box)
+    inside = picture_hwc[top:bottom, left:right].reshape(-1, 3)
+    away = np.linalg.norm(inside.astype(np.float32) - ground, axis=1)
+    ink = inside[away > FAINT]
+    return name(_core(ink, ground)) if len(ink) else ""
+
+
+def regions(picture_hwc: Pixels) -> list[Box]:
+    """The boxes, in pixels, of the separate parts of what stands out from the background, without
+    specks; parts are told apart on a grid of 64 cells, a gap of one cell joins them."""
+    away = np.linalg.norm(picture_hwc.astype(np.float32) - border(picture_hwc), axis=2)
+    ink = away > FAINT
+    amount, _, _ = _amount(ink)
+    parts = _parts(amount > 0)
+    sums = [sum(amount[cell] for cell in part) for part in parts]
+    large = [p for p, total in zip(parts, sums, strict=True) if total >= SPECK * max(sums)]
+    return sorted((_cells_box(part, *ink.shape) for part in large), key=lambda b: (b[1], b[0]))
+
+
+def _cells_box(part: list[tuple[int, int]], height: int, width: int) -> Box:
+    """The box in pixels around cells of the grid."""
+    rows, columns = zip(*part, strict=True)
+    left, right = (round(c * width / GRID) for c in (min(columns), max(columns) + 1))
+    top, bottom = (round(r * height / GRID) for r in (min(rows), max(rows) + 1))
+    return left, top, right, bottom
 
 
 def text_ink(picture_hwc: Pixels, ground: Array) -> Array:
@@ -66,18 +109,9 @@ def text_ink(picture_hwc: Pixels, ground: Array) -> Array:
     return ink & _large_parts(ink)
 
 
-def crop(picture_hwc: Pixels, box: Box) -> Pixels:
-    """The box with a margin around it, as far as the picture goes."""
-    left, top, right, bottom = box
-    margin = round(AROUND * (bottom - top)) + 2
-    return picture_hwc[
-        max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin
-    ]
-
-
-def _border(picture_hwc: Pixels) -> Array:
-    """The median colour [3] of the outermost pixels."""
-    width = max(1, round(BORDER * len(picture_hwc)))
+def border(picture_hwc: Pixels) -> Array:
+    """The median colour [3] of the outermost pixels: the background's."""
+    width = max(1, round(BORDER * min(picture_hwc.shape[:2])))
     inner = np.ones(picture_hwc.shape[:2], bool)
     inner[width:-width, width:-width] = False
     middle: Array = np.median(picture_hwc[inner], axis=0)
@@ -92,7 +126,8 @@ def _core(pixels_nc: Pixels, ground: Array) -> Array:
     return middle
 
 
-def _name(rgb: Array) -> str:
+def name(rgb: Array) -> str:
+    """The named colour that an RGB value [3] is nearest to."""
     red, green, blue = (round(float(level)) for level in rgb)
     return nearest((red, green, blue))
 
@@ -104,11 +139,7 @@ def _box(ink: Array) -> Box:
 
 def _large_parts(ink: Array) -> Array:
     """True on the cells whose connected part holds enough ink, bool [H, W]."""
-    height, width = ink.shape
-    rows = np.arange(height) * GRID // height
-    columns = np.arange(width) * GRID // width
-    amount = np.zeros((GRID, GRID))
-    np.add.at(amount, (rows[:, None], columns[None, :]), ink)
+    amount, rows, columns = _amount(ink)
     parts = _parts(amount > 0)
     sums = [sum(amount[cell] for cell in part) for part in parts]
     kept = np.zeros((GRID, GRID), bool)
@@ -117,6 +148,16 @@ def _large_parts(ink: Array) -> Array:
             kept[tuple(zip(*part, strict=True))] = True
     wide: Array = kept[rows[:, None], columns[None, :]]
     return wide
+
+
+def _amount(ink: Array) -> tuple[Array, Array, Array]:
+    """The ink of each cell of the grid, and the cell of each row and each column of pixels."""
+    height, width = ink.shape
+    rows = np.arange(height) * GRID // height
+    columns = np.arange(width) * GRID // width
+    amount = np.zeros((GRID, GRID))
+    np.add.at(amount, (rows[:, None], columns[None, :]), ink)
+    return amount, rows, columns
 
 
 def _parts(cells: Array) -> list[list[tuple[int, int]]]:

@@ -1,128 +1,253 @@
-"""What a run says: scores by group as JSON and as a table, and all pictures on one sheet."""
+"""What an evaluation leaves: report.json with all numbers, report.md with the table, report.html
+with the pictures, what was read and what differs, the worst first. No times stand in them, so that
+two runs of the same can be compared byte by byte."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw
+from jinja2 import Environment, FileSystemLoader
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from moyin.data import faces
-from moyin.evaluate.judge import Seen
-from moyin.evaluate.suite import FACE, Expectation
-from moyin.recognise import scores
+from moyin.evaluate import intervals
+from moyin.evaluate.suite import Found, Item, Suite
+from moyin.recognise.scores import Sums, added
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Scores = dict[str, float]
-
-COLUMNS = {
-    "characters": "characters",
-    "exact": "exact",
-    "ned": "NED",
-    "background": "background",
-    "colour": "text colour",
-    "place": "place",
-}
-THUMBNAIL, CAPTION, ACROSS = 150, 44, 10  # of the sheet, in pixels; pictures a row
+FOLDER = Path(__file__).parent / "assets"
+ALL = "all"
+# Scores of which less is better, and those that are counts and not shares.
+LOWER = frozenset({"ed", "spurious"})
+COUNTS = frozenset({"ed"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One picture: what was asked for and what is seen."""
+    """One picture: whose it is and what was found in it."""
 
-    asked: Expectation
-    seen: Seen
-
-    @property
-    def right(self) -> dict[str, bool]:
-        """Which of the parts are as asked for."""
-        names = ("background", "colour", "place")
-        parts = {n: bool(getattr(self.seen, n) == getattr(self.asked, n)) for n in names}
-        return {"exact": scores.exact(self.asked.text, self.seen.text), **parts}
+    item: Item
+    repeat: int
+    found: Found
 
 
-def score(judged: Sequence[Judged]) -> Scores:
-    """Shares in [0, 1]; the number of pictures stands with them."""
-    pairs = [([j.asked.text], [j.seen.text]) for j in judged]
-    strict = scores.strict.of(pairs)
-    shares = {
-        **scores.characters.of(pairs),
-        "ned": strict["ordered_ned"],
-        "precision": strict["precision"],
-        "f1": strict["f1"],
+def thumbnail(item: Item, repeat: int) -> str:
+    """Path of a picture's thumbnail, from the report."""
+    return f"thumbnails/{item.id}_{repeat}.jpg"
+
+
+def content(
+    suite: Suite,
+    engine: str,
+    facts: Mapping[str, Any],
+    judged: Sequence[Judged],
+    best: Sequence[Judged],
+    resamples: int,
+) -> dict[str, Any]:
+    """Everything that the three files say, in JSON's types. best: the perfect renders."""
+    names = {group for j in judged for group in j.item.groups}
+    groups = {
+        name: _group(
+            suite,
+            [j for j in judged if name in j.item.groups],
+            [b for b in best if name in b.item.groups],
+            resamples,
+        )
+        for name in sorted(names)
     }
-    rights = [j.right for j in judged]
+    whole = _group(suite, judged, best, resamples)
     return {
-        "pictures": len(judged),
-        **shares,
-        **{part: float(np.mean([r[part] for r in rights])) for part in rights[0]},
+        "suite": suite.name,
+        "engine": engine,
+        **facts,
+        "headline": suite.headline,
+        "note": suite.note,
+        **{key: whole[key] for key in ("scores", "ceilings", "intervals")},
+        "groups": groups,
+        "rows": [_row(suite, j) for j in judged],
     }
 
 
-GROUPS: dict[str, Callable[[Expectation], bool]] = {
-    "all": lambda asked: True,
-    "Chinese": lambda asked: asked.language == "zh",
-    "English": lambda asked: asked.language == "en",
-    "1 character": lambda asked: len(asked.text) == 1,
-    "2 characters": lambda asked: len(asked.text) == 2,
-    "3 characters": lambda asked: len(asked.text) == 3,
-    "4 characters": lambda asked: len(asked.text) == 4,
-}
+def _group(
+    suite: Suite, judged: Sequence[Judged], best: Sequence[Judged], resamples: int
+) -> dict[str, Any]:
+    sums = by_prompt((j.item.id, suite.count(j.item, j.found)) for j in judged)
+    ceiling = [suite.count(b.item, b.found) for b in best]
+    found = intervals.intervals(list(sums.values()), suite.total, resamples)
+    return {
+        "n": len(judged),
+        "scores": _rounded(suite.total(added(list(sums.values())))),
+        "ceilings": _rounded(suite.total(added(ceiling))),
+        "intervals": {key: [round(low, 6), round(high, 6)] for key, (low, high) in found.items()},
+    }
 
 
-def by_group(judged: Sequence[Judged]) -> dict[str, Scores]:
-    """The scores of each group that has pictures."""
-    members = {name: [j for j in judged if within(j.asked)] for name, within in GROUPS.items()}
-    return {name: score(some) for name, some in members.items() if some}
+def by_prompt(counts: Iterable[tuple[str, Sums]]) -> dict[str, Sums]:
+    """The sums of all pictures of each prompt."""
+    found: dict[str, Sums] = {}
+    for name, sums in counts:
+        found[name] = added([found.get(name, {}), sums])
+    return found
 
 
-def row(judged: Judged) -> dict[str, Any]:
-    """One picture in JSON's types."""
-    return {"asked": asdict(judged.asked), "seen": asdict(judged.seen), "right": judged.right}
+def _row(suite: Suite, judged: Judged) -> dict[str, Any]:
+    item, found = judged.item, judged.found
+    sums = suite.count(item, found)
+    return {
+        "id": item.id,
+        "repeat": judged.repeat,
+        "prompt": item.prompt,
+        "asked": list(item.texts),
+        "read": list(found.lines),
+        "wrong": {
+            key: found.seen.get(key, "no") for key, share in found.right.items() if share < 1
+        },
+        "score": round(suite.total(sums)[suite.headline], 6),
+        "thumbnail": thumbnail(item, judged.repeat),
+        "sums": {key: round(value, 9) for key, value in sums.items()},
+    }
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """JSON, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in scores.items()}
+
+
+def write(out: Path, content: Mapping[str, Any]) -> None:
+    """The three files, each whole or not at all, and the table on stdout."""
+    whole = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    replace(out / "report.json", whole)
+    replace(out / "report.md", markdown(content))
+    replace(out / "report.html", html(content))
+    show(content)
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, "utf-8")
     part.replace(path)
 
 
-def show(title: str, groups: dict[str, Scores], ceiling: dict[str, Scores]) -> None:
-    """The table on stdout, a row a group; the last is the same judge's on perfect pictures."""
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
-    for name in ("n", *COLUMNS.values()):
-        table.add_column(name, justify="right")
-    for name, group in [*groups.items(), ("perfect pictures", ceiling["all"])]:
-        shares = [f"{group[column]:.0%}" for column in COLUMNS]
-        table.add_row(name, str(int(group["pictures"])), *shares, end_section=name == [*groups][-1])
-    Console().print(table)
+def table(content: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """Rows (group, number of pictures, [score, value, interval, ceiling])."""
+    groups = {ALL: content, **content["groups"]}
+    rows = []
+    for name, group in groups.items():
+        for score, value in group["scores"].items():
+            low, high = group["intervals"][score]
+            cells = [
+                label(score),
+                figure(score, value),
+                f"{figure(score, low)} to {figure(score, high)}",
+                figure(score, group["ceilings"].get(score)),
+            ]
+            rows.append((name, str(group["n"]), cells))
+    return rows
 
 
-def sheet(pictures: Sequence[Pixels], judged: Sequence[Judged]) -> Image.Image:
-    """Every picture with what was asked for and read; in red what is wrong."""
-    rows = -(-len(pictures) // ACROSS)
-    high = THUMBNAIL + CAPTION
-    image = Image.new("RGB", (min(ACROSS, len(pictures)) * THUMBNAIL, rows * high), "white")
-    drawing, small = ImageDraw.Draw(image), faces.font(faces.shipped()[FACE], 11)
-    for number, (picture, one) in enumerate(zip(pictures, judged, strict=True)):
-        left, top = number % ACROSS * THUMBNAIL, number // ACROSS * high
-        side = THUMBNAIL - 4
-        image.paste(Image.fromarray(picture).resize((side, side)), (left, top))
-        wrong = [part for part, right in one.right.items() if not right]
-        drawing.text(
-            (left + 2, top + side + 2), f"{one.asked.text} > {one.seen.text}", "black", small
-        )
-        faults = " ".join(part for part in wrong if part != "exact")
-        ink = "red" if wrong else "green"
-        told = faults or ("misread" if wrong else "right")
-        drawing.text((left + 2, top + side + 20), told, ink, small)
-    return image
+def label(score: str) -> str:
+    """A score's name with the way that is better, where that is down."""
+    return f"{score} ↓" if score in LOWER else score
+
+
+def figure(score: str, value: float | None) -> str:
+    """A share in percent, a count as it is."""
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if score in COUNTS else f"{100 * value:.1f} %"
+
+
+def remarks(content: Mapping[str, Any]) -> list[str]:
+    """What a reader must know beside the table."""
+    told = [
+        f"Read by {content['engine']}. Ceiling: the same engine on perfect renders of the same "
+        "strings. Intervals: 95 %, bootstrap over prompts."
+    ]
+    told += [content["note"]] if content["note"] else []
+    for key, what in (("missing", "are missing"), ("unreadable", "cannot be read")):
+        if content[key]:
+            some = ", ".join(list(content[key])[:5])
+            told.append(
+                f"{len(content[key])} pictures {what} and are in no score: {some}"
+                + (" …" if len(content[key]) > 5 else "")
+            )
+    if content["without_text"]:
+        told.append(f"{len(content['without_text'])} prompts ask for no text.")
+    refused = content["source"].get("refused", {})
+    for name, why in list(refused.items())[:3]:
+        told.append(f"{name} did not come: {why}")
+    if "cost" in content["source"]:
+        cost = content["source"]["cost"]
+        told.append("Cost: " + ", ".join(f"{key} {value}" for key, value in cost.items()) + ".")
+    return told
+
+
+def title(content: Mapping[str, Any]) -> str:
+    return f"{content['suite']}: {content['n']} pictures of {content['prompts']} prompts"
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """The table and the remarks."""
+    lines = [f"# {title(content)}", "", *(f"- {_cell(r)}" for r in remarks(content)), ""]
+    lines += ["| group | n | score | value | 95 % interval | ceiling |"]
+    lines += ["|---|---:|---|---:|---:|---:|"]
+    for name, count, cells in table(content):
+        lines.append("| " + " | ".join(map(_cell, (name, count, *cells))) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def show(content: Mapping[str, Any]) -> None:
+    """The scores of all pictures on stdout, with the remarks."""
+    shown = Table(title=title(content), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("score", "value", "95 % interval", "ceiling"):
+        shown.add_column(name, justify="left" if name == "score" else "right", no_wrap=True)
+    for group, _, cells in table(content):
+        if group == ALL:
+            shown.add_row(*cells)
+    console = Console()
+    console.print(shown)
+    for remark in remarks(content):
+        console.print(remark, markup=False)
+
+
+def html(content: Mapping[str, Any]) -> str:
+    """One page, the worst pictures first; everything that comes from outside is escaped."""
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
+    rows = sorted(content["rows"], key=lambda row: (row["score"], row["id"], row["repeat"]))
+    cards = [
+        {**row, "marks": marks("\n".join(row["asked"]), "\n".join(row["read"]))} for row in rows
+    ]
+    return environment.get_template("report.html").render(
+        title=title(content),
+        remarks=remarks(content),
+        table=table(content),
+        cards=cards,
+        headline=content["headline"],
+        shown=lambda value: figure(content["headline"], value),
+    )
+
+
+def marks(asked: str, read: str) -> list[tuple[str, str]]:
+    """What was read in pieces: ("same" | "missing" | "added", text); a case that differs is no
+    difference."""
+    matcher = difflib.SequenceMatcher(None, asked.lower(), read.lower(), autojunk=False)
+    if len(asked) != len(asked.lower()) or len(read) != len(read.lower()):
+        matcher.set_seqs(asked, read)
+    found: list[tuple[str, str]] = []
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind == "equal":
+            found.append(("same", read[c:d]))
+        else:
+            found += [("missing", asked[a:b])] if b > a else []
+            found += [("added", read[c:d])] if d > c else []
+    return found

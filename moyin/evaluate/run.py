@@ -1,120 +1,155 @@
-"""Draw a suite's prompts with a checkpoint, judge the pictures, report."""
+"""One evaluation: pictures of a suite's prompts, read, scored, and reported."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from moyin.evaluate import report
-from moyin.evaluate.judge import look
-from moyin.evaluate.report import Judged
-from moyin.evaluate.suite import Expectation, nano_50, perfect
-from moyin.pipeline import batch
-from moyin.pipeline.generation import Job, Picture, Pipeline, Progress, Settings
+from moyin.evaluate import benchmarks, nano, pictures, posters, report
+from moyin.evaluate.endpoint import Endpoint
+from moyin.evaluate.options import Options
+from moyin.evaluate.pictures import Unreadable
+from moyin.evaluate.reading import Reader
+from moyin.evaluate.sources import Drawn, Given, Source, Wanted, name
+from moyin.evaluate.suite import Found, Item, Suite, without_text
+from moyin.pipeline.generation import Progress
 from moyin.pipeline.show import bars
-from moyin.recognise import ocr
+from moyin.recognise import engine, published, scores
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-SUITES: dict[str, Callable[[], tuple[Expectation, ...]]] = {"nano-50": nano_50}
+# What each suite is scored by, beside the strict scores.
+SCORERS = {
+    "cvtg": published.cvtg,
+    "longtext-en": published.longtext("en"),
+    "longtext-zh": published.longtext("zh"),
+    "oneig-en": published.oneig("en"),
+    "oneig-zh": published.oneig("zh"),
+    "one-character": published.one_character,
+    "posters": scores.characters,
+    "nano-50": scores.characters,
+}
+SUITES = tuple(SCORERS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """count: only the first so many prompts. batch: pictures drawn together. The rest is the
-    pipeline's own settings, the checkpoint's where None."""
+class Request:
+    """What the command line asks for. Of checkpoint, pictures and endpoint one may be given; the
+    default checkpoint is evaluated where none is. limit: prompts; seeds: pictures a prompt."""
 
-    count: int | None = None
-    batch: int = 1
-    seed: int = 0
-    steps: int | None = None
-    guidance: float | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    preview: bool | None = None
+    suite: str
+    out: Path
+    checkpoint: str | None = None
+    pictures: Path | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    limit: int | None = None
+    seeds: int | None = None
+    options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
-        for name in ("count", "batch"):
-            value = getattr(self, name)
+        if self.suite not in SUITES:
+            raise ValueError(f"no suite {self.suite} (there are: {', '.join(SUITES)})")
+        given = [x for x in (self.checkpoint, self.pictures, self.endpoint) if x is not None]
+        if len(given) > 1:
+            raise ValueError("give one of --checkpoint, --pictures and --endpoint")
+        if (self.endpoint is None) != (self.model is None):
+            raise ValueError("--endpoint URL and --model NAME go together")
+        for told, value in (("--limit", self.limit), ("--seeds", self.seeds)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-
-    def settings(self, defaults: Settings) -> Settings:
-        """The checkpoint's preferences with what is asked for otherwise."""
-        names = {f.name for f in dataclasses.fields(Settings)}
-        given = {k: v for k, v in dataclasses.asdict(self).items() if k in names and v is not None}
-        return dataclasses.replace(defaults, **given)
+                raise ValueError(f"{told} must be at least 1, not {value}")
 
 
-def run(suite: str, checkpoint: str | None, out: Path, options: Options | None = None) -> Path:
-    """Write pictures/, report.json and sheet.png under `out` and print the table.
+def run(request: Request) -> Path:
+    """Write report.json, report.md and report.html under `request.out`, and print the table.
 
-    Starts again where it stopped: a picture that is there, of the same checkpoint and settings,
-    is not drawn again. Returns the report's path. Raises ValueError for an unknown suite and for
-    pictures that are not square.
+    Starts again where it stopped: pictures and readings that are there are not made again, and
+    the report is the same to the byte. Returns the path of report.json. Raises ValueError for bad
+    input and where no picture at all could be read.
     """
-    if suite not in SUITES:
-        raise ValueError(f"no suite {suite} (there are: {', '.join(SUITES)})")
-    options = options or Options()
-    asked = SUITES[suite]()[: options.count]
-    engine = ocr.name()  # first of all, for without it nothing can be scored
-    pipeline = Pipeline.open(checkpoint)
-    settings = options.settings(pipeline.defaults)
-    if settings.height != settings.width:
-        raise ValueError("the suite's places are those of a square picture")
+    options = request.options
+    reader_engine = engine.find(options.engine, options.engine_url, options.engine_model)
+    suite = build(request.suite, options)
+    items = suite.some(request.limit)
+    source = _source(request, len(suite.items))
+    repeats = request.seeds or suite.repeats
+    if isinstance(source, Given) and request.seeds is None:
+        repeats = source.folder.repeats(items)
+    wanted = [(item, r) for item in items for r in range(repeats)]
+    reader = Reader(suite, reader_engine, request.out / "readings.jsonl")
     with bars() as progress:
-        pictures = _draw(pipeline, asked, settings, options, out / "pictures", progress)
-        judged = _judge(asked, pictures, progress, "judged")
-        best = [perfect(one, settings.height) for one in asked]
-        ceiling = report.by_group(_judge(asked, best, progress, "ceiling"))
-    groups = report.by_group(judged)
-    content = {
-        "suite": suite,
-        "checkpoint": pipeline.digest,
-        "settings": dataclasses.asdict(settings),
-        "seed": options.seed,
-        "ocr": engine,
-        "scores": groups,
-        "ceiling": ceiling,
-        "pictures": [report.row(one) for one in judged],
-    }
-    report.write(out / "report.json", content)
-    report.sheet(pictures, judged).save(out / "sheet.png")
-    report.show(f"{suite}, read by {engine}", groups, ceiling)
-    return out / "report.json"
+        source.make(wanted, progress)
+        judged, faults = _judge(reader, source, wanted, request.out, progress)
+        if not judged:
+            raise ValueError(f"no picture could be read: {_first(faults)}")
+        best = _ceiling(reader, items, progress)
+    facts = {"n": len(judged), "prompts": len(items), "seeds": repeats, "source": source.facts()}
+    facts |= {"without_text": without_text(items), **faults}
+    content = report.content(suite, reader_engine.name, facts, judged, best, options.resamples)
+    report.write(request.out, content)
+    return request.out / "report.json"
 
 
-def _draw(
-    pipeline: Pipeline,
-    asked: Sequence[Expectation],
-    settings: Settings,
-    options: Options,
-    out: Path,
-    progress: Progress,
-) -> list[Pixels]:
-    """The pictures of all prompts, each of a seed of its own."""
-    rows = [batch.Row(a.id, a.prompt, settings, options.seed + i, {}) for i, a in enumerate(asked)]
+def build(suite: str, options: Options) -> Suite:
+    """The suite of a name; raises ValueError where its prompts are not to be had."""
+    kind, _, language = suite.rpartition("-")
+    if suite == "cvtg":
+        return benchmarks.cvtg(options.prompts)
+    if kind == "longtext":
+        return benchmarks.longtext(language, options.prompts)
+    if kind == "oneig":
+        return benchmarks.oneig(language, options.prompts)
+    if suite == "one-character":
+        return benchmarks.one_character(options.per_level)
+    return posters.suite() if suite == "posters" else nano.suite()
 
-    def draw(jobs: list[Job]) -> list[Picture]:
-        return pipeline.draw(jobs, progress)
 
-    done = batch.run(rows, out, pipeline.digest, draw, options.batch)
-    for i, _ in enumerate(done, 1):
-        progress("drawn", i, len(rows))
-    return [np.array(Image.open(out / f"{row.id}.png").convert("RGB")) for row in rows]
+def _source(request: Request, count: int) -> Source:
+    if request.pictures is not None:
+        return Given(request.pictures)
+    if request.endpoint is not None and request.model is not None:
+        folder = request.out / "pictures"
+        return Endpoint(request.endpoint, request.model, request.options, folder)
+    return Drawn(request.checkpoint, request.options, count, request.out / "pictures")
 
 
 def _judge(
-    asked: Sequence[Expectation], pictures: Sequence[Pixels], progress: Progress, stage: str
-) -> list[Judged]:
-    judged = []
-    for i, (one, picture) in enumerate(zip(asked, pictures, strict=True), 1):
-        judged.append(Judged(one, look(picture, lambda crop: ocr.recognise(crop).text)))
-        progress(stage, i, len(asked))
-    return judged
+    reader: Reader, source: Source, wanted: Sequence[Wanted], out: Path, progress: Progress
+) -> tuple[list[report.Judged], dict[str, Any]]:
+    """What could be read; and the names of the pictures that are missing and of those that cannot
+    be read, with the reason."""
+    judged: list[report.Judged] = []
+    missing: list[str] = []
+    unreadable: dict[str, str] = {}
+    for number, (item, repeat) in enumerate(wanted, 1):
+        path = source.path(item, repeat)
+        if path is None:
+            missing.append(name(item, repeat))
+        else:
+            try:
+                picture = pictures.load(path)
+            except Unreadable as e:
+                unreadable[name(item, repeat)] = str(e)
+            else:
+                found = reader(item, picture)
+                pictures.save_thumbnail(picture, out / report.thumbnail(item, repeat))
+                judged.append(report.Judged(item=item, repeat=repeat, found=found))
+        progress("read", number, len(wanted))
+    return judged, {"missing": missing, "unreadable": unreadable}
+
+
+def _ceiling(reader: Reader, items: Sequence[Item], progress: Progress) -> list[report.Judged]:
+    """The same engine on perfect renders of the same strings."""
+    found: list[report.Judged] = []
+    for number, item in enumerate(items, 1):
+        seen: Found = reader(item, reader.suite.perfect(item))
+        found.append(report.Judged(item=item, repeat=0, found=seen))
+        progress("ceiling", number, len(items))
+    return found
+
+
+def _first(faults: dict[str, Any]) -> str:
+    missing, unreadable = faults["missing"], faults["unreadable"]
+    told = [f"{len(missing)} are missing, such as {missing[0]}"] if missing else []
+    told += [f"{unread} is {why}" for unread, why in list(unreadable.items())[:1]]
+    return "; ".join(told)

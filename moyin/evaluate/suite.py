@@ -1,137 +1,118 @@
-"""nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
-picture.
-
-The texts are of the thousand most frequent Chinese characters and of plain English words. Nothing
-is drawn by lot: colours, places and phrasings follow from a prompt's number.
-"""
+"""What a suite is: prompts, what their pictures must say, how these are read and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from moyin.data import captions, faces, places
-from moyin.data.colours import COLOURS, readable
-from moyin.data.shape import Shape
+from moyin.evaluate import page
+from moyin.evaluate.judge import ink_box
+from moyin.recognise import scores
+from moyin.recognise.engine import Engine, crop
+from moyin.recognise.ocr import Pixels
+from moyin.recognise.scores import Scorer, Scores, Sums
 
-T = TypeVar("T")
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-# By number of characters. I and O are left out: alone they are l and 0 as well.
-TEXTS = {
-    "zh": (
-        ("和", "能", "文", "加", "至", "远", "兄"),
-        ("部分", "世纪", "学校", "突然", "开发", "女人"),
-        ("全世界", "直辖市", "有没有", "总产量", "经济学", "不得不"),
-        ("自然资源", "经济特区", "成千上万", "自然科学", "千方百计", "现实主义"),
-    ),
-    "en": (
-        ("A", "E", "G", "K", "N", "R", "S"),
-        ("NO", "Go", "UP", "on", "WE", "My"),
-        ("May", "ANT", "sea", "BUS", "Art", "TWO"),
-        ("OPEN", "bird", "LONG", "Wise", "ROOF", "Show"),
-    ),
-}
-COUNT = 50
-ANYWHERE = tuple(place for row in places.PLACES for place in row)
-# Three characters and more have room to be large in the middle column alone.
-MIDDLE_COLUMN = ("top", "middle", "bottom")
-
-FACE, EM, MARGIN = "NotoSansSC-Bold", 200, 14 / 512  # of the perfect pictures
+RIGHT, OF = " right", " of"  # of the keys under which parts that are right are summed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expectation:
-    """One prompt and what its picture must show. background and colour are names of COLOURS,
-    place is one of the nine PLACES."""
+class Item:
+    """One prompt.
 
+    number: its place in the whole suite. texts: the strings to be written. asked: what the scorer
+    takes for them, the same unless a benchmark's file says it otherwise. groups: those whose scores
+    it counts in. stem: path, without suffix, at which the benchmark's own layout of folders has its
+    picture. truth: what else is known of it.
+    """
+
+    number: int
     id: str
     prompt: str
-    language: str
-    text: str
-    background: str
-    colour: str
-    place: str
+    texts: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    stem: str = ""
+    truth: Any = None
 
 
-def nano_50() -> tuple[Expectation, ...]:
-    """All fifty, Chinese and English in turn, their lengths going round."""
-    return tuple(_expectation(number) for number in range(COUNT))
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What one picture says, line by line; which other parts of it are as asked for, as shares in
+    [0, 1]; and what is seen of these, in words."""
+
+    lines: tuple[str, ...]
+    right: Mapping[str, float] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
-def _expectation(number: int) -> Expectation:
-    n, language = number // 2, "zh" if number % 2 == 0 else "en"
-    length, turn = n % 4, n // 4
-    text = TEXTS[language][length][turn]
-    # Strides that walk through all colours and places within one length of one language.
-    background = _pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
-    colour = _pick(readable(background), 3 * turn + length + number % 2)
-    free = ANYWHERE if len(text) < 3 else MIDDLE_COLUMN
-    place = _pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
-    return Expectation(
-        id=f"{number:02d}",
-        prompt=_prompt(n, language, text, background, colour, place),
-        language=language,
-        text=text,
-        background=background,
-        colour=colour,
-        place=place,
-    )
+Look = Callable[[Engine, Pixels, Item], Found]
 
 
-def _prompt(n: int, language: str, text: str, background: str, colour: str, place: str) -> str:
-    chinese = language == "zh"
-    phrasings = captions.CHINESE_PHRASINGS if chinese else captions.ENGLISH_PHRASINGS
-    phrasing, pair = _pick(phrasings, n), _pick(captions.QUOTES, n)
-    noun = _pick(("海报", "卡片", "图片") if chinese else ("poster", "card", "sign"), n)
-    names = {c.name: c.chinese + "色" if chinese else c.name for c in COLOURS.values()}
-    ground = names[background] + noun if chinese else f"a {names[background]} {noun}"
-    if ground.startswith("a orange"):
-        ground = ground.replace("a ", "an ", 1)
-    told = phrasing.opening.format(ground=ground) + phrasing.line.format(
-        quote=pair[0] + text + pair[1],
-        place=_pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
-        noun=_noun(text, chinese),
-        coloured=phrasing.colour.format(colour=names[colour]),
-    )
-    return told[0].upper() + told[1:] + phrasing.end
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """scorer: of what was read, beside `scores.strict`. headline: the score by which pictures are
+    ranked. repeats: pictures a prompt, unless told. perfect: a render of an item's texts by which
+    the engine's ceiling is measured. note: what a reader of the scores must know."""
+
+    name: str
+    items: tuple[Item, ...]
+    scorer: Scorer
+    headline: str
+    look: Look
+    perfect: Callable[[Item], Pixels]
+    repeats: int = 1
+    note: str = ""
+
+    def some(self, limit: int | None) -> tuple[Item, ...]:
+        """All items, or so many of them drawn by lot, the same on every run; a larger limit holds
+        those of a smaller one."""
+        chosen = np.random.default_rng(0).permutation(len(self.items))[:limit]
+        return tuple(self.items[i] for i in sorted(chosen))
+
+    def count(self, item: Item, found: Found) -> Sums:
+        """The sums of one picture."""
+        parts = {name + RIGHT: share for name, share in found.right.items()}
+        parts |= dict.fromkeys((name + OF for name in found.right), 1.0)
+        asked = item.asked or item.texts
+        own = self.scorer.count(asked, found.lines)
+        return {**own, **scores.count_strictly(item.texts, found.lines), **parts}
+
+    def total(self, sums: Mapping[str, float]) -> Scores:
+        """The scores of any pictures' sums."""
+        return total(self.scorer, sums)
 
 
-def _noun(text: str, chinese: bool) -> str:
-    if chinese:
-        return "字" if len(text) == 1 else "文字"
-    return "character" if len(text) == 1 else "word"
+def total(scorer: Scorer, sums: Mapping[str, float]) -> Scores:
+    """All scores of a suite with this scorer: its own, the strict ones, and other parts."""
+    names = [key.removesuffix(OF) for key in sums if key.endswith(OF)]
+    parts = {n: scores.share(sums[n + RIGHT], sums[n + OF]) for n in names}
+    return {**scorer.total(sums), **scores.total_strictly(sums), **parts}
 
 
-def _pick(items: Sequence[T], number: int) -> T:
-    return items[number % len(items)]
+def read_whole(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    """All lines that the engine finds."""
+    return Found(lines=tuple(line.text for line in engine.read(picture_hwc)))
 
 
-def perfect(asked: Expectation, size: int) -> Pixels:
-    """What is asked for, drawn with a typeface: uint8 [size, size, 3]."""
-    image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
-    largest = EM * size / 512
-    shape = Shape.of(asked.text, faces.shipped()[FACE], largest)
-    row, column = divmod(ANYWHERE.index(asked.place), 3)
-    margin = MARGIN * size
-    across = places.room(column, size, margin) / shape.ink.width
-    down = places.room(row, size, margin) / shape.ink.height
-    em = min(largest, 0.99 * shape.em * min(across, down))
-    extent = shape.extent(em)
-    corner = [
-        round(_centre(third, length, size, margin) - length / 2)
-        for third, length in ((column, extent[0]), (row, extent[1]))
-    ]
-    image.paste(COLOURS[asked.colour].rgb, (corner[0], corner[1]), shape.mask(em))
-    return np.array(image)
+def read_ink(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    """What stands out from the background, cut out and read: for single characters, which a search
+    for lines passes over."""
+    box = ink_box(picture_hwc)
+    said = engine.recognise(crop(picture_hwc, box)).text if box else ""
+    return Found(lines=(said,) if said else ())
 
 
-def _centre(third: int, length: int, size: int, margin: float) -> float:
-    """The middle of the range that keeps the text in its third and in the picture."""
-    span = places.span(length, third, size, margin)
-    assert span is not None
-    return sum(span) / 2
+def perfect_page(item: Item) -> Pixels:
+    return page.page(item.texts)
+
+
+def perfect_character(item: Item) -> Pixels:
+    return page.character(item.texts[0])
+
+
+def without_text(items: Sequence[Item]) -> list[str]:
+    """The ids of prompts that ask for no text."""
+    return [item.id for item in items if not any(text.strip() for text in item.texts)]

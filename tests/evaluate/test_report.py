@@ -1,70 +1,116 @@
 from __future__ import annotations
 
-import numpy as np
+from html.parser import HTMLParser
+
 import pytest
 
-from moyin.evaluate import report
-from moyin.evaluate.judge import Seen
+from moyin.evaluate import benchmarks, report
 from moyin.evaluate.report import Judged
-from moyin.evaluate.suite import Expectation
+from moyin.evaluate.suite import Found, Item, Suite
+
+FACTS = {
+    "n": 3,
+    "prompts": 2,
+    "seeds": 2,
+    "source": {"pictures": "here"},
+    "without_text": [],
+    "missing": ["2_1"],
+    "unreadable": {},
+}
 
 
-def judged(text: str, read: str, colour: str = "red", language: str = "zh") -> Judged:
-    asked = Expectation(
-        id="0",
-        prompt=f"“{text}”",
-        language=language,
-        text=text,
-        background="white",
-        colour="red",
-        place="top",
+def item(number: int, *texts: str) -> Item:
+    return Item(
+        number=number, id=str(number), prompt=f"<b>{texts[0]}</b>", texts=texts, groups=("level 1",)
     )
-    return Judged(asked, Seen(background="white", colour=colour, place="left", text=read))
 
 
-SOME = [judged("春", "春"), judged("春天", "夭天", "blue"), judged("OPEN", "0PEN", language="en")]
+def judged(of: Item, repeat: int, *lines: str, right: float = 1.0) -> Judged:
+    found = Found(lines=lines, right={"place": right}, seen={"place": "left & right"})
+    return Judged(item=of, repeat=repeat, found=found)
 
 
-def test_scores_by_hand() -> None:
-    assert report.score(SOME) == {
-        "pictures": 3,
-        "characters": pytest.approx(5 / 7),
-        "ned": pytest.approx((1 + 1 / 2 + 3 / 4) / 3),
-        # Chinese characters and words: 春, 天, and not 夭 and 0pen.
-        "precision": pytest.approx(2 / 4),
-        "f1": pytest.approx(2 * 2 / (4 + 4)),
-        "exact": pytest.approx(1 / 3),
-        "background": 1,
-        "colour": pytest.approx(2 / 3),
-        "place": 0,
-    }
+SUITE: Suite = benchmarks.one_character(1)
+A, B = item(1, "春"), item(2, "<script>alert(1)</script>")
+SOME = [judged(A, 0, "春"), judged(A, 1, "夭"), judged(B, 0, "<img src=x>", right=0.0)]
+BEST = [judged(A, 0, "春"), judged(B, 0)]
 
 
-def test_groups() -> None:
-    groups = report.by_group(SOME)
-    assert {name: scores["pictures"] for name, scores in groups.items()} == {
-        "all": 3,
-        "Chinese": 2,
-        "English": 1,
-        "1 character": 1,
-        "2 characters": 1,
-        "4 characters": 1,
-    }
-    assert groups["1 character"]["characters"] == 1
-    assert groups["English"]["exact"] == 0
+def content() -> dict[str, object]:
+    return report.content(SUITE, "an engine", FACTS, SOME, BEST, 50)
 
 
-def test_the_table_ends_with_the_ceiling(capsys: pytest.CaptureFixture[str]) -> None:
-    groups = report.by_group(SOME)
-    report.show("a title", groups, report.by_group([judged("春", "春", "red")] * 4))
-    rows = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
-    assert len(rows) == len(groups) + 1
-    assert rows[0].split()[:3] == ["all", "3", "71%"]
-    assert rows[-1].split()[:4] == ["perfect", "pictures", "4", "100%"]
+def test_the_json_by_hand() -> None:
+    found = content()
+    assert (found["suite"], found["engine"], found["n"]) == ("one-character", "an engine", 3)
+    assert found["scores"]["accuracy"] == pytest.approx(1 / 3, abs=1e-6)
+    assert found["ceilings"]["accuracy"] == pytest.approx(1 / 2)
+    assert found["scores"]["place"] == pytest.approx(2 / 3, abs=1e-6)
+    low, high = found["intervals"]["accuracy"]
+    # Either prompt may be drawn twice: the first has one of two right, the second none.
+    assert (low, high) == (0, 1 / 2)
+    assert found["groups"]["level 1"]["n"] == 3
+    assert found["rows"][2]["wrong"] == {"place": "left & right"}
+    assert found["rows"][0]["sums"]["right"] == 1
 
 
-def test_the_sheet_holds_every_picture() -> None:
-    pictures = [np.full((32, 32, 3), level, np.uint8) for level in (10, 120, 240)]
-    sheet = np.array(report.sheet(pictures, SOME))
-    assert sheet.shape == (194, 450, 3)
-    assert [int(sheet[70, x, 0]) for x in (70, 220, 370)] == [10, 120, 240]
+def test_the_table_in_markdown() -> None:
+    text = report.markdown(content())
+    assert "| all | 3 | accuracy | 33.3 % | 0.0 % to 50.0 % | 50.0 % |" in text
+    assert "| level 1 | 3 | spurious ↓ |" in text
+    assert "1 pictures are missing and are in no score: 2_1" in text
+    assert "Read by an engine." in text
+
+
+class Page(HTMLParser):
+    """The tags of a page, and the text of its cards in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.said: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data.strip())
+
+
+def test_the_page_escapes_and_ranks() -> None:
+    page = Page()
+    page.feed(report.html(content()))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 3
+    told = " ".join(page.said)
+    assert "<b>春</b>" in told
+    assert "place (left & right)" in told
+    # The worst first; ties by name.
+    order = [said for said in page.said if ", picture" in said]
+    assert [said.split(":")[0] for said in order] == [
+        "1, picture 1",
+        "2, picture 0",
+        "1, picture 0",
+    ]
+    assert page.tags.count("ins") >= 2
+
+
+def test_marks() -> None:
+    assert report.marks("OPEN", "open") == [("same", "open")]
+    assert report.marks("春天", "春") == [("same", "春"), ("missing", "天")]
+    assert report.marks("abc", "axc") == [
+        ("same", "a"),
+        ("missing", "b"),
+        ("added", "x"),
+        ("same", "c"),
+    ]
+    assert report.marks("", "x") == [("added", "x")]
+    # The dotted capital I grows when it is made small: compared as it stands then.
+    assert report.marks("İx", "İx") == [("same", "İx")]
+
+
+def test_figures() -> None:
+    assert report.figure("ed", 12.345) == "12.3"
+    assert report.figure("text", 0.98765) == "98.8 %"
+    assert report.figure("text", None) == "–"
+    assert report.label("ed") == "ed ↓"

@@ -2,50 +2,195 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from oracle import Oracle
+from PIL import Image
 
-from moyin.evaluate.run import Options, run
-from moyin.evaluate.suite import nano_50
+from moyin.evaluate import run as running
+from moyin.evaluate.options import Options
+from moyin.evaluate.run import Request, build, run
+from moyin.recognise import engine
+
+OPTIONS = Options(resamples=20, per_level=2, steps=1, preview=False)
+FILES = ("report.json", "report.md", "report.html")
 
 
 @pytest.fixture
-def _reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that always reads the same, so that none need be there."""
-    from moyin.recognise import ocr
+def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
+    """In place of the OCR engine: it knows the perfect renders of the first prompts."""
+    suite = build("one-character", OPTIONS)
+    known = Oracle(suite, suite.some(4))
+    monkeypatch.setattr(engine, "find", lambda *names: known)
+    return known
 
-    monkeypatch.setattr(ocr, "name", lambda: "a parrot")
-    monkeypatch.setattr(ocr, "recognise", lambda crop: ocr.Reading("和", 1.0))
+
+def pictures(folder: Path, limit: int = 4, repeats: int = 1) -> Path:
+    """The perfect renders as somebody's pictures."""
+    suite = build("one-character", OPTIONS)
+    folder.mkdir(exist_ok=True)
+    for item in suite.some(limit):
+        for repeat in range(repeats):
+            Image.fromarray(suite.perfect(item)).save(folder / f"{item.id}_{repeat}.png")
+    return folder
 
 
-@pytest.mark.usefixtures("_reader")
-def test_a_run_and_its_second_start(
-    tmp_path: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = Options(count=2, steps=1, preview=False)
-    path = run("nano-50", str(small_checkpoint), tmp_path / "r", options)
+def asked(out: Path, **more: Any) -> Request:
+    return Request(**{"suite": "one-character", "out": out, "limit": 4, "options": OPTIONS, **more})
+
+
+def read(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "report.json").read_text("utf-8")))
+
+
+def files(out: Path) -> list[bytes]:
+    return [(out / name).read_bytes() for name in FILES]
+
+
+@pytest.mark.usefixtures("oracle")
+def test_a_folder_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run(asked(tmp_path / "out", pictures=pictures(tmp_path / "given", repeats=2)))
     report = json.loads(path.read_text("utf-8"))
-    assert report["ocr"] == "a parrot"
-    assert report["settings"]["steps"] == 1
-    assert [p["asked"]["prompt"] for p in report["pictures"]] == [o.prompt for o in nano_50()[:2]]
-    # The parrot says the first of the two texts; of a perfect picture all the rest is right.
-    ceiling = report["ceiling"]
-    assert (ceiling["Chinese"]["exact"], ceiling["English"]["exact"]) == (1, 0)
-    assert ceiling["all"]["background"] == ceiling["all"]["colour"] == ceiling["all"]["place"] == 1
-    assert "a parrot" in capsys.readouterr().out
-    assert (tmp_path / "r" / "sheet.png").is_file()
+    assert (report["suite"], report["engine"], report["n"]) == ("one-character", "an oracle", 8)
+    assert report["scores"]["accuracy"] == report["ceilings"]["accuracy"] == 1
+    assert report["intervals"]["accuracy"] == [1, 1]
+    assert (report["missing"], report["unreadable"]) == ([], {})
+    assert "100.0 %" in capsys.readouterr().out
+    for row in report["rows"]:
+        assert (tmp_path / "out" / row["thumbnail"]).is_file()
 
-    drawn = [tmp_path / "r" / "pictures" / f"{one.id}.png" for one in nano_50()[:2]]
-    before = drawn[0].stat().st_mtime_ns
+
+@pytest.mark.usefixtures("oracle")
+def test_missing_and_unreadable_pictures_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = pictures(tmp_path / "given")
+    first, second, third, _ = sorted(given.iterdir())
+    first.unlink()
+    second.write_bytes(b"<html>")
+    Image.new("RGB", (64, 64), "white").save(third)
+    run(asked(tmp_path / "out", pictures=given))
+    report = read(tmp_path / "out")
+    assert report["n"] == 2
+    assert report["missing"] == [first.stem]
+    assert report["unreadable"] == {second.stem: "no PNG, JPEG or WebP"}
+    assert report["scores"]["accuracy"] == 1 / 2  # an empty picture is scored, a missing one is not
+    told = capsys.readouterr().out
+    assert f"1 pictures are missing and are in no score: {first.stem}" in told
+    for path in given.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no picture could be read: 1 are missing"):
+        run(asked(tmp_path / "other", pictures=given))
+
+
+class Stopped(BaseException):
+    """Neither an error of ours nor of the user's."""
+
+
+@pytest.mark.parametrize("after", [0, 2, 3, 9])
+def test_killed_anywhere_the_report_is_the_same(
+    after: int, tmp_path: Path, oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = pictures(tmp_path / "given")
+    run(asked(tmp_path / "whole", pictures=given))
+    reading = oracle.recognise
+
+    def dies(picture_hwc: Any) -> Any:
+        if oracle.read_count - start == after:
+            raise Stopped
+        return reading(picture_hwc)
+
+    start = oracle.read_count
+    with monkeypatch.context() as patch:
+        patch.setattr(oracle, "recognise", dies)
+        if after < 4:  # the renders are the pictures: what was read once is not read again
+            with pytest.raises(Stopped):
+                run(asked(tmp_path / "cut", pictures=given))
+    kept = tmp_path / "cut" / "readings.jsonl"
+    if kept.is_file():
+        with kept.open("a") as f:
+            f.write('{"key": "cut sh')
+    run(asked(tmp_path / "cut", pictures=given))
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    assert oracle.read_count - start == 4
+
+
+@pytest.mark.usefixtures("oracle")
+def test_a_checkpoint(tmp_path: Path, small_checkpoint: Path) -> None:
+    def request(out: str) -> Request:
+        place = str(small_checkpoint)
+        return asked(tmp_path / out, checkpoint=place, limit=2, seeds=2)
+
+    run(request("a"))
+    report = read(tmp_path / "a")
+    assert report["n"] == 4
+    assert report["source"]["settings"]["steps"] == 1
+    drawn = sorted((tmp_path / "a" / "pictures").glob("*.png"))
+    assert len(drawn) == 4
+    shown = [np.asarray(Image.open(path)) for path in drawn]
+    assert not np.array_equal(shown[0], shown[1])  # each of a seed of its own
+
+    before, whole = drawn[0].stat().st_mtime_ns, files(tmp_path / "a")
     drawn[1].unlink()
-    run("nano-50", str(small_checkpoint), tmp_path / "r", options)
+    run(request("a"))
     assert drawn[0].stat().st_mtime_ns == before
-    assert drawn[1].is_file()
-    assert json.loads(path.read_text("utf-8")) == report
+    assert files(tmp_path / "a") == whole
 
 
-def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there are: nano-50"):
-        run("nano-5", None, tmp_path)
-    with pytest.raises(ValueError, match="count must be at least 1"):
-        Options(count=0)
+@pytest.mark.parametrize("suite", ["posters", "nano-50", "one-character"])
+def test_our_own_suites(
+    suite: str, tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = Oracle(build(suite, OPTIONS), ())
+    monkeypatch.setattr(engine, "find", lambda *names: mute)
+    place = str(small_checkpoint)
+    run(asked(tmp_path, suite=suite, checkpoint=place, limit=2))
+    report = read(tmp_path)
+    assert report["n"] == 2
+    assert report["scores"]["exact"] == 0
+    if suite != "one-character":
+        assert report["ceilings"]["background"] == 1
+
+
+def test_nothing_is_read_twice_by_another_engine(
+    tmp_path: Path, oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = pictures(tmp_path / "given")
+    run(asked(tmp_path / "out", pictures=given))
+    once = oracle.read_count
+    run(asked(tmp_path / "out", pictures=given))
+    assert oracle.read_count == once
+    monkeypatch.setattr(Oracle, "name", "another")
+    run(asked(tmp_path / "out", pictures=given))
+    assert oracle.read_count == 2 * once
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"suite": "nano-5"}, "there are: cvtg, longtext-en"),
+        ({"pictures": Path("x"), "checkpoint": "y"}, "one of --checkpoint, --pictures"),
+        ({"endpoint": "http://127.0.0.1/v1"}, "--model NAME go together"),
+        ({"limit": 0}, "--limit must be at least 1"),
+        ({"seeds": -1}, "--seeds must be at least 1"),
+    ],
+)
+def test_bad_requests(more: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        asked(tmp_path, **more)
+
+
+def test_bad_options() -> None:
+    for name, value in {"engine": "eyes", "batch": 0, "resamples": 0, "price": -1.0}.items():
+        with pytest.raises(ValueError, match=r"engine eyes|must be"):
+            Options(**{name: value})
+
+
+def test_every_suite_has_its_prompts() -> None:
+    for name in ("cvtg", "oneig-en", "oneig-zh"):
+        with pytest.raises(ValueError, match="git clone"):
+            build(name, OPTIONS)
+    names = set(running.SUITES) - {"cvtg", "oneig-en", "oneig-zh"}
+    assert {build(name, OPTIONS).name for name in names} == names

@@ -9,7 +9,7 @@ import pytest
 from moyin.data import assets
 from moyin.data.colours import COLOURS, JITTER, contrast
 from moyin.data.places import CHINESE, ENGLISH
-from moyin.evaluate.suite import nano_50, perfect
+from moyin.evaluate.nano import nano_50, perfect
 from moyin.prompt.quotes import quoted
 
 

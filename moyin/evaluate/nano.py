@@ -1,0 +1,178 @@
+"""nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
+picture.
+
+The texts are of the thousand most frequent Chinese characters and of plain English words. Nothing
+is drawn by lot: colours, places and phrasings follow from a prompt's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from moyin.data import captions, faces, places
+from moyin.data.colours import COLOURS, readable
+from moyin.data.shape import Shape
+from moyin.evaluate.judge import look
+from moyin.evaluate.suite import Found, Item, Suite
+from moyin.recognise import scores
+from moyin.recognise.engine import Engine
+from moyin.recognise.ocr import Pixels
+
+T = TypeVar("T")
+
+# By number of characters. I and O are left out: alone they are l and 0 as well.
+TEXTS = {
+    "zh": (
+        ("和", "能", "文", "加", "至", "远", "兄"),
+        ("部分", "世纪", "学校", "突然", "开发", "女人"),
+        ("全世界", "直辖市", "有没有", "总产量", "经济学", "不得不"),
+        ("自然资源", "经济特区", "成千上万", "自然科学", "千方百计", "现实主义"),
+    ),
+    "en": (
+        ("A", "E", "G", "K", "N", "R", "S"),
+        ("NO", "Go", "UP", "on", "WE", "My"),
+        ("May", "ANT", "sea", "BUS", "Art", "TWO"),
+        ("OPEN", "bird", "LONG", "Wise", "ROOF", "Show"),
+    ),
+}
+COUNT = 50
+ANYWHERE = tuple(place for row in places.PLACES for place in row)
+# Three characters and more have room to be large in the middle column alone.
+MIDDLE_COLUMN = ("top", "middle", "bottom")
+
+FACE, EM, MARGIN = "NotoSansSC-Bold", 200, 14 / 512  # of the perfect pictures
+PERFECT = 512  # pixels a side of them
+PARTS = ("background", "colour", "place")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One prompt and what its picture must show. background and colour are names of COLOURS,
+    place is one of the nine PLACES."""
+
+    id: str
+    prompt: str
+    language: str
+    text: str
+    background: str
+    colour: str
+    place: str
+
+
+def suite() -> Suite:
+    """The fifty prompts with their characters, colours and places."""
+    return Suite(
+        name="nano-50",
+        items=tuple(_item(number, asked) for number, asked in enumerate(nano_50())),
+        scorer=scores.characters,
+        headline="ordered_ned",
+        look=_seen,
+        perfect=lambda item: perfect(item.truth, PERFECT),
+    )
+
+
+def _item(number: int, asked: Expectation) -> Item:
+    language = {"zh": "Chinese", "en": "English"}[asked.language]
+    count = len(asked.text)
+    return Item(
+        number=number,
+        id=asked.id,
+        prompt=asked.prompt,
+        texts=(asked.text,),
+        groups=(language, f"{count} character{'s' if count > 1 else ''}"),
+        truth=asked,
+    )
+
+
+def _seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    seen = look(picture_hwc, lambda crop: engine.recognise(crop).text)
+    shown = {part: getattr(seen, part) for part in PARTS}
+    return Found(
+        lines=(seen.text,) if seen.text else (),
+        right={part: float(shown[part] == getattr(item.truth, part)) for part in PARTS},
+        seen=shown,
+    )
+
+
+def nano_50() -> tuple[Expectation, ...]:
+    """All fifty, Chinese and English in turn, their lengths going round."""
+    return tuple(_expectation(number) for number in range(COUNT))
+
+
+def _expectation(number: int) -> Expectation:
+    n, language = number // 2, "zh" if number % 2 == 0 else "en"
+    length, turn = n % 4, n // 4
+    text = TEXTS[language][length][turn]
+    # Strides that walk through all colours and places within one length of one language.
+    background = _pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
+    colour = _pick(readable(background), 3 * turn + length + number % 2)
+    free = ANYWHERE if len(text) < 3 else MIDDLE_COLUMN
+    place = _pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
+    return Expectation(
+        id=f"{number:02d}",
+        prompt=_prompt(n, language, text, background, colour, place),
+        language=language,
+        text=text,
+        background=background,
+        colour=colour,
+        place=place,
+    )
+
+
+def _prompt(n: int, language: str, text: str, background: str, colour: str, place: str) -> str:
+    chinese = language == "zh"
+    phrasings = captions.CHINESE_PHRASINGS if chinese else captions.ENGLISH_PHRASINGS
+    phrasing, pair = _pick(phrasings, n), _pick(captions.QUOTES, n)
+    noun = _pick(("海报", "卡片", "图片") if chinese else ("poster", "card", "sign"), n)
+    names = {c.name: c.chinese + "色" if chinese else c.name for c in COLOURS.values()}
+    ground = names[background] + noun if chinese else f"a {names[background]} {noun}"
+    if ground.startswith("a orange"):
+        ground = ground.replace("a ", "an ", 1)
+    told = phrasing.opening.format(ground=ground) + phrasing.line.format(
+        quote=pair[0] + text + pair[1],
+        place=_pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
+        noun=_noun(text, chinese),
+        coloured=phrasing.colour.format(colour=names[colour]),
+    )
+    return told[0].upper() + told[1:] + phrasing.end
+
+
+def _noun(text: str, chinese: bool) -> str:
+    if chinese:
+        return "字" if len(text) == 1 else "文字"
+    return "character" if len(text) == 1 else "word"
+
+
+def _pick(items: Sequence[T], number: int) -> T:
+    return items[number % len(items)]
+
+
+def perfect(asked: Expectation, size: int) -> Pixels:
+    """What is asked for, drawn with a typeface: uint8 [size, size, 3]."""
+    image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
+    largest = EM * size / 512
+    shape = Shape.of(asked.text, faces.shipped()[FACE], largest)
+    row, column = divmod(ANYWHERE.index(asked.place), 3)
+    margin = MARGIN * size
+    across = places.room(column, size, margin) / shape.ink.width
+    down = places.room(row, size, margin) / shape.ink.height
+    em = min(largest, 0.99 * shape.em * min(across, down))
+    extent = shape.extent(em)
+    corner = [
+        round(_centre(third, length, size, margin) - length / 2)
+        for third, length in ((column, extent[0]), (row, extent[1]))
+    ]
+    image.paste(COLOURS[asked.colour].rgb, (corner[0], corner[1]), shape.mask(em))
+    return np.array(image)
+
+
+def _centre(third: int, length: int, size: int, margin: float) -> float:
+    """The middle of the range that keeps the text in its third and in the picture."""
+    span = places.span(length, third, size, margin)
+    assert span is not None
+    return sum(span) / 2

@@ -1,0 +1,61 @@
+"""Readings kept as they are made: an evaluation that was stopped goes on with the next picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from moyin.evaluate.suite import Found, Item, Suite
+from moyin.recognise.engine import Engine
+from moyin.recognise.ocr import Pixels
+
+VERSION = 1  # goes up whenever the same engine may find something else in the same picture
+
+
+class Reader:
+    """Looks at pictures as a suite says; what was found before is not looked for again.
+
+    path: JSON lines, one a reading, added to as they are made; a line cut short is dropped.
+    """
+
+    def __init__(self, suite: Suite, engine: Engine, path: Path) -> None:
+        self.suite, self.engine, self.path = suite, engine, path
+        self._known = dict(_read(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = "".join(_line(key, found) for key, found in self._known.items())
+        part = path.with_suffix(".part")
+        part.write_text(whole, "utf-8")
+        part.replace(path)
+
+    def __call__(self, item: Item, picture_hwc: Pixels) -> Found:
+        """What the picture of an item shows."""
+        key = self._key(item, picture_hwc)
+        if key not in self._known:
+            self._known[key] = self.suite.look(self.engine, picture_hwc, item)
+            with self.path.open("a", encoding="utf-8") as f:
+                f.write(_line(key, self._known[key]))
+        return self._known[key]
+
+    def _key(self, item: Item, picture_hwc: Pixels) -> str:
+        """Of all that a reading depends on."""
+        asked = f"{VERSION}\n{self.engine.name}\n{self.suite.name}\n{item!r}\n{picture_hwc.shape}"
+        return hashlib.sha256(asked.encode() + picture_hwc.tobytes()).hexdigest()
+
+
+def _line(key: str, found: Found) -> str:
+    fields = {"key": key, "lines": list(found.lines), "right": dict(found.right)}
+    return json.dumps({**fields, "seen": dict(found.seen)}, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> list[tuple[str, Found]]:
+    found = []
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []:
+        try:
+            fields: dict[str, Any] = json.loads(line)
+            kept = Found(lines=tuple(fields["lines"]), right=fields["right"], seen=fields["seen"])
+            found.append((str(fields["key"]), kept))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found

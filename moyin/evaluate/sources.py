@@ -1,0 +1,91 @@
+"""Where the pictures of a suite come from: a checkpoint, a folder, an images endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from moyin.evaluate.options import Options
+from moyin.evaluate.pictures import Folder
+from moyin.evaluate.suite import Item
+from moyin.pipeline import batch
+from moyin.pipeline.generation import Job, Picture, Pipeline, Progress
+
+Wanted = tuple[Item, int]  # a prompt, and which of its pictures
+
+
+class Source(Protocol):
+    """Pictures by prompt and number."""
+
+    def facts(self) -> dict[str, Any]:
+        """What made the pictures, for the report, in JSON's types."""
+        ...
+
+    def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
+        """Make what is not there yet."""
+        ...
+
+    def path(self, item: Item, repeat: int) -> Path | None:
+        """None where there is no such picture."""
+        ...
+
+
+def name(item: Item, repeat: int) -> str:
+    """Of one picture, in reports and as a file."""
+    return f"{item.id}_{repeat}"
+
+
+class Drawn:
+    """Pictures of a checkpoint, each of a seed of its own, in `out`; drawn again only where
+    checkpoint, prompt or settings are others."""
+
+    def __init__(self, place: str | None, options: Options, count: int, out: Path) -> None:
+        """count: prompts of the whole suite."""
+        self.pipeline = Pipeline.open(place)
+        self.options, self.count, self.out = options, count, out
+        self.settings = options.settings(self.pipeline.defaults)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "checkpoint": self.pipeline.digest,
+            "settings": dataclasses.asdict(self.settings),
+            "seed": self.options.seed,
+        }
+
+    def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
+        rows = [
+            batch.Row(name(item, r), item.prompt, self.settings, self._seed(item, r), {})
+            for item, r in wanted
+        ]
+
+        def draw(jobs: list[Job]) -> list[Picture]:
+            return self.pipeline.draw(jobs, progress)
+
+        done = batch.run(rows, self.out, self.pipeline.digest, draw, self.options.batch)
+        for number, _ in enumerate(done, 1):
+            progress("drawn", number, len(rows))
+
+    def _seed(self, item: Item, repeat: int) -> int:
+        return self.options.seed + item.number + repeat * self.count
+
+    def path(self, item: Item, repeat: int) -> Path | None:
+        path = self.out / f"{name(item, repeat)}.png"
+        return path if path.is_file() else None
+
+
+class Given:
+    """Pictures that lie in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Folder(folder)
+
+    def facts(self) -> dict[str, Any]:
+        return {"pictures": str(self.folder.folder)}
+
+    def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
+        return None
+
+    def path(self, item: Item, repeat: int) -> Path | None:
+        return self.folder.path(item, repeat)
