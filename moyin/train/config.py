@@ -40,6 +40,22 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What is looked at every so many updates, with the averaged weights.
+
+    batches: of what is held out, at most; pictures: drawn of as many samples, 0 for none.
+    """
+
+    every: int = 500
+    batches: int = 8
+    pictures: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.batches < 1 or self.pictures < 0:
+            raise ValueError("every and batches must be at least 1, pictures not below 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One stage. A recipe returns it; the command line overrides it by `key=value`.
 
@@ -47,6 +63,8 @@ class Training:
     `fine_tune` or `lora` is set; empty for the default checkpoint, "none" for nothing.
     data: a store, or a folder of pictures with captions (`train.folder`), which are then read at
     `size` pixels a side, 0 for the checkpoint's own, 512 at least.
+    held_out: the share of the samples that is only validated on.
+    keep: how many states, the newest; keep_every: and those of every so many steps, 0 for none.
     dtype: bfloat16, float32, or auto for what the device does well.
     compile: compile the network's blocks, which takes a minute or two before the first steps.
     """
@@ -64,15 +82,21 @@ class Training:
     size: int = 0
     seed: int = 0
     dtype: str = "auto"
+    held_out: float = 0.0
+    validation: Validation = field(default_factory=Validation)
     save_every: int = 500
+    keep: int = 2
+    keep_every: int = 0
     log_every: int = 10
     threads: int = 0
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "save_every", "log_every"):
+        for name in ("steps", "batch", "accumulate", "save_every", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out={self.held_out}: it is a share, from 0 up to 1")
         if self.size and self.size < SHORTEST:
             raise ValueError(f"size={self.size}: ids are those of pictures of at least {SHORTEST}")
         if self.dtype not in ("auto", "bfloat16", "float32"):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-METRICS = "metrics.jsonl"
+from moyin.backend import device
+
+Array = np.ndarray[Any, Any]
+
+METRICS, VALIDATION, SAMPLES = "metrics.jsonl", "validation.jsonl", "samples"
 
 
 class Report:
@@ -28,7 +36,8 @@ class Report:
             console=Console(stderr=True),
         )
         self.task = self.line.add_task(stage, total=steps, completed=start, said="")
-        _keep_until(out / METRICS, start)
+        for name in (METRICS, VALIDATION):
+            _keep_until(out / name, start)
         self.events = _events(out / "tensorboard", start)
         self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
 
@@ -48,22 +57,45 @@ class Report:
         self.line.update(self.task, completed=step)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Show and keep the metrics, with pictures/s and the share of the peak since the last."""
+        """Show and keep the metrics, with pictures/s and the share of the peak since the last, and
+        the most memory that was in use so far."""
         now = time.perf_counter()
         rate = self.pictures / (now - self.since)
         share = self.work / (now - self.since) / self.peak
-        self.since, self.pictures, self.work = now, 0, 0.0
+        self.restart_clock()
         row = {"step": step, **values, "pictures_per_s": rate}
+        row["memory_gib"] = device.peak_memory() / 2**30
         said = f"loss {values['loss']:.4f}  {rate:.1f} pictures/s"
         if math.isfinite(share):  # not every backend counts its arithmetic
             row["share_of_peak"] = share
             said += f"  {share:.0%} of peak"
-        with (self.out / METRICS).open("a", encoding="utf-8") as f:
-            f.write(json.dumps(row) + "\n")
+        self._keep(METRICS, row)
         self.line.update(self.task, said=said)
+
+    def validation(self, step: int, values: dict[str, float]) -> None:
+        """Keep what was found on held-out samples."""
+        self._keep(VALIDATION, {"step": step, **values})
+
+    def picture(self, step: int, pixels: Array) -> None:
+        """Keep a picture, uint8 [H, W, 3], as OUT/samples/step-….png."""
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        path = self.out / SAMPLES / f"step-{step:08d}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.getvalue())
         if self.events is not None:
-            for name, value in row.items():
-                self.events.scalar(name, float(value), step)
+            self.events.picture(SAMPLES, content.getvalue(), pixels.shape[:2], step)
+
+    def restart_clock(self) -> None:
+        """What was done since the last metrics is not the training's own time."""
+        self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
+
+    def _keep(self, name: str, row: dict[str, float]) -> None:
+        with (self.out / name).open("a", encoding="utf-8") as f:
+            f.write(json.dumps(row) + "\n")
+        if self.events is not None:
+            for key, value in row.items():
+                self.events.scalar(key, float(value), int(row["step"]))
 
 
 def _keep_until(path: Path, step: int) -> None:
@@ -93,6 +125,15 @@ class _Events:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
+        self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def picture(self, name: str, png: bytes, size: tuple[int, ...], step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        height, width = size
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:

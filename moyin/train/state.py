@@ -23,8 +23,18 @@ WEIGHTS = "weights.safetensors"
 RECORD = "state.json"
 
 
-def save(out: Path, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> Path:
-    """Write a state and drop all but the newest two. OSError says so where the disk is full."""
+def save(
+    out: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    record: dict[str, Any],
+    keep: int = KEEP,
+    keep_every: int = 0,
+) -> Path:
+    """Write a state, and drop all but the newest `keep` and those of every `keep_every` steps.
+
+    OSError says so where the disk is full.
+    """
     folder = out / "state"
     final, part = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
     for left_over in folder.glob(".step-*.part"):
@@ -49,9 +59,15 @@ def save(out: Path, step: int, tensors: Mapping[str, Tensor], record: dict[str, 
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     _fsync(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in steps(out)[:-keep]:
+        if not keep_every or old % keep_every:
+            shutil.rmtree(folder / f"step-{old:08d}", ignore_errors=True)
     return final
+
+
+def steps(out: Path) -> list[int]:
+    """The steps of which there is a state, good or damaged, the newest last."""
+    return sorted(int(p.name.removeprefix("step-")) for p in (out / "state").glob("step-*"))
 
 
 def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:

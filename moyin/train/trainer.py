@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import signal
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from moyin.backend import Tensor, autograd, device, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
@@ -21,13 +22,19 @@ from moyin.data.store import Store
 from moyin.model.lora import Adapter, adapt
 from moyin.pipeline.tokenize import SHORTEST
 from moyin.prompt.grid import Grid
-from moyin.train import order, state
+from moyin.train import order, state, validation
+from moyin.train.columns import digest
 from moyin.train.config import Training
 from moyin.train.folder import store_of
+from moyin.train.identity import difference, identity, plain
+from moyin.train.keep import Keeper
+from moyin.train.means import Means
 from moyin.train.objectives import Batch, Source
-from moyin.train.objectives.base import Draws
+from moyin.train.objectives.base import Array, Draws
 from moyin.train.report import Report
+from moyin.train.samples import sheet
 from moyin.train.schedule import learning_rate
+from moyin.train.watch import Watch
 
 STORE = "store.json"
 NATIVE = 1024  # pixels a side of GLM-Image's pictures
@@ -61,6 +68,7 @@ class Trainer:
         self.source = Source(_store(training, checkpoint), checkpoint)
         self.dtype = _dtype(training.dtype)
         self.objective = training.objective.build(self.source, self._start())
+        self.base = ""  # digest of what a LoRA belongs to
         self.adapters = self._adapt()
         every = nn.named_parameters(self.objective)
         self.parameters = {n: p for n, p in every.items() if self._trained(n)}
@@ -68,6 +76,11 @@ class Trainer:
         self.optimizer = optim.AdamW(self.parameters, o.betas, weight_decay=o.weight_decay)
         self.average = {n: ops.stop_gradient(p) + 0 for n, p in self.parameters.items()}
         self.step = 0
+        held = validation.held_out(self.objective.count, training.held_out)
+        self.held, self.rows = np.flatnonzero(held), np.flatnonzero(~held)
+        if training.held_out and not len(self.held):
+            raise ValueError(f"held_out={training.held_out} of {len(held)} samples is none")
+        self.watch, self.means = Watch(), Means()
         self.gradient = autograd.value_and_grad(
             lambda batch: self.objective.loss(batch, self.dtype),
             self.objective,
@@ -79,10 +92,10 @@ class Trainer:
 
         A frozen one needs no more digits than it is computed with.
         """
-        t, stage = self.training, self.training.objective.stage
+        t = self.training
         if t.lora is not None:
-            return self.source.network(stage, _dtype_name(t.dtype))
-        return self.source.network(stage) if t.fine_tune else None
+            return self.source.network(t.objective.stage, _dtype_name(t.dtype))
+        return self.source.network(t.objective.stage) if t.fine_tune else None
 
     def _adapt(self) -> dict[str, Adapter]:
         lora = self.training.lora
@@ -90,6 +103,7 @@ class Trainer:
             return {}
         if self.training.objective.stage not in PREFIXES:
             raise ValueError(f"a LoRA is for {' or '.join(PREFIXES)}: leave out lora")
+        self.base = digest(self.objective.network)
         scale = lora.alpha / lora.rank
         return adapt(self.objective.network, lora.layers, lora.rank, scale)
 
@@ -119,57 +133,127 @@ class Trainer:
         with (
             Report(self.out, self.objective.stage, self.step, t.steps, peak) as report,
             ThreadPoolExecutor(1) as pool,
+            Keeper(self.out, t.keep, t.keep_every) as keeper,
         ):
-            first = self.step * t.accumulate
-            ahead = pool.submit(self._batch, first)
-            for micro in range(first, last * t.accumulate, t.accumulate):
-                total: dict[str, Tensor] = {}
-                values: dict[str, Tensor] = {}
-                for i in range(t.accumulate):
-                    batch = ahead.result()
-                    ahead = pool.submit(self._batch, micro + i + 1)
-                    loss, aux, gradients = self.gradient(self._tensors(batch))
-                    total = _add(total, gradients)
-                    values = _add(values, {"loss": loss, **aux})
-                norm = self._update({n: g / t.accumulate for n, g in total.items()})
+            self.ahead = pool.submit(self._batch, self.step * t.accumulate)
+            while self.step < last:
+                norm = self._update(pool)
                 report.advance(self.step, t.batch * t.accumulate, flops * t.accumulate)
+                stop = self.step == last or bool(interrupted)
                 if self.step % t.log_every == 0 or self.step == last:
-                    shown = {n: float(ops.numpy(v)) / t.accumulate for n, v in values.items()}
-                    report.metrics(self.step, {**shown, "gradient_norm": norm})
-                if self.step % t.save_every == 0 or self.step == last or interrupted:
-                    self._save()
-                if interrupted:
+                    report.metrics(self.step, {**self.means.take(), "gradient_norm": norm})
+                if self.step % t.validation.every == 0:
+                    self._validate(report)
+                if stop:
+                    keeper.save_last(self.step, *self._state())
                     break
+                if self.step % t.save_every == 0:
+                    self._save(keeper)
+
+    def _rows(self, micro: int) -> Array:
+        """The samples of a micro-batch, by number."""
+        t = self.training
+        return np.asarray(self.rows[order.indices(len(self.rows), t.seed, micro, t.batch)])
 
     def _batch(self, micro: int) -> Batch:
         t = self.training
-        chosen = order.indices(self.objective.count, t.seed, micro, t.batch)
-        return self.objective.batch(chosen, Draws(t.seed, micro))
+        draws = Draws(t.seed, micro * t.batch, micro // t.accumulate)
+        return self.objective.batch(self._rows(micro), draws)
 
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         return {n: ops.asarray(x) for n, x in batch.items()}
 
-    def _update(self, gradients: dict[str, Tensor]) -> float:
-        o = self.training.optimizer
-        gradients, norm = optim.clip_by_global_norm(gradients, o.clip)
-        if not math.isfinite(norm):
-            raise ValueError(
-                f"step {self.step + 1}: the gradient is {norm}. Take a lower optimizer.lr and an "
-                f"out= of its own; the states in {self.out} are those before it"
-            )
-        self.optimizer.step(gradients, learning_rate(o, self.step, self.training.steps))
+    def _update(self, pool: ThreadPoolExecutor) -> float:
+        """One update; the next batch is made meanwhile. Returns the gradient's norm."""
+        t, o = self.training, self.training.optimizer
+        first = self.step * t.accumulate
+        total: dict[str, Tensor] = {}
+        losses, weights = [], []
+        for micro in range(first, first + t.accumulate):
+            batch = self.ahead.result()
+            self.ahead = pool.submit(self._batch, micro + 1)
+            loss, shown, gradients = self.gradient(self._tensors(batch))
+            weights.append(self.objective.weight(batch) if t.accumulate > 1 else 1.0)
+            losses.append(loss)
+            total = _add(total, gradients, weights[-1])
+            self.means.add({"loss": loss, **shown}, weights[-1])
+        if t.accumulate > 1:
+            total = {n: g / sum(weights) for n, g in total.items()}
+        gradients, norm = optim.clip_by_global_norm(total, o.clip)
+        values = [float(ops.numpy(loss)) for loss in losses]
+        self._check_finite(values, norm, first)
+        rate = learning_rate(o, self.step, t.steps)
+        self.optimizer.step(gradients, rate)
         self.step += 1
         # A young average forgets its random start sooner.
         decay = min(o.ema, (1 + self.step) / (10 + self.step))
         optim.ema_update(self.average, self.parameters, decay)
+        self._check_course(float(np.dot(values, weights) / sum(weights)), rate)
         return norm
 
-    def _save(self) -> None:
+    def _check_finite(self, losses: list[float], norm: float, first: int) -> None:
+        """Before an update is made: ValueError that names the samples which spoil it."""
+        bad = [i for i, loss in enumerate(losses) if not math.isfinite(loss)]
+        if not bad and math.isfinite(norm):
+            return
+        what = f"loss is {losses[bad[0]]}" if bad else f"gradient is {norm}"
+        some = bad or range(len(losses))
+        rows = [str(row) for i in some for row in self._rows(first + i)]
+        raise ValueError(
+            f"step {self.step + 1}: the {what} at the samples {', '.join(rows)}. Look at them, or "
+            f"take a lower optimizer.lr and an out= of its own; {self._newest()}"
+        )
+
+    def _check_course(self, loss: float, rate: float) -> None:
+        """After an update: ValueError where the training has gone astray."""
+        self.watch.see(loss)
+        if self.watch.diverged:
+            raise ValueError(
+                f"step {self.step}: the loss has risen to {self.watch.now:.4g}, from "
+                f"{self.watch.best:.4g} at its best, at a learning rate of {rate:.3g}. Take a "
+                f"lower optimizer.lr and an out= of its own; {self._newest()}"
+            )
+
+    def _newest(self) -> str:
+        kept = state.steps(self.out)
+        if not kept:
+            return "no state was saved yet"
+        return f"the newest state in {self.out} is that of step {kept[-1]}, from before"
+
+    def _validate(self, report: Report) -> None:
+        v, t = self.training.validation, self.training
+        with validation.averaged(self.parameters, self.average):
+            if len(self.held):
+                found = validation.losses(
+                    self.objective, self.held, t.batch, v.batches, t.seed, self.dtype
+                )
+                report.validation(self.step, found)
+            some = (self.held if len(self.held) else self.rows)[: v.pictures]
+            made = self.objective.pictures(some, _dtype_name(t.dtype)) if len(some) else []
+        if made:
+            report.picture(self.step, sheet(made))
+        report.restart_clock()
+
+    def _save(self, keeper: Keeper) -> None:
+        if self.watch.rising:
+            warnings.warn(
+                f"step {self.step}: the loss is rising, so no state is saved until it falls",
+                stacklevel=2,
+            )
+        else:
+            keeper.save(self.step, *self._state())
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors: dict[str, Tensor] = {f"weights.{n}": p for n, p in self.parameters.items()}
         tensors |= {f"average.{n}": p for n, p in self.average.items()}
         tensors |= {f"optimizer.{n}": p for n, p in self.optimizer.state().items()}
-        record = {"stage": self.objective.stage, "training": _plain(self.training)}
-        state.save(self.out, self.step, tensors, record)
+        record = {
+            "stage": self.objective.stage,
+            "training": plain(self.training),
+            "watch": self.watch.record(),
+            "base": self.base,
+        }
+        return tensors, record
 
     def _restore(self) -> None:
         found = state.newest(self.out)
@@ -179,16 +263,20 @@ class Trainer:
         record, tensors = found
         if record["stage"] != self.objective.stage:
             raise ValueError(f"{self.out} holds a training of the {record['stage']}: name another")
-        ours, theirs = _identity(_plain(self.training)), _identity(record["training"])
-        if ours != theirs:
-            changed = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
+        if changed := difference(self.training, record["training"]):
             raise ValueError(
                 f"{self.out} holds a training with another {', '.join(changed)}: "
                 "give it an out= of its own, or go on with the values it began with"
             )
+        if record.get("base", "") != self.base:
+            raise ValueError(
+                f"{self.out} holds a LoRA of another checkpoint's network: go on with "
+                "that one, or give this an out= of its own"
+            )
         for n, p in self.parameters.items():
             nn.set_parameter(p, tensors[f"weights.{n}"])
             self.average[n] = tensors[f"average.{n}"]
+        self.watch.restore(record.get("watch") or Watch().record())
         self.optimizer.load({n[10:]: x for n, x in tensors.items() if n.startswith("optimizer.")})
         self.step = int(record["step"])
 
@@ -205,7 +293,7 @@ class Trainer:
         trained[self.objective.stage] = {
             "steps": self.step,
             "pictures": self.step * self.training.batch * self.training.accumulate,
-            "configuration": _identity(_plain(self.training)),
+            "configuration": identity(plain(self.training)),
         }
         return save_checkpoint(
             self.out / "weights",
@@ -253,28 +341,9 @@ def _dtype_name(name: str) -> str:
     return name
 
 
-def _add(total: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {n: total[n] + x for n, x in more.items()} if total else dict(more)
-
-
-def _plain(training: Training) -> dict[str, Any]:
-    """The configuration as JSON holds it."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(training)))
-    return plain
-
-
-def _identity(plain: dict[str, Any]) -> dict[str, Any]:
-    """What must not change between a training and its continuation, by dotted names."""
-    free = ("out", "data", "checkpoint", "save_every", "log_every", "threads", "compile")
-    return dict(_flat({k: v for k, v in plain.items() if k not in free}))
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _add(total: dict[str, Tensor], more: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+    scaled = more if weight == 1 else {n: x * weight for n, x in more.items()}
+    return {n: total[n] + x for n, x in scaled.items()} if total else scaled
 
 
 @contextmanager

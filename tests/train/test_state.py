@@ -40,6 +40,13 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     assert found(tmp_path) == (15, 15.0)
 
 
+def test_how_many_are_kept(tmp_path: Path) -> None:
+    """The newest three, and those of every twentieth step."""
+    for step in range(4, 36, 4):
+        state.save(tmp_path, step, {"weights.a": ops.ones((1,))}, {}, keep=3, keep_every=20)
+    assert state.steps(tmp_path) == [20, 24, 28, 32]
+
+
 def test_the_record_is_whole(tmp_path: Path) -> None:
     folder = saved(tmp_path, 7)
     record = json.loads((folder / state.RECORD).read_text())

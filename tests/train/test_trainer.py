@@ -21,9 +21,11 @@ from moyin.checkpoint.save import save_checkpoint
 from moyin.cli import main
 from moyin.data.store import Store
 from moyin.train import Interrupted, Optimizer, Trainer, Training, run, state
+from moyin.train import trainer as trainer_module
 from moyin.train.objectives import Objective
 from moyin.train.objectives.base import Draws
 from moyin.train.report import Report
+from moyin.train.watch import Watch
 
 Make = Callable[..., Training]
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -171,6 +173,24 @@ def test_accumulation_equals_a_larger_batch(tmp_path: Path) -> None:
         np.testing.assert_allclose(rows, found[0][1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("stage", ["decoder", "generator", "autoencoder"])
+def test_accumulation_equals_a_larger_batch_for_real_losses(stage: str, make: Make) -> None:
+    """Captions, crops, noise and weights of a sample do not depend on how batches are cut."""
+    config = OBJECTIVES[stage]
+    if stage == "generator":  # samples count by the weights of their ids
+        config = replace(config, edges=3.0)
+    found = []
+    for batch, accumulate in ((4, 1), (2, 2), (1, 4)):
+        small = make(stage, f"{batch}", objective=config, batch=batch, accumulate=accumulate)
+        trainer = Trainer(small)
+        trainer.run(until=1)
+        rows = [json.loads(x) for x in (trainer.out / "metrics.jsonl").read_text().splitlines()]
+        kept = {k: v for k, v in rows[0].items() if "loss" in k or k == "gradient_norm"}
+        found.append(kept)
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], rel=2e-5)
+
+
 def test_fine_tuning_begins_where_the_checkpoint_ends(make: Make, small_checkpoint: Path) -> None:
     trainer = Trainer(make("decoder", fine_tune=True))
     stored = nn.named_parameters(Checkpoint.open(small_checkpoint).network("decoder"))
@@ -249,17 +269,34 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         patch.setattr(io, "save", full)
         with pytest.raises(OSError, match="no room on disk for the training state"):
             run(linear(tmp_path / "full"), until=4)
+        with (
+            pytest.warns(UserWarning, match=r"no room on disk .* goes on and will try again"),
+            pytest.raises(OSError, match="no room on disk"),
+        ):
+            run(linear(tmp_path / "full", save_every=1), until=4)
     assert content(tmp_path / "full")[0] == 2
     run(linear(tmp_path / "full"), until=4)
     assert content(tmp_path / "full") == content(tmp_path / "whole")
 
 
+def test_a_state_from_before_a_field_was_there(tmp_path: Path) -> None:
+    run(linear(tmp_path), until=1)
+    path = tmp_path / "state/step-00000001" / state.RECORD
+    record = json.loads(path.read_text())
+    for name in ("lora", "held_out", "validation"):
+        del record["training"][name]
+    del record["watch"], record["base"]
+    path.write_text(json.dumps(record))
+    run(linear(tmp_path), until=2)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"optimizer": Optimizer(lr=0.2)}, "another .*optimizer.lr"),
-        ({"objective": Linear.Config(scale=2.0)}, "another objective.scale: give it an out="),
-        ({"batch": 3, "seed": 4}, "another batch, seed:"),
+        ({"optimizer": Optimizer(lr=0.2)}, r"another .*optimizer.lr \(0.1, now 0.2\)"),
+        ({"objective": Linear.Config(scale=2.0)}, r"objective.scale \(1.0, now 2.0\): give it an"),
+        ({"batch": 3, "seed": 4}, r"another batch \(12, now 3\), seed \(0, now 4\):"),
+        ({"held_out": 0.5}, r"another held_out \(0.0, now 0.5\)"),
     ],
 )
 def test_going_on_with_other_values_is_refused_by_name(
@@ -278,9 +315,53 @@ def test_another_stage_in_the_same_folder_is_refused(make: Make) -> None:
 
 
 def test_a_loss_that_runs_away_stops_before_the_states_are_spoilt(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"step 1: the gradient is (nan|inf)\. Take a lower"):
+    with pytest.raises(
+        ValueError, match=r"step 1: the loss is inf at the samples (\d+, ){11}\d+\."
+    ) as e:
         run(linear(tmp_path, objective=Linear.Config(scale=float("inf"))), until=4)
+    assert "no state was saved yet" in str(e.value)
     assert state.newest(tmp_path) is None
+
+
+def test_a_spoilt_sample_is_named_and_the_state_before_it_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The micro-batch with the sample alone; the training then goes on from the state before."""
+    small = linear(tmp_path, batch=2, accumulate=3, save_every=1)
+    run(small, until=2)
+    spoilt = INPUTS.copy()
+    trainer = Trainer(small)
+    rows = trainer._rows(2 * 3 + 1)
+    spoilt[rows[1]] = np.nan
+    monkeypatch.setitem(Linear.batch.__globals__, "INPUTS", spoilt)
+    told = rf"step 3: the loss is nan at the samples {rows[0]}, {rows[1]}\. .*that of step 2"
+    with pytest.raises(ValueError, match=told):
+        run(small, until=4)
+    monkeypatch.undo()
+    assert content(tmp_path)[0] == 2
+
+
+@pytest.mark.filterwarnings("ignore:step .* the loss is rising")
+def test_a_loss_that_comes_back_up_is_told_with_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Least squares learns for a hundred steps and is then walked uphill."""
+    monkeypatch.setattr(trainer_module, "learning_rate", lambda o, i, n: 0.05 if i < 100 else -0.2)
+    with pytest.raises(ValueError, match=r"the loss has risen to .* learning rate of -0\.2") as e:
+        run(linear(tmp_path, steps=400, save_every=10), until=399)
+    step = int(str(e.value).split()[1].rstrip(":"))
+    assert 100 < step < 399
+    assert 100 <= state.steps(tmp_path)[-1] < step
+    assert f"that of step {state.steps(tmp_path)[-1]}, from before" in str(e.value)
+
+
+def test_no_state_is_saved_while_the_loss_rises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "rising", property(lambda self: len(self.last) > 1))
+    with pytest.warns(UserWarning, match="step 2: the loss is rising, so no state is saved"):
+        run(linear(tmp_path, save_every=1), until=3)
+    assert state.steps(tmp_path) == [1, 3]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy as np
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.data.sample import Sample
 from moyin.model.autoencoder import Autoencoder
+from moyin.pipeline.develop import develop, encode
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 START_LOGVAR = -6.0
@@ -70,9 +71,9 @@ class AutoencoderObjective(Objective):
         return self.config.encoder or not name.startswith("network.encoder.")
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        rng = draws.generator("crops")
         crops = []
-        for sample in map(self.store.sample, indices):
+        for number, index in enumerate(indices):
+            sample, rng = self.store.sample(index), draws.of(number, "crops")
             for _ in range(self.config.crops):
                 on_text = bool(sample.lines) and rng.random() < self.config.on_text
                 top, left = corner(sample, self.config.crop, on_text, rng)
@@ -80,8 +81,9 @@ class AutoencoderObjective(Objective):
                 crops.append(part)
         pixels = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         b, _, side, _ = pixels.shape
-        latent = (b, self.network.config.latent_channels, *[side // self.network.config.factor] * 2)
-        return {"pixels": pixels, "noise": draws.normal("latents", *latent)}
+        latent = (self.network.config.latent_channels, *[side // self.network.config.factor] * 2)
+        noise = draws.normal("latents", len(indices), b // len(indices), *latent)
+        return {"pixels": pixels, "noise": noise.reshape(b, *latent)}
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         mean, logvar = self.network.encode(ops.cast(batch["pixels"], dtype))
@@ -95,6 +97,13 @@ class AutoencoderObjective(Objective):
         kl = 0.5 * ops.mean(ops.square(mean) + ops.exp(logvar) - 1 - logvar)
         loss = error + self.config.kl_weight * kl if self.config.encoder else error
         return loss, {"squared_error": ops.stop_gradient(error)}
+
+    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """Each picture, and what comes back of it."""
+        originals = [self.store.sample(i).picture for i in indices]
+        latents = [encode(self.network, picture, dtype) for picture in originals]
+        made = [develop(self.network, x[None], dtype)[0] for x in latents]
+        return [list(pair) for pair in zip(originals, made, strict=True)]
 
     def finish(self) -> Autoencoder:
         """The network with the mean and deviation of its latents, channel by channel."""

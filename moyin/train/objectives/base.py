@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, nn
-from moyin.backend.random import normal, uniform
+from moyin.backend.random import normal
 from moyin.checkpoint.folder import Checkpoint
 
 if TYPE_CHECKING:
@@ -22,20 +22,27 @@ Batch = dict[str, Array]
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of one micro-batch: a pure function of seed, step and a name."""
+    """The random numbers of one batch: each sample's are a pure function of seed, its place in the
+    stream of samples, and a name. So they do not change with how the stream is cut into batches.
+
+    first: the place of the batch's first sample. update: the number of the update it belongs to.
+    """
 
     seed: int
-    step: int
+    first: int
+    update: int = 0
 
-    def uniform(self, name: str, *shape: int) -> Array:
-        return uniform(shape, self.seed, self.step, name)
+    def normal(self, name: str, count: int, *shape: int) -> Array:
+        """Standard normals [count, *shape] of `count` samples."""
+        return np.stack([normal(shape, self.seed, self.first + i, name) for i in range(count)])
 
-    def normal(self, name: str, *shape: int) -> Array:
-        return normal(shape, self.seed, self.step, name)
+    def of(self, number: int, name: str) -> np.random.Generator:
+        """For choices on the host of one of the batch's samples, the first being 0."""
+        return np.random.default_rng([self.seed, self.first + number, *name.encode()])
 
-    def generator(self, name: str) -> np.random.Generator:
-        """For choices on the host that need no equality between NumPy versions."""
-        return np.random.default_rng([self.seed, self.step, *name.encode()])
+    def together(self, name: str) -> np.random.Generator:
+        """For choices that all samples of an update share, such as a common length."""
+        return np.random.default_rng([self.seed, 2**32 + self.update, *name.encode()])
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ class Objective(nn.Module):
     """The trained `network`, what is thrown away after training, and the loss.
 
     `network` goes into the checkpoint under `stage`. Batches are made on the host ahead of time,
-    from indices into the store and the step's own draws, so that step n is the same whether or
-    not the training was interrupted before it.
+    from indices into the store and the samples' own draws, so that step n is the same whether or
+    not the training was interrupted before it, and however its samples are shared out.
     """
 
     stage: ClassVar[str]
@@ -117,9 +124,18 @@ class Objective(nn.Module):
         """Arrays for `loss`, on the host."""
         raise NotImplementedError
 
+    def weight(self, batch: Batch) -> float:
+        """What the batch's loss counts beside other batches': what its mean was divided by."""
+        return float(len(next(iter(batch.values()))))
+
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean loss and what else to show; floats are computed with in `dtype`."""
+        """The mean loss and what else to show, scalars, or pairs of a sum and a count (`Means`);
+        floats are computed with in `dtype`."""
         raise NotImplementedError
+
+    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """What the network makes of some samples, a row each of uint8 [H, W, 3]."""
+        return []
 
     def finish(self) -> Any:
         """The network to be written, with what was measured of it at the end."""

@@ -22,6 +22,7 @@ from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
 from moyin.train.columns import latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.painter import Painter
 
 PATCHES = 2  # patches of the decoder along a semantic id
 LATENTS = 4  # latents along a semantic id
@@ -72,7 +73,8 @@ class DecoderObjective(Objective):
 
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
         super().__init__()
-        self.config, self.network, self.store = config, network, source.pictures
+        self.config, self.network = config, network
+        self.source, self.store = source, source.pictures
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
         self.schedule = Schedule()
 
@@ -81,10 +83,10 @@ class DecoderObjective(Objective):
         return len(self.store)
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        rng = draws.generator("crops")
         rows = self.store.read(["meta", "ids", "latents"], indices)
-        dropped = rng.random(len(rows)) < self.config.drop
-        parts = [self._crop(row, rng) for row in rows]
+        own = [draws.of(number, "crops") for number in range(len(rows))]
+        dropped = np.array([rng.random() < self.config.drop for rng in own])
+        parts = [self._crop(row, rng) for row, rng in zip(rows, own, strict=True)]
         latents = np.stack([p[0] for p in parts]).astype(np.float32)
         strings = [
             [] if drop else written_in(row["meta"]) for row, drop in zip(rows, dropped, strict=True)
@@ -96,7 +98,7 @@ class DecoderObjective(Objective):
             "origin": np.array([p[2] for p in parts], np.float32),
             "dropped": dropped,
             "grid": np.array(rows[0]["ids"].shape),
-            "noise": draws.normal("noise", *latents.shape),
+            "noise": draws.normal("noise", *latents.shape),  # a row a sample
             "time": draws.normal("time", b),
             **glyph_batch(strings),
         }
@@ -126,7 +128,17 @@ class DecoderObjective(Objective):
             origin=batch["origin"],
         )
         error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
-        return ops.mean(error), {}
+        return ops.mean(error), by_noise(ops.mean(ops.reshape(error, (b, -1)), 1), sigma)
+
+    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """Each picture, and what is painted of its ids and strings."""
+        painter = Painter.of(self.source, dtype, decoder=self.network)
+        assert painter is not None
+        rows = self.store.read(["picture", "meta", "ids"], indices)
+        return [
+            [row["picture"], painter.paint(row["ids"], written_in(row["meta"]), int(i))]
+            for i, row in zip(indices, rows, strict=True)
+        ]
 
     def _crop(self, row: dict[str, Any], rng: np.random.Generator) -> Any:
         """Latents and ids of a crop on the semantic grid, and where it begins in patches."""
@@ -157,6 +169,18 @@ def _corner(
     point = np.array([rng.uniform(top, bottom), rng.uniform(left, right)]) / PIXELS
     corner = np.clip(np.round(point - side / 2), 0, free)
     return int(corner[0]), int(corner[1])
+
+
+def by_noise(errors_b: Tensor, sigma_b: Tensor) -> dict[str, Tensor]:
+    """Sum and count of the samples' errors in each quarter of the noise levels."""
+    shown = {}
+    for quarter in range(4):
+        low, high = quarter / 4, (quarter + 1) / 4
+        here = ops.cast((sigma_b > low) & (sigma_b <= high), ops.float32)
+        shown[f"loss_noise_{low:.2f}-{high:.2f}"] = ops.stack(
+            [ops.sum(errors_b * here), ops.sum(here)]
+        )
+    return shown
 
 
 def written_in(meta: dict[str, Any]) -> list[str]:

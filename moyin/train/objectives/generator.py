@@ -14,11 +14,16 @@ import numpy as np
 from moyin.backend import Tensor, nn, ops
 from moyin.data.legend import Legend
 from moyin.model.generator import Generator
-from moyin.prompt.sequence import right_padded, training_sequence
+from moyin.pipeline.write import grids, uniforms, write
+from moyin.prompt.grid import Grid
+from moyin.prompt.quotes import quoted
+from moyin.prompt.sequence import generation_sequence, right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.painter import Painter
 
+KINDS = ("preview", "large", "edges")  # of ids, whose losses are shown apart
 LENGTHS = 64  # lengths of batches are multiples of it: few shapes, few compilations
 TOKENIZER_CAPTIONS = 4000  # pictures whose captions the text tokenizer is trained on
 
@@ -81,7 +86,7 @@ class GeneratorObjective(Objective):
     ) -> None:
         super().__init__()
         self.config, self.network, self.tokenizer = config, network, tokenizer
-        self.store = source.pictures
+        self.source, self.store = source, source.pictures
 
     @property
     def count(self) -> int:
@@ -92,12 +97,13 @@ class GeneratorObjective(Objective):
         return {"tokenizer": self.tokenizer}
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        rng = draws.generator("captions")
-        with_preview = rng.random() < self.config.preview  # all alike, so that little is padded
-        examples = []
-        for row in self.store.read(["meta", "ids", "preview_ids"], indices):
-            captions = row["meta"]["captions"]
-            grids = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
+        # All of an update alike, so that little is padded.
+        with_preview = draws.together("preview").random() < self.config.preview
+        examples, kinds = [], []
+        rows = self.store.read(["meta", "ids", "preview_ids"], indices)
+        for number, row in enumerate(rows):
+            captions, rng = row["meta"]["captions"], draws.of(number, "captions")
+            pictures = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
             example = training_sequence(
                 self.tokenizer,
                 captions[int(rng.integers(len(captions)))],
@@ -105,14 +111,23 @@ class GeneratorObjective(Objective):
                 row["preview_ids"].astype(np.int64) if with_preview else None,
                 preview_weight=self.config.preview_weight,
             )
-            if self.config.edges != 1:
-                found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in grids]
-                at = example.start + np.flatnonzero(np.concatenate(found, None))
-                example.weights[at] *= self.config.edges
+            found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
+            edge = np.concatenate(found, None)
+            example.weights[example.start + np.flatnonzero(edge)] *= self.config.edges
             examples.append(example)
+            kinds.append(_kinds(len(example.ids), example.start, pictures[:-1], edge))
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
-        first = np.array(min(e.start for e in examples) - 1)
-        return {"ids": ids, "positions": positions, "weights": weights, "first": first}
+        padded = [np.pad(k, ((0, 0), (0, ids.shape[1] - k.shape[1]))) for k in kinds]
+        return {
+            "ids": ids,
+            "positions": positions,
+            "weights": weights,
+            "kinds": np.stack(padded),
+            "first": np.array(min(e.start for e in examples) - 1),
+        }
+
+    def weight(self, batch: Batch) -> float:
+        return float(batch["weights"].sum())
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         first = int(ops.numpy(batch["first"]))
@@ -128,7 +143,39 @@ class GeneratorObjective(Objective):
             ops.reshape(targets, (b * (length - 1),)),
         )
         counted = ops.reshape(weights[:, first + 1 :], (b * (length - 1),))
-        return ops.sum(entropy * counted) / ops.sum(counted), {}
+        kinds = ops.cast(batch["kinds"][:, :, first + 1 :], ops.float32)
+        shown = {}
+        for i, kind in enumerate(KINDS):
+            here = ops.reshape(kinds[:, i], (b * (length - 1),))
+            shown[f"loss_{kind}"] = ops.stack([ops.sum(entropy * here), ops.sum(here)])
+        return ops.sum(entropy * counted) / ops.sum(counted), shown
+
+    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """What is painted of the ids written for each caption, where the checkpoint can paint."""
+        painter = Painter.of(self.source, dtype)
+        if painter is None:
+            return []
+        found = []
+        for index in indices:
+            sample = self.store.sample(int(index))
+            prompt, grid = sample.captions[0], Grid.of_pixels(*sample.picture.shape[:2])
+            sequence = generation_sequence(self.tokenizer, prompt, grid, self.config.preview > 0)
+            chance = uniforms(sequence.count, 0, int(index))
+            ids = write(self.network, [sequence], [chance], dtype=dtype)[0]
+            written = grids(ids, sequence, self.tokenizer.vocabulary.codes, prompt)
+            made = painter.paint(written.grid, quoted(prompt), int(index))
+            found.append([sample.picture, made])
+        return found
+
+
+def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array:
+    """Which of KINDS each id of an example is: [3, length] uint8."""
+    kinds = np.zeros((len(KINDS), length), np.uint8)
+    large = start + sum(p.size for p in previews)
+    kinds[0, start:large] = 1
+    kinds[1, large : start + edge.size] = 1
+    kinds[2, start : start + edge.size] = edge
+    return kinds
 
 
 def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:

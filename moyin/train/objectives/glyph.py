@@ -62,15 +62,17 @@ class GlyphObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         """Strings that each hold one of the characters of `indices` among random ones.
 
-        All of a batch are as long, so that no work is padding.
+        All of an update are as long, so that no work is padding.
         """
-        rng = draws.generator("strings")
-        side = self.config.side
-        b, length = len(indices), int(rng.integers(1, self.config.longest + 1))
-        numbers = rng.integers(0, self.count, (b, length))
-        numbers[np.arange(b), rng.integers(0, length, b)] = indices
+        rng, side = draws.together("strings"), self.config.side
+        length, padded = int(rng.integers(1, self.config.longest + 1)), bool(rng.integers(2))
+        numbers = np.empty((len(indices), length), np.int64)
+        for row, index in enumerate(indices):
+            own = draws.of(row, "strings")
+            numbers[row] = own.integers(0, self.count, length)
+            numbers[row, own.integers(length)] = index
         strings = ["".join(self.characters[n] for n in row) for row in numbers]
-        ids, mask = encoded(strings, padded=bool(rng.integers(2)))
+        ids, mask = encoded(strings, padded=padded)
         owner, band = owners(strings, ids.shape[1], padded=bool(ids[0, 0] == 0), side=side)
         shapes = self.bitmaps[np.take_along_axis(numbers, np.maximum(owner, 0), 1)]
         return {

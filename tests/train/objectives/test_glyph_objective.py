@@ -56,7 +56,7 @@ def test_every_string_holds_the_character_it_was_asked_for() -> None:
     seen = set()
     for step in range(12):
         asked = np.arange(3) + 3 * step
-        batch = objective.batch(asked, Draws(0, step))
+        batch = objective.batch(asked, Draws(0, 3 * step, step))
         seen.add(int(batch["owner"].max()) + 1)
         assert batch["target"].shape == (*batch["owner"].shape, config.side, config.side)
         for row, owner, number in zip(batch["target"], batch["owner"], asked, strict=True):

@@ -1,0 +1,24 @@
+"""Pictures that a stage makes while it is trained, side by side in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+GAP = 8  # pixels between pictures
+
+
+def sheet(rows: Sequence[Sequence[Array]]) -> Array:
+    """Rows of uint8 pictures [H, W, 3] as one picture, white between them."""
+    height = max(picture.shape[0] for row in rows for picture in row) + GAP
+    width = max(picture.shape[1] for row in rows for picture in row) + GAP
+    columns = max(map(len, rows))
+    whole = np.full((height * len(rows) - GAP, width * columns - GAP, 3), 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            h, w, _ = picture.shape
+            whole[i * height : i * height + h, j * width : j * width + w] = picture
+    return whole
