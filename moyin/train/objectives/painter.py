@@ -32,8 +32,9 @@ class Painter:
         needed = ["glyph", "autoencoder", *([] if decoder is not None else ["decoder"])]
         if found is None or not all(map(found.has, needed)):
             return None
-        networks = [source.network(name, dtype) for name in ("glyph", "autoencoder")]
-        return cls(decoder or source.network("decoder", dtype), *networks, dtype)
+        glyph, autoencoder = (source.network(name, dtype) for name in ("glyph", "autoencoder"))
+        chosen = source.network("decoder", dtype) if decoder is None else decoder
+        return cls(chosen, glyph, autoencoder, dtype)
 
     def paint(self, grid_rc: Array, strings: list[str], seed: int) -> Array:
         """The picture of these ids that says these strings, uint8 [H, W, 3]."""
