@@ -117,14 +117,24 @@ def _photograph(size: int, names: Sequence[str], random: np.random.Generator) ->
     return image, {"kind": "photograph", "photograph": name}, tuple(COLOURS)
 
 
+ZOOMS = (0.7, 0.8, 0.9, 1.0)  # share of a photograph's shorter side that a window shows
+
+
 def window(name: str, size: int, random: np.random.Generator) -> Image.Image:
     """A square part of a photograph that ships, scaled to `size` pixels."""
+    scaled = _scaled(name, size, pick(ZOOMS, random))
+    left = int(random.integers(0, scaled.width - size + 1))
+    top = int(random.integers(0, scaled.height - size + 1))
+    return scaled.crop((left, top, left + size, top + size))
+
+
+@cache
+def _scaled(name: str, size: int, zoom: float) -> Image.Image:
+    """A photograph of which `zoom` of the shorter side is `size` pixels long."""
     source = assets.photograph(name)
-    side = int(random.uniform(0.7, 1.0) * min(source.size))
-    left = int(random.integers(0, source.width - side + 1))
-    top = int(random.integers(0, source.height - side + 1))
-    box = (left, top, left + side, top + side)
-    return source.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    scale = size / (zoom * min(source.size))
+    extent = [max(size, round(length * scale)) for length in source.size]
+    return source.resize((extent[0], extent[1]), Image.Resampling.BICUBIC)
 
 
 def legible(image: Image.Image, colours: Sequence[str]) -> tuple[str, ...]:

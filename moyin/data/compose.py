@@ -213,7 +213,9 @@ class _Sheet:
         used = self.colours.get(region.role)
         colour = used if used in legible else pick(legible, self.random)
         self.colours[region.role] = colour
-        wanted = effects.drawn(colour, found.em, chosen, self.random)
+        wanted = effects.drawn(colour, legible, found.em, chosen, self.random)
+        if wanted.second is None:
+            chosen = tuple(name for name in chosen if name != "gradient")
         effects.paint(self.out.image, ink, (x, y), wanted)
         corner = np.array((x, y), float)
         quads = warp.points(warps.corners(block.boxes)) + corner
@@ -292,15 +294,17 @@ def _angled(sheet: Composition, wish: Wish, random: np.random.Generator) -> Comp
     surface = pick(SURFACES, random)
     image = backgrounds.window(surface, wish.size, random)
     corners = _seen(sheet.image.size, wish.size, random)
-    warp = warps.Projected(sheet.image.size, tuple(map(tuple, corners)), image.size)
     _shade(image, corners, wish.size)
-    # An edge within the mask is smooth, its own edges would not be.
-    mask = Image.new("L", sheet.image.size)
-    mask.paste(255, (1, 1, mask.width - 1, mask.height - 1))
-    mask = warp.image(mask)
-    image.paste(warp.image(sheet.image), (0, 0), mask)
+    # Only what the sheet covers is warped.
+    low = np.floor(corners.min(0))
+    wide, high = np.ceil(corners.max(0) - low).astype(int).tolist()
+    warp = warps.Projected(sheet.image.size, tuple(map(tuple, corners - low)), (wide, high))
+    mask = Image.new("L", (2 * wide, 2 * high))
+    ImageDraw.Draw(mask).polygon([(2 * x, 2 * y) for x, y in corners - low], fill=255)
+    place = (int(low[0]), int(low[1]))
+    image.paste(warp.image(sheet.image), place, mask.reduce(2))
     sheet.background["surface"] = surface
-    return _placed(sheet, image, warp.points)
+    return _placed(sheet, image, lambda points: warp.points(points) + low)
 
 
 def _seen(extent: tuple[int, int], size: int, random: np.random.Generator) -> warps.Points:
@@ -324,12 +328,17 @@ def _seen(extent: tuple[int, int], size: int, random: np.random.Generator) -> wa
 
 
 def _shade(image: Image.Image, corners: warps.Points, size: int) -> None:
-    """The shadow of a sheet, on what lies behind it."""
-    small, depth = size // 4, size / 90
-    mask = Image.new("L", (small, small))
-    ImageDraw.Draw(mask).polygon([(x / 4, y / 4) for x, y in corners + depth], fill=140)
+    """The shadow of a sheet, on what lies behind it. Drawn at a quarter of the size: it is soft."""
+    depth = size / 90
+    low = np.floor(np.clip(corners.min(0) - 2 * depth, 0, size)).astype(int)
+    high = np.ceil(np.clip(corners.max(0) + 3 * depth, 0, size)).astype(int)
+    wide, tall = (high - low).tolist()
+    mask = Image.new("L", (wide // 4 + 1, tall // 4 + 1))
+    inside = (corners + depth - low) / 4
+    ImageDraw.Draw(mask).polygon([(x, y) for x, y in inside], fill=140)
     soft = mask.filter(ImageFilter.GaussianBlur(depth / 4))
-    image.paste(effects.BLACK, (0, 0), soft.resize(image.size, Image.Resampling.BILINEAR))
+    soft = soft.resize((wide, tall), Image.Resampling.BILINEAR)
+    image.paste(effects.BLACK, (int(low[0]), int(low[1])), soft)
 
 
 def _placed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,24 +26,26 @@ class Paint:
     shadow: int = 0
 
 
-def drawn(colour: str, em: float, names: tuple[str, ...], random: np.random.Generator) -> Paint:
-    """Paint in the named colour with the effects of these names, in proportion to the em."""
+def drawn(
+    colour: str,
+    legible: Sequence[str],
+    em: float,
+    names: tuple[str, ...],
+    random: np.random.Generator,
+) -> Paint:
+    """Paint in the named colour with the effects of these names, in proportion to the em. A
+    gradient goes to a neighbour that is legible as well, if there is one."""
     rgb = jittered(colour, random)
     dark = luminance(rgb) < 0.35
-    second = jittered(pick(shades(colour), random), random) if "gradient" in names else None
+    near = [name for name in NEIGHBOURS[colour] if name in legible and "gradient" in names]
     outline = (WHITE if dark else BLACK) if "outline" in names else None
     return Paint(
         colour=rgb,
-        second=second,
+        second=jittered(pick(near, random), random) if near else None,
         outline=outline,
         width=max(1.0, em * random.uniform(0.02, 0.05)) if outline else 0.0,
         shadow=max(1, round(em * random.uniform(0.03, 0.07))) if "shadow" in names else 0,
     )
-
-
-def shades(colour: str) -> tuple[str, ...]:
-    """The colours that a gradient may go to from this one: those read on the same grounds."""
-    return NEIGHBOURS[colour]
 
 
 NEIGHBOURS = {

@@ -14,7 +14,14 @@ from PIL import Image, ImageDraw
 from moyin.data.faces import Face, font
 from moyin.data.sample import Box
 
-EMS = (96, 160, 320, 640)  # lines are rasterised at one of these and scaled down from there
+EMS = (
+    48,
+    96,
+    160,
+    224,
+    320,
+    640,
+)  # lines are rasterised at one of these and scaled down from there
 BODY, BASELINE = 0.92, 0.85
 LATIN_WIDTH = 0.75  # of a square, that a letter gets where text is set in squares
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 Points = np.ndarray[Any, np.dtype[np.float64]]
-MESH = 16  # pixels between the points at which a bend is exact
+MESH = 32  # pixels between the points at which a bend is exact
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Projected:
     def image(self, flat: Image.Image) -> Image.Image:
         matrix = self._matrix(True).reshape(-1)[:8].tolist()
         kind = Image.Transform.PERSPECTIVE
-        return flat.transform(self.size, kind, matrix, Image.Resampling.BICUBIC)
+        return flat.transform(self.size, kind, matrix, Image.Resampling.BILINEAR)
 
 
 Warp = Straight | Turned | Arched  # of one text on its sheet

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from moyin.data import effects
-from moyin.data.colours import COLOURS, contrast
+from moyin.data.colours import COLOURS, contrast, nearest
 from moyin.data.effects import Paint
 
 GREY, RED, BLUE = (128, 128, 128), (200, 0, 0), (0, 0, 200)
@@ -53,6 +53,14 @@ def test_a_shadow_lies_below_and_to_the_right() -> None:
 @pytest.mark.parametrize("name", COLOURS)
 def test_an_outline_can_be_told_from_its_ink(name: str) -> None:
     random = np.random.Generator(np.random.Philox(key=3))
-    wanted = effects.drawn(name, 50.0, ("outline",), random)
+    wanted = effects.drawn(name, (), 50.0, ("outline",), random)
     assert wanted.outline is not None
     assert contrast(wanted.outline, wanted.colour) > 2.5
+
+
+def test_a_gradient_ends_in_a_colour_that_can_be_read_too() -> None:
+    random = np.random.Generator(np.random.Philox(key=3))
+    wanted = effects.drawn("green", ("white", "blue"), 50.0, ("gradient",), random)
+    assert wanted.second is not None
+    assert nearest(wanted.second) == "blue"
+    assert effects.drawn("green", ("white",), 50.0, ("gradient",), random).second is None
