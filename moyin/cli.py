@@ -208,12 +208,19 @@ def prepare(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that does the work.")
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write OUT/report.html: what was dropped and why.")
+    ] = False,
 ) -> None:
     """Make a store of training pictures: render them, or filter what inputs=FOLDER holds."""
     from moyin.recipes import find, prepared
     from moyin.recipes.overrides import apply
 
-    prepared(apply(find(recipe)(), overrides or []), out, ray)
+    store = prepared(apply(find(recipe)(), overrides or []), out, ray)
+    if report:
+        from moyin.data.report import write
+
+        print(write(store))
 
 
 @app.command()

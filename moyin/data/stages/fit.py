@@ -80,7 +80,9 @@ def covering(picture: Picture, size: tuple[int, int]) -> Picture:
     """The middle of the picture at `size` (height, width), as much of it as has that shape."""
     height, width = picture.shape[:2]
     scale = min(height / size[0], width / size[1])
-    down, across = (height - size[0] * scale) / 2, (width - size[1] * scale) / 2
+    # Rounding must not lead out of the picture.
+    down = max(0.0, (height - size[0] * scale) / 2)
+    across = max(0.0, (width - size[1] * scale) / 2)
     box = (across, down, width - across, height - down)
     image = Image.fromarray(picture)
     scaled = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box, reducing_gap=3.0)

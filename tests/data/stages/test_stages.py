@@ -18,7 +18,7 @@ from moyin.data.stages.clarity import Clarity, greys, sharpness
 from moyin.data.stages.decode import Decode
 from moyin.data.stages.duplicates import Duplicates
 from moyin.data.stages.fingerprint import Fingerprint, distance, look
-from moyin.data.stages.fit import Fit, buckets
+from moyin.data.stages.fit import Fit, buckets, covering
 from moyin.data.stages.reading import Reading, agreement
 from moyin.data.stages.score import Score, quality
 from moyin.data.stages.wording import Wording, language, level
@@ -62,6 +62,13 @@ def test_a_picture_comes_to_its_bucket_by_its_middle() -> None:
     # Scaled by 384 / 600, of which 672 show 1050 pixels: 75 of the 200 black ones on each side.
     dark = (fitted.sample.picture[192, :, 0] < 128).sum()
     assert dark == pytest.approx(2 * 75 * 384 / 600, abs=2)
+
+
+@pytest.mark.parametrize("shape", [(116, 233), (116, 640), (123, 301)])
+def test_rounding_does_not_lead_out_of_the_picture(shape: tuple[int, int]) -> None:
+    # 116 / 224 * 224 is more than 116.
+    picture = np.zeros((*shape, 3), np.uint8)
+    assert covering(picture, (224, 288)).shape == (224, 288, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import corpus
+import numpy as np
+import pytest
+
+from moyin.data.preparation import Preparation, prepare
+from moyin.data.render import Renderer
+from moyin.data.report import histogram, write
+from moyin.data.stages.fit import Fit
+from moyin.data.store import Store
+
+
+class Page(HTMLParser):
+    """The text of the page, and its tags, which must all be closed in their order."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.text, self.tags, self.open = "", [], []
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    root = tmp_path_factory.mktemp("report")
+    (root / "in").mkdir()
+    for number in range(6):
+        content = corpus.encoded(corpus.photograph(number % 5), "PNG")
+        (root / "in" / f"{number}.png").write_bytes(content)
+    (root / "in" / "cut.png").write_bytes(content[:100])
+    (root / "in" / "0.txt").write_text("<script>alert(1)</script> a cat")
+    renderer = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100)
+    config = Preparation(
+        inputs=(root / "in",), count=3, renderer=renderer, fit=Fit.Config(size=96), workers=1
+    )
+    return prepare(config, root / "store")
+
+
+def test_the_page_tells_what_was_dropped_and_shows_it(store: Store) -> None:
+    page = Page(write(store).read_text("utf-8"))
+    assert not page.open or page.open == ["html"]
+    text = re.sub(r"\s+", " ", page.text)
+    assert "8 pictures of 10 that came in" in text
+    assert "decode 10 1 9 damaged 1" in text
+    assert "duplicates 9 1 8 exact copy 1" in text
+    assert "in 5 2" in text
+    assert "rendered 3 0" in text
+    assert "level 1 3500" in text
+    assert "of in/0.png" in text
+    pictures = [fields["src"] for tag, fields in page.tags if tag == "img"]
+    assert len(pictures) == 9  # eight that were kept, and the copy
+    assert all(source.startswith("data:image/jpeg;base64,") for source in pictures)
+
+
+def test_nothing_from_outside_becomes_part_of_the_page(store: Store) -> None:
+    page = Page(write(store).read_text("utf-8"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "<script>alert(1)</script> a cat" in page.text
+
+
+def test_a_store_without_decisions_has_a_page_too(tmp_path: Path) -> None:
+    from moyin.data.prepare import prepare as render
+
+    made = render(Renderer.Config(size=64), tmp_path / "s", 2, seed=0, workers=1)
+    assert "2 pictures of 2 that came in" in write(made).read_text("utf-8")
+
+
+def test_histograms_by_hand() -> None:
+    assert histogram(np.array([1, 1, 3])) == [("1", 2), ("3", 1)]
+    many = histogram(np.arange(40.0))
+    assert len(many) == 20
+    assert {count for _, count in many} == {2}
+    assert histogram(np.zeros(0)) == []
