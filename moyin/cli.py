@@ -283,11 +283,26 @@ def compare(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="The new checkpoint's folder.")],
-    weights: Annotated[str, typer.Option(help="int8 or int4, of generator and decoder.")],
+    out: Annotated[Path, typer.Option(help="The new folder.")],
+    store: Annotated[Path | None, typer.Argument(help="A store; a checkpoint if absent.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="webdataset or parquet, of a store.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="int8 or int4, of a checkpoint's generator and decoder.")
+    ] = None,
     checkpoint: Place = None,
 ) -> None:
-    """Write a checkpoint anew with packed weights: a half or a quarter of the size."""
+    """Write a checkpoint anew with packed weights, or a store for others: STORE --format …"""
+    if store is not None:
+        from moyin.data.exchange import export_store
+
+        if form is None or weights is not None or checkpoint is not None:
+            raise ValueError("of a store, export takes --format webdataset or parquet, and --out")
+        print(export_store(store, out, form))
+        return
+    if weights is None or form is not None:
+        raise ValueError("export takes a store and --format, or --weights for a checkpoint")
     from moyin.checkpoint.export import export as write
     from moyin.checkpoint.folder import Checkpoint
     from moyin.pipeline.show import bars
@@ -298,6 +313,17 @@ def export(
             progress("tensors", done, total)
 
         print(write(Checkpoint.open(checkpoint), out, weights, told))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="What moyin export made of a store.")],
+    out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
+) -> None:
+    """Make a store again from WebDataset or Parquet."""
+    from moyin.data.exchange import import_store
+
+    print(import_store(path, out).path)
 
 
 @app.command()

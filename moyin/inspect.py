@@ -104,8 +104,7 @@ def _store(path: Path) -> Iterator[str]:
     store = Store.open(path)
     yield f"store {path}"
     for name in store.columns:
-        size = sum(f.stat().st_size for f in (path / name).glob("*.parquet"))
-        yield f"{name:<12} {store.rows_of(name):10} rows {size / 2**20:9.1f} MiB"
+        yield f"{name:<12} {store.rows_of(name):10} rows {store.size_of(name) / 2**20:9.1f} MiB"
     yield from _facts(store.header)
     yield f"digest {store.digest()}"
 

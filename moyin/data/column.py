@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# What Parquet holds as itself, so that a column of it can be read whole at once.
+# What a shard holds as itself, so that a column of it can be read whole at once.
 SCALARS = ("float64", "int64", "text")
-KINDS = ("png", "json", "array", *SCALARS)
+KINDS = ("png", "json", "array", "npy", *SCALARS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """What a column holds (one of `KINDS`) and the digest of what made it.
 
-    `dtype` and `shape` are those of every row of an array column.
+    `dtype` and `shape` are those of every row of an array column; rows of an "npy" column are
+    arrays that each have their own. `version` counts how often the column was replaced.
     """
 
     kind: str
     digest: str
     dtype: str = ""
     shape: tuple[int, ...] = ()
+    version: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -59,6 +61,10 @@ class Column:
             content = io.BytesIO()
             Image.fromarray(value).save(content, "PNG", compress_level=1)
             return content.getvalue()
+        if self.kind == "npy":
+            content = io.BytesIO()
+            np.save(content, value, allow_pickle=False)
+            return content.getvalue()
         array = np.asarray(value)
         if (array.dtype.name, array.shape) != (self.dtype, self.shape):
             given = f"{array.dtype.name} {list(array.shape)}"
@@ -73,6 +79,8 @@ class Column:
             return json.loads(content)
         if self.kind == "png":
             return np.array(Image.open(io.BytesIO(content)))
+        if self.kind == "npy":
+            return np.load(io.BytesIO(content), allow_pickle=False)
         little = np.dtype(self.dtype).newbyteorder("<")
         return np.frombuffer(content, little).reshape(self.shape).astype(self.dtype)
 

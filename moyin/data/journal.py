@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moyin.data.parquet import replacing
+from moyin.data.files import replacing
 
 SCHEMA = pa.schema(
     {

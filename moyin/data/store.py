@@ -1,10 +1,11 @@
-"""A store of samples: one folder, columns side by side, each in Parquet shards of its own.
+"""A store of samples: one folder, columns side by side, each in shards of its own.
 
-    STORE/store.json            format, what made it, and for every column its kind and digest
-    STORE/picture/00000.parquet PNG bytes
-    STORE/meta/00000.parquet    JSON: captions, lines, background, objects
-    STORE/ids/00000.parquet     an array a row, added later without touching the rest
-    STORE/sharpness/00000.parquet  a number or a text a row, which is fast to read whole
+    STORE/store.json           format, what made it, and for every column its kind and digest
+    STORE/picture/00000.arrow  PNG bytes
+    STORE/meta/00000.arrow     JSON: captions, lines, background, objects
+    STORE/ids/00000.arrow      an array a row, added later without touching the rest
+    STORE/ids.1/00000.arrow    its next version, made beside it, which then takes its place
+    STORE/level/00000.arrow    a number or a text a row, which is fast to read whole
 
 A shard that has its name is complete, so work that was cut short goes on from what is there.
 """
@@ -15,21 +16,26 @@ import bisect
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from moyin.data import parquet
+from moyin.data import shards
 from moyin.data.column import SCALARS, Column
+from moyin.data.files import replacing
 from moyin.data.sample import Sample
 
 Array = np.ndarray[Any, Any]
 
 FORMAT = 1
 SHARD = 256  # rows a shard
+BUCKET = "bucket"  # the column that says HEIGHTxWIDTH where pictures are of several sizes
 BASE = {"picture": "png", "meta": "json"}
 
 
@@ -49,36 +55,29 @@ class Store:
         One that is there already is opened, and may grow. ValueError if another maker made it.
         """
         path = Path(path)
-        if (path / "store.json").exists():
-            store = cls.open(path)
-            store.column("picture", digest)
-            store.header["count"] = max(count, store.header["count"])
-        else:
-            columns = {
-                name: asdict(Column(kind=kind, digest=digest)) for name, kind in BASE.items()
-            }
-            made = {"recipe": dict(recipe), "seed": seed, "count": count, "columns": columns}
-            store = cls(path, {"format": FORMAT} | made)
-        store._save()
+        columns = {n: asdict(Column(kind=kind, digest=digest)) for n, kind in BASE.items()}
+        made = {"recipe": dict(recipe), "seed": seed, "count": count, "columns": columns}
+        there = (path / "store.json").exists()
+        store = cls.open(path) if there else cls(path, {"format": FORMAT} | made)
+        store.column("picture", digest)
+        with store._changing() as header:
+            header["count"] = max(count, header["count"])
         return store
 
     @classmethod
     def open(cls, path: Path | str) -> Store:
         """The store at `path`; ValueError where there is none or its format is not known."""
-        path = Path(path)
-        try:
-            header = json.loads((path / "store.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no readable store at {path}: make one with moyin prepare") from error
-        if header.get("format") != FORMAT:
-            told = f"{path} has format {header.get('format')}, and {FORMAT} is what can be read"
-            raise ValueError(f"{told}: prepare it again")
-        return cls(path, header)
+        return cls(Path(path), _header(Path(path)))
+
+    @property
+    def parts(self) -> tuple[Store, ...]:
+        """The stores that are read as this one: itself."""
+        return (self,)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of all columns."""
-        return tuple(self.header["columns"])
+        """The names of all columns; one that is being replaced stands there once, as it was."""
+        return tuple(name for name in self.header["columns"] if "." not in name)
 
     def __len__(self) -> int:
         """Rows that have both a picture and its description."""
@@ -99,10 +98,25 @@ class Store:
         """How many rows of a column are complete."""
         return self._starts(name)[-1]
 
+    def size_of(self, name: str) -> int:
+        """Bytes of a column on the disk."""
+        files = self._folder(name, self.column(name)).glob("*.arrow")
+        return sum(file.stat().st_size for file in files)
+
     def shard_rows(self, number: int, names: Sequence[str] = tuple(BASE)) -> int:
         """The rows of one shard that all these columns have; 0 if one has not got it."""
         paths = [self._shard(name, number) for name in names]
-        return min(parquet.count(path) for path in paths) if all(map(Path.exists, paths)) else 0
+        return min(shards.count(path) for path in paths) if all(map(Path.exists, paths)) else 0
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards of descriptions are complete."""
+        return len(self._starts("meta")) - 1
+
+    def shard(self, name: str, number: int) -> list[Any]:
+        """A shard's rows as they are stored: bytes, or scalars. Pictures stay encoded."""
+        self.column(name)
+        return list(shards.rows(self._shard(name, number)))
 
     def append(self, samples: Iterable[Sample]) -> None:
         """Write samples as further shards of 256; the last may be short."""
@@ -126,14 +140,14 @@ class Store:
         (`json`). ValueError if the column is another maker's, or if rows are too few.
         """
         rows = iter(rows)
-        if name not in self.columns:
+        if name not in self.header["columns"]:
             first = next(rows, None)
             if first is None:
                 raise ValueError(f"no rows for column {name!r}")
             rows = itertools.chain([first], rows)
             arrays = kind == "array"
             column = Column.of_arrays(first, digest) if arrays else Column(kind=kind, digest=digest)
-            self.begin_column(name, column)
+            self._begin(name, column)
         self.column(name, digest)
         bounds = self._starts("meta")
         for number in range(len(self._starts(name)) - 1, len(bounds) - 1):
@@ -148,41 +162,54 @@ class Store:
 
         ValueError if there is one of this name from another maker.
         """
-        if name in self.columns:
-            self.column(name, column.digest)
-        elif not name.isidentifier():
+        if not name.isidentifier():
             raise ValueError(f"column {name!r}: a name has letters, digits and _ alone")
-        else:
-            self.header["columns"][name] = asdict(column)
-            self._save()
+        self._begin(name, column)
 
     def write_column(self, name: str, number: int, values: Sequence[Any]) -> None:
         """Write (or replace) one shard of a column that has been begun."""
         column = self.column(name)
         stored = [column.encode(value) for value in values]
-        parquet.write(self._shard(name, number), stored, column.kind)
+        shards.write(self._shard(name, number), stored, column.kind)
         self._bounds.clear()
+
+    def replace_column(
+        self, name: str, digest: str, rows: Iterable[Any], kind: str = "array"
+    ) -> None:
+        """Put another maker's rows, from row 0 on, in a column's place once all are written.
+
+        Until then everybody reads the old ones, and who opened the store before goes on to: their
+        shards stay until the column is replaced again.
+        """
+        old = self.column(name)
+        if name in BASE:
+            raise ValueError(f"column {name!r} is what the store is made of")
+        fresh = f"{name}.{old.version + 1}"
+        self._forget(fresh)
+        self.add_column(fresh, digest, rows, kind)
+        with self._changing() as header:
+            columns = header["columns"]
+            columns[name] = columns.pop(fresh) | {"version": old.version + 1}
+        self._bounds.clear()
+        shutil.rmtree(self._folder(name, replace(old, version=old.version - 1)), ignore_errors=True)
+
+    def drop_column(self, name: str) -> None:
+        """Delete a column that was added, whatever its version."""
+        column = self.column(name)
+        if name in BASE:
+            raise ValueError(f"column {name!r} is what the store is made of")
+        self._forget(f"{name}.{column.version + 1}")
+        self._forget(name)
 
     def values(self, name: str) -> Array:
         """A column of scalars, whole: [rows] of float64, int64, or strings as objects."""
         column = self.column(name)
         if column.kind not in SCALARS:
             raise ValueError(f"column {name!r} of {self.path} holds {column.kind}, no scalars")
-        shards = range(len(self._starts(name)) - 1)
-        parts = [parquet.values(self._shard(name, number)) for number in shards]
+        numbers = range(len(self._starts(name)) - 1)
+        parts = [shards.values(self._shard(name, number)) for number in numbers]
         kind = np.dtype(object if column.kind == "text" else column.kind)
         return np.concatenate([np.empty(0, kind), *parts])
-
-    def drop_column(self, name: str) -> None:
-        """Delete a column that was added."""
-        self.column(name)
-        if name in BASE:
-            raise ValueError(f"column {name!r} is what the store is made of")
-        del self.header["columns"][name]
-        self._save()
-        for path in (self.path / name).glob("*.parquet"):
-            path.unlink()
-        self._bounds.clear()
 
     def read(self, names: Sequence[str], indices: Iterable[int]) -> list[dict[str, Any]]:
         """The rows of these numbers, each a dict of the named columns, decoded.
@@ -207,7 +234,7 @@ class Store:
             column = self.column(name)
             total.update(name.encode() + b"\0")
             for number in range(len(self._starts(name)) - 1):
-                for content in map(column.content, parquet.rows(self._shard(name, number))):
+                for content in map(column.content, shards.rows(self._shard(name, number))):
                     total.update(len(content).to_bytes(8, "little") + content)
         return total.hexdigest()
 
@@ -216,16 +243,19 @@ class Store:
         if not 0 <= index < bounds[-1]:
             raise IndexError(f"row {index} of column {name!r}, which has {bounds[-1]}")
         number = bisect.bisect_right(bounds, index) - 1
-        return parquet.row(self._shard(name, number), index - bounds[number])
+        return shards.row(self._shard(name, number), index - bounds[number])
 
     def _shard(self, name: str, number: int) -> Path:
-        return self.path / name / f"{number:05d}.parquet"
+        return self._folder(name, self.column(name)) / f"{number:05d}.arrow"
+
+    def _folder(self, name: str, column: Column) -> Path:
+        return self.path / (f"{name}.{column.version}" if column.version else name)
 
     def _starts(self, name: str) -> list[int]:
         """The row at which each complete shard starts, and the end of the last."""
         if name not in self._bounds:
             paths = (self._shard(name, number) for number in itertools.count())
-            counts = [parquet.count(path) for path in itertools.takewhile(Path.exists, paths)]
+            counts = [shards.count(path) for path in itertools.takewhile(Path.exists, paths)]
             if name not in BASE:
                 counts = self._matching(counts)
             self._bounds[name] = [0, *itertools.accumulate(counts)]
@@ -237,6 +267,38 @@ class Store:
         pairs = zip(counts, wanted, strict=False)
         return [count for count, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
 
-    def _save(self) -> None:
-        with parquet.replacing(self.path / "store.json") as file:
-            file.write(json.dumps(self.header, ensure_ascii=False, indent=1).encode() + b"\n")
+    def _begin(self, name: str, column: Column) -> None:
+        with self._changing() as header:
+            known = header["columns"].setdefault(name, asdict(column))
+        if known["digest"] != column.digest:
+            self.column(name, column.digest)
+
+    def _forget(self, name: str) -> None:
+        """Take a column out of the header, and then its folders away."""
+        with self._changing() as header:
+            header["columns"].pop(name, None)
+        for folder in (self.path / name, *self.path.glob(f"{name}.[0-9]*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._bounds.clear()
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """The header as it is on the disk now, written again at the end; one process at a time."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "store.json.lock"):
+            if (self.path / "store.json").exists():
+                self.header = _header(self.path)
+            yield self.header
+            with replacing(self.path / "store.json") as file:
+                file.write(json.dumps(self.header, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads((path / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no readable store at {path}: make one with moyin prepare") from error
+    if header.get("format") != FORMAT:
+        told = f"{path} has format {header.get('format')}, and {FORMAT} is what can be read"
+        raise ValueError(f"{told}: prepare it again")
+    return header

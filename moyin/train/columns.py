@@ -7,6 +7,7 @@ refused by name when another network made it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from rich.progress import track
 
 from moyin.backend import autograd, nn, ops
+from moyin.data.store import BUCKET, Store
 from moyin.pipeline.tokenize import semantic_ids
 from moyin.prompt.grid import Grid
 
@@ -42,29 +44,41 @@ def semantic_columns(source: Source, legend: Legend | None = None) -> None:
     them. It learns to say the same, and nobody has to wait for it or to copy its mistakes.
     ValueError for a legend and pictures that are not their own previews.
     """
-    store = source.pictures
-    grid = Grid.of_pixels(*store.sample(0).picture.shape[:2])
-    same = grid.preview() == grid  # then the preview is the picture itself
+    network = None if legend is not None else source.network("semantic")
+    told = repr(legend).encode()
+    made_by = hashlib.sha256(told).hexdigest() if network is None else digest(network)
+    for store in source.pictures.parts:
+        _semantic_columns(store, network, legend, made_by)
+
+
+def _semantic_columns(store: Store, network: Any, legend: Legend | None, made_by: str) -> None:
+    height, width = store.sample(0).picture.shape[:2]
+    if legend is not None and not _own_preview(Grid.of_pixels(height, width)):
+        raise ValueError(f"{store.path}: a legend names the ids of pictures of 512x512 alone")
 
     def pictures(some: range) -> list[Array]:
         return [row["picture"] for row in store.read(["picture"], some)]
 
-    if legend is not None:
-        if not same:
-            raise ValueError(f"{store.path}: a legend names the ids of pictures of 512x512 alone")
-        made_by, name = hashlib.sha256(repr(legend).encode()).hexdigest(), legend.ids
-        _complete(source, "ids", made_by, lambda some: [name(store.sample(i)) for i in some])
-    else:
-        network = source.network("semantic")
-        made_by = digest(network)
-        _complete(source, "ids", made_by, lambda some: semantic_ids(network, pictures(some)))
+    def tokenized(some: Iterable[Array]) -> Iterator[Array]:
+        return _by_size(some, lambda alike: semantic_ids(network, alike))
+
+    def ids(some: range) -> Iterable[Array]:
+        if legend is not None:
+            return [legend.ids(store.sample(i)) for i in some]
+        return tokenized(pictures(some))
 
     def previews(some: range) -> Iterable[Array]:
-        if same:
-            return [row["ids"] for row in store.read(["ids"], some)]
-        return semantic_ids(network, [preview_picture(p) for p in pictures(some)])
+        known = [row["ids"] for row in store.read(["ids"], some)]
+        if all(_own_preview(Grid(*grid.shape)) for grid in known):
+            return known
+        return tokenized(map(preview_picture, pictures(some)))
 
-    _complete(source, "preview_ids", made_by, previews)
+    _complete(store, "ids", made_by, ids)
+    _complete(store, "preview_ids", made_by, previews)
+
+
+def _own_preview(grid: Grid) -> bool:
+    return grid.preview() == grid
 
 
 def preview_picture(picture: Array) -> Array:
@@ -78,26 +92,34 @@ def latent_column(source: Source, dtype: Any) -> None:
     """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
     network = source.network("autoencoder")
 
-    def encode(some: range) -> Array:
-        rows = source.pictures.read(["picture"], some)
-        pictures = np.stack([row["picture"] for row in rows]).transpose(0, 3, 1, 2)
-        pixels = pictures.astype(np.float32) / 127.5 - 1
+    def encode(alike: list[Array]) -> Array:
+        pixels = np.stack(alike).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         with autograd.no_grad():
             x = ops.image_layout(ops.cast(ops.asarray(pixels), dtype))
             latents = network.normalize(ops.cast(network.encode(x)[0], ops.float32))
         return ops.numpy(latents).astype(np.float16)
 
-    _complete(source, "latents", digest(network), encode)
+    made_by = digest(network)
+    for store in source.pictures.parts:
+
+        def latents(some: range, store: Store = store) -> Iterator[Array]:
+            return _by_size((row["picture"] for row in store.read(["picture"], some)), encode)
+
+        _complete(store, "latents", made_by, latents)
+
+
+def _by_size(
+    pictures: Iterable[Array], make: Callable[[list[Array]], Iterable[Array]]
+) -> Iterator[Array]:
+    """What `make` makes of pictures of one size, for each of them, in order."""
+    for _, alike in itertools.groupby(pictures, key=lambda picture: picture.shape):
+        yield from make(list(alike))
 
 
 def _complete(
-    source: Source,
-    name: str,
-    made_by: str,
-    make: Callable[[range], Iterable[Array]],
+    store: Store, name: str, made_by: str, make: Callable[[range], Iterable[Array]]
 ) -> None:
     """Make the rows of a column that are not there yet."""
-    store = source.pictures
     if name in store.columns:
         store.column(name, made_by)
     start = store.rows_of(name) if name in store.columns else 0
@@ -109,4 +131,5 @@ def _complete(
         for first in track(starts, description=f"{name} of {store.path}"):
             yield from make(range(first, min(first + AT_ONCE, len(store))))
 
-    store.add_column(name, made_by, rows())
+    kind = "npy" if BUCKET in store.columns else "array"
+    store.add_column(name, made_by, rows(), kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from moyin.data.stream import Rule
 from moyin.pipeline.tokenize import SHORTEST
 from moyin.train.objectives import Objective
 
@@ -61,10 +62,13 @@ class Training:
 
     checkpoint: the networks that the stage only uses, and the start of the trained one where
     `fine_tune` or `lora` is set; empty for the default checkpoint, "none" for nothing.
-    data: a store, or a folder of pictures with captions (`train.folder`), which are then read at
-    `size` pixels a side, 0 for the checkpoint's own, 512 at least.
+    data: a store, a mixture of some, `A:0.7,B:0.3`, or a folder of pictures with captions
+    (`train.folder`), which are then read at `size` pixels a side, 0 for the checkpoint's own, 512
+    at least. weights: what rows count for, by columns, for all of the training or until a step,
+    `language=zh:2,characters>8:0@2000` (`data.stream`).
     held_out: the share of the samples that is only validated on.
     keep: how many states, the newest; keep_every: and those of every so many steps, 0 for none.
+    workers: threads that make batches ahead, which changes nothing but the time.
     dtype: bfloat16, float32, or auto for what the device does well.
     compile: compile the network's blocks, which takes a minute or two before the first steps.
     """
@@ -76,6 +80,8 @@ class Training:
     optimizer: Optimizer = field(default_factory=Optimizer)
     out: str = ""
     data: str = ""
+    weights: tuple[str, ...] = ()
+    workers: int = 1
     checkpoint: str = ""
     fine_tune: bool = False
     lora: Lora | None = None
@@ -92,7 +98,7 @@ class Training:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "save_every", "log_every", "keep"):
+        for name in ("steps", "batch", "accumulate", "workers", "save_every", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
         if not 0 <= self.held_out < 1:
@@ -101,3 +107,5 @@ class Training:
             raise ValueError(f"size={self.size}: ids are those of pictures of at least {SHORTEST}")
         if self.dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")
+        for rule in self.weights:
+            Rule.parse(rule)

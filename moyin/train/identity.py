@@ -10,7 +10,7 @@ from typing import Any
 from moyin.train.config import Training
 
 FREE = (  # what a training may be continued with another value of
-    *("out", "data", "checkpoint", "save_every", "log_every", "threads", "compile"),
+    *("out", "data", "checkpoint", "save_every", "log_every", "threads", "workers", "compile"),
     *("keep", "keep_every", "validation"),
 )
 

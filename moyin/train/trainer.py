@@ -6,8 +6,7 @@ import math
 import signal
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import PREFIXES
 from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.save_lora import save_lora
-from moyin.data.store import Store
+from moyin.data.order import shuffled
+from moyin.data.store import BUCKET
+from moyin.data.stores import Stores
+from moyin.data.stream import Rule, Stream, ahead
 from moyin.model.lora import Adapter, adapt
 from moyin.pipeline.tokenize import SHORTEST
 from moyin.prompt.grid import Grid
-from moyin.train import order, state, validation
+from moyin.train import state, validation
 from moyin.train.columns import digest
 from moyin.train.config import Training
 from moyin.train.folder import store_of
@@ -80,6 +82,7 @@ class Trainer:
         self.held, self.rows = np.flatnonzero(held), np.flatnonzero(~held)
         if training.held_out and not len(self.held):
             raise ValueError(f"held_out={training.held_out} of {len(held)} samples is none")
+        self.stream = self._stream()
         self.watch, self.means = Watch(), Means()
         self.gradient = autograd.value_and_grad(
             lambda batch: self.objective.loss(batch, self.dtype),
@@ -132,12 +135,11 @@ class Trainer:
             nn.compile_blocks(self.objective.blocks)
         with (
             Report(self.out, self.objective.stage, self.step, t.steps, peak) as report,
-            ThreadPoolExecutor(1) as pool,
+            closing(ahead(self._batch, self.step * t.accumulate, t.workers)) as batches,
             Keeper(self.out, t.keep, t.keep_every) as keeper,
         ):
-            self.ahead = pool.submit(self._batch, self.step * t.accumulate)
             while self.step < last:
-                norm = self._update(pool)
+                norm = self._update(batches)
                 report.advance(self.step, t.batch * t.accumulate, flops * t.accumulate)
                 stop = self.step == last or bool(interrupted)
                 if self.step % t.log_every == 0 or self.step == last:
@@ -152,8 +154,25 @@ class Trainer:
 
     def _rows(self, micro: int) -> Array:
         """The samples of a micro-batch, by number."""
+        if self.stream is not None:
+            return self.stream.rows(micro)
         t = self.training
-        return np.asarray(self.rows[order.indices(len(self.rows), t.seed, micro, t.batch)])
+        places = np.arange(micro * t.batch, (micro + 1) * t.batch)
+        return np.asarray(self.rows[shuffled(places, len(self.rows), t.seed)])
+
+    def _stream(self) -> Stream | None:
+        """The order of the rows of the stores, where the stage reads any."""
+        t, stores = self.training, self.objective.store
+        rules = [Rule.parse(text) for text in t.weights]
+        if not isinstance(stores, Stores):
+            if rules:
+                raise ValueError(f"weights={','.join(t.weights)}: this stage reads no store")
+            return None
+        several = any(BUCKET in store.columns for store in stores.parts)
+        if t.held_out and several:
+            raise ValueError("held_out: pictures of several sizes cannot be validated on together")
+        held = validation.held_out(len(stores), t.held_out) if t.held_out else None
+        return Stream(stores, t.batch, t.seed, rules, t.accumulate, held)
 
     def _batch(self, micro: int) -> Batch:
         t = self.training
@@ -163,15 +182,14 @@ class Trainer:
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         return {n: ops.asarray(x) for n, x in batch.items()}
 
-    def _update(self, pool: ThreadPoolExecutor) -> float:
+    def _update(self, batches: Iterator[Batch]) -> float:
         """One update; the next batch is made meanwhile. Returns the gradient's norm."""
         t, o = self.training, self.training.optimizer
         first = self.step * t.accumulate
         total: dict[str, Tensor] = {}
         losses, weights = [], []
-        for micro in range(first, first + t.accumulate):
-            batch = self.ahead.result()
-            self.ahead = pool.submit(self._batch, micro + 1)
+        for _ in range(t.accumulate):
+            batch = next(batches)
             loss, shown, gradients = self.gradient(self._tensors(batch))
             weights.append(self.objective.weight(batch) if t.accumulate > 1 else 1.0)
             losses.append(loss)
@@ -317,18 +335,18 @@ def _checkpoint(place: str) -> Checkpoint | None:
     return None if place == "none" else Checkpoint.open(place or None)
 
 
-def _store(training: Training, checkpoint: Checkpoint | None) -> Store | None:
-    """The store that `data` names, or one made of a folder's pictures under `out`."""
+def _store(training: Training, checkpoint: Checkpoint | None) -> Stores | None:
+    """The stores that `data` names, or one made of a folder's pictures under `out`."""
     if not training.data:
         return None
     place = Path(training.data)
     if (place / STORE).exists() or not place.is_dir():
-        return Store.open(place)
+        return Stores.open(training.data)
     known = checkpoint.notes.get("settings", {}) if checkpoint is not None else {}
     own = [max(SHORTEST, known.get(side, NATIVE)) for side in ("height", "width")]
     height, width = [training.size] * 2 if training.size else own
     Grid.of_pixels(height, width)  # ValueError where it is not a size for pictures
-    return store_of(place, Path(training.out) / "store", (height, width))
+    return Stores([store_of(place, Path(training.out) / "store", (height, width))])
 
 
 def _dtype(name: str) -> Any:

@@ -64,3 +64,22 @@ def test_a_scalar_of_another_kind_is_refused(kind: str, value: object) -> None:
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match=r"a column holds png, .*text; not 'float8'"):
         Column(kind="float8", digest="")
+
+
+def test_arrays_of_several_shapes() -> None:
+    column = Column(kind="npy", digest="")
+    for shape in ((2, 3), (4, 1)):
+        array = np.ones(shape, np.float16)
+        content = column.encode(array)
+        assert np.array_equal(np.load(io.BytesIO(content)), array)
+        assert column.decode(content).shape == shape
+
+
+def test_objects_are_neither_pickled_nor_unpickled() -> None:
+    column = Column(kind="npy", digest="")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        column.encode(np.array([None]))
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([None]), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        column.decode(pickled.getvalue())

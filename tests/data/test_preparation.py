@@ -89,10 +89,10 @@ def test_two_workers_write_the_same_rows(undisturbed: Store, folder: Path, tmp_p
 
 
 def test_a_finished_store_stays_as_it_is(undisturbed: Store, folder: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.parquet")}
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.arrow")}
     again = prepare(config(folder), undisturbed.path)
     assert (again.digest(), len(again)) == (undisturbed.digest(), len(undisturbed))
-    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.parquet")}
+    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.arrow")}
 
 
 def test_another_configuration_is_refused(undisturbed: Store, folder: Path) -> None:

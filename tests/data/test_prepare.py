@@ -61,7 +61,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 def test_a_deleted_shard_is_made_anew_and_a_store_can_grow(tmp_path: Path) -> None:
     whole = prepare(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
     grown = prepare(CONFIG, tmp_path / "grown", 6, seed=1, workers=1)
-    (grown.path / "meta" / "00000.parquet").unlink()
+    (grown.path / "meta" / "00000.arrow").unlink()
     grown = prepare(CONFIG, grown.path, 10, seed=1, workers=1)
     assert files(grown.path) == files(whole.path)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 
 from moyin.data import store as module
@@ -44,14 +44,14 @@ def test_samples_come_back(store: Store) -> None:
     rows = again.read(["picture"], [9, 0])
     assert [int(row["picture"].max()) for row in rows] == [9, 0]
     assert sorted(path.name for path in (store.path / "meta").iterdir()) == [
-        "00000.parquet",
-        "00001.parquet",
-        "00002.parquet",
+        "00000.arrow",
+        "00001.arrow",
+        "00002.arrow",
     ]
 
 
 def test_a_column_is_added_without_touching_the_others(store: Store) -> None:
-    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*.arrow")}
     store.add_column("ids", "tokenizer", numbers(0, 10))
     again = Store.open(store.path)
     assert again.columns == ("picture", "meta", "ids")
@@ -115,9 +115,9 @@ def test_another_maker_is_refused(store: Store) -> None:
 
 
 def test_a_shard_cut_short_is_named(store: Store) -> None:
-    path = store.path / "picture" / "00001.parquet"
+    path = store.path / "picture" / "00001.arrow"
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ValueError, match=r"picture/00001\.parquet is damaged"):
+    with pytest.raises(ValueError, match=r"picture/00001\.arrow is damaged"):
         len(Store.open(store.path))
 
 
@@ -159,7 +159,8 @@ def test_scalars_are_read_whole_and_by_row(store: Store, kind: str, rows: list, 
     whole = again.values("level")
     assert (whole.dtype, whole.tolist()) == (np.dtype(dtype), rows)
     assert [row["level"] for row in again.read(["level", "meta"], [9, 0])] == [rows[9], rows[0]]
-    table = pq.read_table(store.path / "level" / "00001.parquet")
+    with pa.ipc.open_file(store.path / "level" / "00001.arrow") as file:
+        table = file.read_all()
     assert table.column(0).to_pylist() == rows[4:8]
 
 
@@ -187,3 +188,58 @@ def test_the_digest_tells_numbers_apart(store: Store) -> None:
     before = store.digest()
     store.write_column("level", 2, [8, 10])
     assert store.digest() != before
+
+
+def test_a_replaced_column_is_the_old_one_until_the_new_one_is_complete(store: Store) -> None:
+    store.add_column("ids", "old", numbers(0, 10))
+    seen: list[int] = []
+
+    def watched() -> Iterator[np.ndarray]:
+        for row in numbers(10, 20):
+            again = Store.open(store.path)
+            seen.append(int(again.read(["ids"], [9])[0]["ids"][0, 0]))
+            assert again.columns == ("picture", "meta", "ids")
+            yield row
+
+    reader = Store.open(store.path)
+    reader.read(["ids"], [0])
+    store.replace_column("ids", "new", watched())
+    assert seen == [9] * 10
+    fresh = Store.open(store.path)
+    assert (fresh.column("ids").digest, fresh.column("ids").version) == ("new", 1)
+    assert [int(row["ids"][0, 0]) for row in fresh.read(["ids"], [0, 9])] == [10, 19]
+    assert [int(row["ids"][0, 0]) for row in reader.read(["ids"], [0, 9])] == [0, 9]
+
+
+def test_a_replacement_that_was_stopped_changes_nothing(store: Store) -> None:
+    store.add_column("ids", "old", numbers(0, 10))
+
+    def broken() -> Iterator[np.ndarray]:
+        yield from numbers(10, 16)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.replace_column("ids", "new", broken())
+    before = Store.open(store.path).digest()
+    assert Store.open(store.path).column("ids").digest == "old"
+    store.replace_column("ids", "newer", numbers(20, 30))
+    assert Store.open(store.path).digest() != before
+    assert [int(row["ids"][0, 0]) for row in store.read(["ids"], [0, 9])] == [20, 29]
+
+
+def test_only_the_version_before_is_kept(store: Store) -> None:
+    store.add_column("ids", "0", numbers(0, 10))
+    for version in range(1, 4):
+        store.replace_column("ids", str(version), numbers(version, version + 10))
+    folders = sorted(path.name for path in store.path.iterdir() if path.is_dir())
+    assert folders == ["ids.2", "ids.3", "meta", "picture"]
+    store.drop_column("ids")
+    folders = sorted(path.name for path in store.path.iterdir() if path.is_dir())
+    assert folders == ["meta", "picture"]
+
+
+def test_two_who_add_columns_do_not_undo_each_other(store: Store) -> None:
+    other = Store.open(store.path)
+    store.add_column("ids", "tokenizer", numbers(0, 10))
+    other.add_column("level", "measured", range(10), "int64")
+    assert Store.open(store.path).columns == ("picture", "meta", "ids", "level")

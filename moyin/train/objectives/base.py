@@ -14,6 +14,7 @@ from moyin.checkpoint.folder import Checkpoint
 
 if TYPE_CHECKING:
     from moyin.data.store import Store
+    from moyin.data.stores import Stores
     from moyin.prompt.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, Any]
@@ -49,11 +50,11 @@ class Draws:
 class Source:
     """Where a stage gets its pictures and the networks that it only uses."""
 
-    store: Store | None
+    store: Store | Stores | None
     checkpoint: Checkpoint | None
 
     @property
-    def pictures(self) -> Store:
+    def pictures(self) -> Store | Stores:
         """The store. ValueError where none was named or it is empty."""
         if self.store is None:
             raise ValueError("this stage learns from pictures: name a store, data=STORE")
@@ -94,6 +95,7 @@ class Objective(nn.Module):
 
     stage: ClassVar[str]
     network: Any
+    store: Any = None  # whose rows the indices of `batch` are, if it reads any
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

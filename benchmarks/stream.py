@@ -1,0 +1,82 @@
+"""The stream over a store and over one ten times as large: rows a second, and memory.
+
+    python benchmarks/stream.py [--rows 1000] [--batch 16] [--workers 2]
+
+A row has latents of 32 KiB, a text and a number by which it is weighed, so that the stream holds
+what it ever holds. An epoch is read in shuffled batches in a process of its own, by threads that
+read ahead. Memory is what the process has to itself, above what it had before the store was opened:
+mapped files are the system's, which takes them back when it likes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from moyin.data.column import Column
+from moyin.data.sample import Sample
+from moyin.data.store import SHARD, Store
+from moyin.data.stores import Stores
+from moyin.data.stream import Rule, Stream, ahead
+
+LATENTS = (16, 32, 32)
+
+
+def fill(path: Path, count: int) -> None:
+    store = Store.create(path, {}, seed=0, count=count, digest="benchmark")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    store.append(Sample(picture, (f"“春”{i}",), (), {}, (), 0, i) for i in range(count))
+    latents = Column(kind="array", digest="", dtype="float16", shape=LATENTS)
+    store.begin_column("latents", latents)
+    random = np.random.default_rng(0)
+    for number in range(store.shard_count):
+        rows = random.normal(size=(min(SHARD, count - number * SHARD), *LATENTS))
+        store.write_column("latents", number, list(rows.astype(np.float16)))
+    store.add_column("characters", "", (i % 12 for i in range(count)), "int64")
+
+
+def own() -> float:
+    """MiB that are this process's alone."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+def epoch(path: Path, count: int, batch: int, workers: int) -> tuple[float, float]:
+    """Rows a second, and the most memory in MiB that a batch saw above that at the beginning."""
+    before = own()
+    stores = Stores.open(str(path))
+    stream = Stream(stores, batch, 0, [Rule.parse("characters<=4:2")])
+    names = ["meta", "latents"]
+    batches = ahead(lambda n: stores.read(names, stream.rows(n)), 0, workers)
+    next(batches)
+    start, most = time.perf_counter(), 0.0
+    for _ in range(count // batch - 1):
+        assert len(next(batches)) == batch
+        most = max(most, own() - before)
+    batches.close()
+    return (count - batch) / (time.perf_counter() - start), most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        for count in (options.rows, 10 * options.rows):
+            path = Path(work) / str(count)
+            fill(path, count)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found = pool.apply(epoch, (path, count, options.batch, options.workers))
+            size = sum(file.stat().st_size for file in path.rglob("*.arrow")) / 2**20
+            print(f"{count:7} rows {size:7.0f} MiB {found[0]:8.0f} rows/s {found[1]:6.1f} MiB held")
+
+
+if __name__ == "__main__":
+    main()
