@@ -54,11 +54,11 @@ def _pixels(image: Any) -> Pixels:
     return np.array(image)
 
 
-def save_thumbnail(picture_hwc: Pixels, path: Path) -> None:
-    """A small JPEG for the report."""
+def save_thumbnail(picture_hwc: Pixels, path: Path, side: int = THUMBNAIL) -> None:
+    """A small JPEG for the report, of at most `side` pixels each way."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(picture_hwc)
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     image.save(path, "JPEG", quality=85)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,12 @@ from moyin.recognise.ocr import Pixels
 VERSION = 1  # goes up whenever the same engine may find something else in the same picture
 
 
-class Reader:
-    """Looks at pictures as a suite says; what was found before is not looked for again.
+class Kept:
+    """What was found, by key, in JSON lines that are added to as it is found; a line cut short
+    by a crash is dropped."""
 
-    path: JSON lines, one a reading, added to as they are made; a line cut short is dropped.
-    """
-
-    def __init__(self, suite: Suite, engine: Engine, path: Path) -> None:
-        self.suite, self.engine, self.path = suite, engine, path
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._known = dict(_read(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = "".join(_line(key, found) for key, found in self._known.items())
@@ -29,14 +28,26 @@ class Reader:
         part.write_text(whole, "utf-8")
         part.replace(path)
 
-    def __call__(self, item: Item, picture_hwc: Pixels) -> Found:
-        """What the picture of an item shows."""
-        key = self._key(item, picture_hwc)
+    def __call__(self, key: str, find: Callable[[], Found]) -> Found:
+        """What is kept under a key; found now where nothing is."""
         if key not in self._known:
-            self._known[key] = self.suite.look(self.engine, picture_hwc, item)
+            self._known[key] = find()
             with self.path.open("a", encoding="utf-8") as f:
                 f.write(_line(key, self._known[key]))
         return self._known[key]
+
+
+class Reader:
+    """Looks at pictures as a suite says; what was found before is not looked for again."""
+
+    def __init__(self, suite: Suite, engine: Engine, path: Path) -> None:
+        """path: where it is kept."""
+        self.suite, self.engine, self.kept = suite, engine, Kept(path)
+
+    def __call__(self, item: Item, picture_hwc: Pixels) -> Found:
+        """What the picture of an item shows."""
+        key = self._key(item, picture_hwc)
+        return self.kept(key, lambda: self.suite.look(self.engine, picture_hwc, item))
 
     def _key(self, item: Item, picture_hwc: Pixels) -> str:
         """Of all that a reading depends on."""

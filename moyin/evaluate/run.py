@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moyin.evaluate import benchmarks, nano, pictures, posters, report
+from moyin.evaluate import benchmarks, gates, nano, pictures, posters, report
 from moyin.evaluate.endpoint import Endpoint
 from moyin.evaluate.options import Options
 from moyin.evaluate.pictures import Unreadable
@@ -27,6 +27,7 @@ SCORERS = {
     "oneig-zh": published.oneig("zh"),
     "one-character": published.one_character,
     "posters": scores.characters,
+    "gates": scores.characters,
     "nano-50": scores.characters,
 }
 SUITES = tuple(SCORERS)
@@ -55,6 +56,8 @@ class Request:
             raise ValueError("give one of --checkpoint, --pictures and --endpoint")
         if (self.endpoint is None) != (self.model is None):
             raise ValueError("--endpoint URL and --model NAME go together")
+        if self.suite == "gates" and (self.pictures is not None or self.endpoint is not None):
+            raise ValueError("the gates stand inside a checkpoint: give --checkpoint")
         for told, value in (("--limit", self.limit), ("--seeds", self.seeds)):
             if value is not None and value < 1:
                 raise ValueError(f"{told} must be at least 1, not {value}")
@@ -69,6 +72,8 @@ def run(request: Request) -> Path:
     """
     options = request.options
     reader_engine = engine.find(options.engine, options.engine_url, options.engine_model)
+    if request.suite == "gates":
+        return gates.run(request.checkpoint, options, request.limit, reader_engine, request.out)
     suite = build(request.suite, options)
     items = suite.some(request.limit)
     source = _source(request, len(suite.items))

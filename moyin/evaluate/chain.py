@@ -1,0 +1,133 @@
+"""One checkpoint's networks alone and in a row, for the gates: every arrow from a picture or a
+character to what can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import autograd, ops
+from moyin.data import assets
+from moyin.data.legend import Legend
+from moyin.data.sample import Sample
+from moyin.pipeline.develop import develop, encode
+from moyin.pipeline.generation import Job, Pipeline, Settings
+from moyin.pipeline.ids import SemanticIds
+from moyin.pipeline.tokenize import semantic_ids
+from moyin.prompt.quotes import glyph_bytes
+from moyin.recognise.ocr import Pixels
+from moyin.train.objectives.glyph import LATIN, bitmap
+
+Array = np.ndarray[Any, Any]
+
+FACE, BITMAP = "NotoSansSC-Bold", 24  # whose shapes the glyphs are, and their sides
+CHARACTERS = 500  # Chinese ones, the most frequent, among which a glyph is to be found
+FOLDS, RIDGE = 5, 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """One checkpoint as the gates see it. legend: what its ids say, where its notes tell."""
+
+    pipeline: Pipeline
+    settings: Settings
+    legend: Legend | None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, settings: Settings) -> Chain:
+        """Raises ValueError where its pictures are not square."""
+        if settings.height != settings.width:
+            raise ValueError("the gates' pictures are square: give a square height and width")
+        return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of the squares that its pictures set text in, in pixels."""
+        if self.legend:
+            return self.legend.sides
+        return self.settings.height // 2, self.settings.height // 4
+
+    def reconstructed(self, picture_hwc: Pixels) -> Pixels:
+        """Through the autoencoder and back."""
+        network, dtype = self.pipeline.autoencoder, self.pipeline.dtype
+        found: Pixels = develop(network, encode(network, picture_hwc, dtype)[None], dtype)[0]
+        return found
+
+    def tokenized(self, picture_hwc: Pixels) -> Array:
+        """The tokenizer's ids [rows, columns]."""
+        ids: Array = semantic_ids(self.pipeline.semantic, [picture_hwc])[0]
+        return ids
+
+    def true_ids(self, sample: Sample) -> Array:
+        """The legend's where there is one, for its tokenizer may not name them yet."""
+        return self.legend.ids(sample) if self.legend else self.tokenized(sample.picture)
+
+    def painted(self, ids: Array, prompt: str, seed: int) -> Pixels:
+        """The picture of these ids with the prompt's glyphs."""
+        codes = self.pipeline.checkpoint.config("decoder").codes
+        given = SemanticIds(grid=ids.astype(np.uint16), codes=codes, prompt=prompt)
+        picture: Pixels = self.pipeline.decode(given, self.settings, seed=seed).pixels
+        return picture
+
+    def generated(self, prompt: str, seed: int) -> Pixels:
+        """The whole chain."""
+        job = Job(prompt=prompt, settings=self.settings, seed=seed)
+        picture: Pixels = self.pipeline.draw([job])[0].pixels
+        return picture
+
+
+def legend_of(pipeline: Pipeline) -> Legend | None:
+    """What the checkpoint's notes say of the legend that its decoder was trained with."""
+    notes = pipeline.checkpoint.notes.get("training", {}).get("decoder", {})
+    told: Mapping[str, Any] = notes.get("configuration", {})
+    sides = told.get("objective.legend.sides")
+    if sides is None:
+        return None
+    return Legend(
+        sides=tuple(sides),
+        width=int(told["objective.legend.width"]),
+        levels=int(told["objective.legend.levels"]),
+    )
+
+
+def glyph_retrieval(states: Callable[[str], Array]) -> dict[str, bool]:
+    """Whether each of the Latin and most frequent Chinese characters finds its own glyph.
+
+    states: a character's, [bytes, width]; their mean is what is looked at. A ridge regression from
+    states to bitmaps is learned from four fifths of the characters, and gives each of the rest the
+    bitmap that it expects; found is a character whose own bitmap is the nearest of all to it. By
+    chance that is one in some 570.
+    """
+    # What looks alike in any face (l and I, O and 0) is told apart all the same: by the nearest.
+    known = tuple(dict.fromkeys(LATIN + "".join(assets.frequent_characters()[:CHARACTERS])))
+    shapes = np.stack([bitmap(c, FACE, BITMAP) for c in known]).astype(np.float64) / 255
+    inner = np.stack([states(c).mean(0) for c in known]).astype(np.float64)
+    inner = (inner - inner.mean(0)) / (inner.std(0) + 1e-6)
+    inner = np.concatenate([inner, np.ones((len(known), 1))], 1)
+    folds = np.random.default_rng(0).permutation(len(known)) % FOLDS
+    found = np.zeros(len(known), bool)
+    for fold in range(FOLDS):
+        learned, tried = folds != fold, folds == fold
+        x, y = inner[learned], shapes[learned]
+        ridge = RIDGE * len(x) * np.eye(x.shape[1])
+        expected = inner[tried] @ np.linalg.solve(x.T @ x + ridge, x.T @ y)
+        # Squared distances, less what is the same for all bitmaps.
+        away = (shapes**2).sum(1) - 2 * expected @ shapes.T
+        found[tried] = away.argmin(1) == np.flatnonzero(tried)
+    return dict(zip(known, map(bool, found), strict=True))
+
+
+def encoder_states(pipeline: Pipeline) -> Callable[[str], Array]:
+    """A character's states by the checkpoint's glyph encoder, without pads and end mark."""
+
+    def states(character: str) -> Array:
+        ids, mask = glyph_bytes([character])
+        with autograd.no_grad():
+            found = pipeline.glyph(ops.asarray(ids), ops.asarray(mask), dtype=ops.float32)
+        kept: Array = ops.numpy(found)[0][: len(character.encode())]
+        return kept
+
+    return states

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moyin.data.legend import Legend
+from moyin.evaluate import chain as chaining
+from moyin.evaluate import gates
+from moyin.evaluate.chain import Chain, encoder_states, glyph_retrieval, legend_of
+from moyin.evaluate.options import Options
+from moyin.evaluate.run import Request, run
+from moyin.evaluate.suite import Item
+from moyin.pipeline.generation import Pipeline
+from moyin.recognise import engine
+from moyin.recognise.ocr import Pixels, Reading
+from moyin.train.objectives.glyph import bitmap
+
+OPTIONS = Options(resamples=20, steps=1, preview=False)
+
+
+class Parrot:
+    """Says the same of every crop."""
+
+    name = "a parrot"
+
+    def __init__(self, word: str = "") -> None:
+        self.word, self.count = word, 0
+
+    def read(self, picture_hwc: Pixels) -> list[Reading]:
+        raise AssertionError
+
+    def recognise(self, crop_hwc: Pixels) -> Reading:
+        self.count += 1
+        return Reading(self.word, 1.0)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer glyphs, for speed."""
+    monkeypatch.setattr(chaining, "CHARACTERS", 60)
+
+
+def test_glyphs_are_found_by_states_that_hold_them(few: None) -> None:
+    """States that are a rotation of the bitmap find it; those that know nothing do not."""
+    random = np.random.default_rng(0)
+    turn = np.linalg.qr(random.standard_normal((576, 576)))[0]
+    full = glyph_retrieval(lambda c: (bitmap(c, chaining.FACE, 24) / 255.0 @ turn)[None])
+    assert np.mean([*full.values()]) > 0.6
+    noise = glyph_retrieval(lambda c: random.standard_normal((3, 64)))
+    assert np.mean([*noise.values()]) < 0.1
+    assert len(full) == len(noise) > 100
+
+
+def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
+    states = encoder_states(Pipeline.open(small_checkpoint))
+    assert states("春").shape == (3, 24)
+    assert states("a").shape == (1, 24)
+
+
+def item(count: int = 1) -> Item:
+    return gates.suite(512, (256, 128), count).items[count - 1]
+
+
+def test_the_pictures_say_what_their_prompts_ask() -> None:
+    suite = gates.suite(512, (256, 128), 3)
+    for one in suite.items:
+        assert all(text in one.prompt for text in one.texts)
+        assert suite.perfect(one).shape == (512, 512, 3)
+    again = gates.suite(512, (256, 128), 2)
+    for one, same in zip(suite.items[:2], again.items, strict=True):
+        assert one.prompt == same.prompt
+        assert np.array_equal(suite.perfect(one), again.perfect(same))
+
+
+def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
+    one = item()
+    chain = Chain.of(Pipeline.open(small_checkpoint), Pipeline.open(small_checkpoint).defaults)
+    assert chain.legend is None
+    blank = np.full((512, 512, 3), 255, np.uint8)
+    shown = {"autoencoder": blank, "decoder": blank, "generator": blank}
+    text = one.texts[0]
+    glyphs = {text[0]: True} | dict.fromkeys(text[1:], False)
+    found = gates.judge(chain, Parrot(text), one, shown, glyphs)
+    # Known places are read even where nothing stands; the generator's text must be seen first.
+    known = [c for c in text if c in glyphs]
+    right = {
+        "autoencoder": 1,
+        "decoder": 1,
+        "generator": 0,
+        "glyph": sum(glyphs[c] for c in known) / len(known),
+    }
+    assert dict(found.right) == pytest.approx(right)
+    assert found.lines == ()
+    best = gates.ceiling(one, [text], glyphs, legend=True)
+    assert set(best.right.values()) == {1.0}
+    half = gates.ceiling(one, [], glyphs, legend=False)
+    assert half.right == {"autoencoder": 0, "decoder": 0, "generator": 0, "glyph": 1}
+
+
+def test_the_tokenizer_is_held_to_the_legend() -> None:
+    legend, sample = Legend(), item().truth
+    true = legend.ids(sample)
+    assert gates.named(legend, sample, true) == 1
+    wrong = true.copy()
+    text = np.argwhere(true < legend.grounds)
+    wrong[tuple(text[0])] += 1
+    assert gates.named(legend, sample, wrong) == pytest.approx(1 - 1 / len(text))
+    assert gates.named(legend, sample, np.full_like(true, legend.grounds)) == 0
+
+
+def test_the_legend_is_read_from_the_notes() -> None:
+    told = {
+        "objective.legend.sides": [128],
+        "objective.legend.width": 256,
+        "objective.legend.levels": 5,
+    }
+    notes = {"training": {"decoder": {"configuration": told}}}
+    holder: Any = SimpleNamespace(checkpoint=SimpleNamespace(notes=notes))
+    assert legend_of(holder) == Legend(sides=(128,), width=256, levels=5)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_whole_run_and_its_second_start(
+    tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parrot = Parrot("和")
+    monkeypatch.setattr(engine, "find", lambda *names: parrot)
+
+    def request(limit: int) -> Request:
+        return Request(
+            suite="gates",
+            out=tmp_path,
+            checkpoint=str(small_checkpoint),
+            limit=limit,
+            options=OPTIONS,
+        )
+
+    path = run(request(2))
+    report = json.loads(path.read_text("utf-8"))
+    assert (report["suite"], report["n"]) == ("gates", 2)
+    assert {"autoencoder", "decoder", "generator"} <= report["scores"].keys()
+    assert report["ceilings"]["autoencoder"] < 1  # a parrot reads nothing right
+    assert all((tmp_path / row["thumbnail"]).is_file() for row in report["rows"])
+    whole, read = path.read_bytes(), parrot.count
+    (tmp_path / "gates.jsonl").open("a").write('{"key": "cut sh')
+    run(request(2))
+    assert path.read_bytes() == whole
+    assert parrot.count == read
+    with pytest.raises(ValueError, match="stand inside a checkpoint"):
+        Request(suite="gates", out=tmp_path, pictures=tmp_path)
