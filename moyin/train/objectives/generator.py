@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+from moyin.checkpoint.glm4 import generator_from
 from moyin.data.legend import Legend
 from moyin.model.generator import Generator
 from moyin.pipeline.write import grids, uniforms, write
@@ -40,9 +41,10 @@ class GeneratorObjective(Objective):
         edges: weight of the ids with which a row's text begins and ends. They say where text stands
         and are few; those within it are many, and which strokes they have is hard to foresee.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
-        the same number of codes. legend: what the ids of rendered pictures say, none for what the
-        tokenizer says; fresh rows of the ids begin with it. `network`'s vocabulary fields are taken
-        from the tokenizer.
+        the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
+        generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
+        none for what the tokenizer says; fresh rows of the ids begin with it. `network`'s
+        vocabulary fields are taken from the tokenizer.
         """
 
         stage: ClassVar[str] = "generator"
@@ -51,6 +53,7 @@ class GeneratorObjective(Objective):
         preview: float = 0.5
         preview_weight: float = 1.5
         edges: float = 1.0
+        language_model: str = ""
         legend: Legend | None = None
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
@@ -70,11 +73,13 @@ class GeneratorObjective(Objective):
 
         def _fresh(self, tokenizer: TextTokenizer) -> Generator:
             v = tokenizer.vocabulary
-            network = replace(
+            sizes = replace(
                 self.network, vocab=v.size, vision_vocab=v.vision, pad_id=v.pad, image_id=v.image
-            ).build()
+            )
+            begun = self.language_model
+            network = generator_from(begun, sizes) if begun else sizes.build()
             if self.legend is not None:
-                width = self.network.hidden
+                width = network.config.hidden
                 for rows, std in ((network.embedding.weight, 1.0), (network.head.weight, 0.03)):
                     start = np.array(ops.numpy(rows))
                     start[: v.codes] = self.legend.rows(v.codes, width, std)
@@ -130,7 +135,7 @@ class GeneratorObjective(Objective):
         return float(batch["weights"].sum())
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        first = int(ops.numpy(batch["first"]))
+        first = int(batch["first"])
         ids, weights = batch["ids"], batch["weights"]
         logits = self.network(ids, batch["positions"], head_from=first, dtype=dtype)
         b, length, vocabulary = logits.shape
