@@ -144,5 +144,6 @@ def _events(folder: Path, start: int) -> _Events | None:
     try:
         return _Events(folder, start)
     except ModuleNotFoundError:
-        Console(stderr=True).print("no tensorboard events: pip install 'moyin[train]'")
+        told = "no tensorboard events: pip install 'moyin[train]'"
+        Console(stderr=True).print(told, markup=False)  # or the brackets would be taken for one
         return None
