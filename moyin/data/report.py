@@ -15,9 +15,9 @@ from PIL import Image
 
 from moyin.data import assets
 from moyin.data.column import SCALARS
+from moyin.data.files import replacing
 from moyin.data.item import printable
 from moyin.data.journal import Decision, Journal
-from moyin.data.parquet import replacing
 from moyin.data.store import Store
 from moyin.data.work import thumbnail
 
@@ -79,7 +79,7 @@ def write(store: Store) -> Path:
 
 
 def _heading(store: Store, counts: Counts) -> str:
-    size = sum(path.stat().st_size for path in store.path.rglob("*.parquet")) / 2**20
+    size = sum(path.stat().st_size for path in store.path.rglob("*.arrow")) / 2**20
     seen = counts.seen or len(store)
     return (
         f"<h1>{html.escape(printable(store.path.name))}</h1>"
