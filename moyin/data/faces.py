@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -83,6 +84,14 @@ def find(names: Iterable[str], folder: str = "") -> tuple[Face, ...]:
             raise ValueError(f"no face {name!r}; there are {', '.join(near)}")
         found.append(face)
     return tuple(found or near.values())
+
+
+def digests(folder: str) -> dict[str, str]:
+    """SHA-256 of the files of the faces in a folder, by name."""
+    return {
+        name: hashlib.sha256(face.path.read_bytes()).hexdigest()
+        for name, face in system((folder,)).items()
+    }
 
 
 @cache

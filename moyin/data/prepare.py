@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from moyin.data import faces
 from moyin.data.render import VERSION, Renderer
 from moyin.data.store import SHARD, Store
 
@@ -33,6 +34,8 @@ _worker: tuple[Renderer, Store]  # what a worker process works with, set by _sta
 def maker_digest(config: Renderer.Config, seed: int) -> str:
     """SHA-256 of all that decides what `prepare` renders."""
     made = {"version": VERSION, "seed": seed, "config": asdict(config)}
+    if config.face_folder:
+        made["faces"] = faces.digests(config.face_folder)
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 

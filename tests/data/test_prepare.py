@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from moyin.data import faces, store
 from moyin.data import prepare as module
-from moyin.data import store
 from moyin.data.prepare import prepare
 from moyin.data.render import Renderer
 from moyin.data.store import Store
@@ -80,3 +81,22 @@ def test_a_store_of_another_seed_or_configuration_is_not_touched(tmp_path: Path)
 def test_no_pictures_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="count is 0"):
         prepare(CONFIG, tmp_path / "s", 0, seed=1)
+
+
+def test_the_digest_follows_the_typefaces_of_a_folder(tmp_path: Path) -> None:
+    """By content: the same file under the same name elsewhere makes the same pictures."""
+    first, second, other = (tmp_path / name for name in ("first", "second", "other"))
+    for folder, face in (
+        (first, "Anton-Regular"),
+        (second, "Anton-Regular"),
+        (other, "RobotoSlab-Bold"),
+    ):
+        folder.mkdir()
+        shutil.copy(faces.shipped()[face].path, folder / "Mine.woff2")
+    told = [faces.digests(str(folder)) for folder in (first, second, other)]
+    assert told[0] == told[1] != told[2]
+    configs = [Renderer.Config(face_folder=str(first)), Renderer.Config()]
+    assert len({module.maker_digest(config, 0) for config in configs}) == 2
+    before = module.maker_digest(configs[0], 0)
+    shutil.copy(faces.shipped()["RobotoSlab-Bold"].path, first / "Mine.woff2")
+    assert module.maker_digest(configs[0], 0) != before
