@@ -147,7 +147,7 @@ class Decoder(nn.Module):
         cache: this scene's own, from step to step; without one every block is computed.
         """
         height, width = latents.shape[2:]
-        image = self.patches(patchify(latents, self.config.patch)) + scene.prior
+        image = self._image(latents, scene)
         first = self._through(0, 1, (image, scene.glyphs), scene, moment)
 
         def later() -> Tensor:
@@ -157,6 +157,14 @@ class Decoder(nn.Module):
         scale, shift = ops.chunk(moment.out, 2, 2)
         out = self.out(ops.addcmul(shift, self.out_norm(last), 1 + scale))
         return unpatchify(out, self.config.patch, height, width)
+
+    def after(self, blocks: int, latents: Tensor, scene: Scene, moment: Moment) -> Tensor:
+        """What the first `blocks` blocks make of the image tokens, [B, N, D]."""
+        streams = (self._image(latents, scene), scene.glyphs)
+        return self._through(0, blocks, streams, scene, moment)[0]
+
+    def _image(self, latents: Tensor, scene: Scene) -> Tensor:
+        return self.patches(patchify(latents, self.config.patch)) + scene.prior
 
     def _through(
         self, start: int, stop: int, streams: Streams, scene: Scene, moment: Moment

@@ -23,10 +23,12 @@ from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
 from moyin.train.objectives.glyph import GlyphObjective
 from moyin.train.objectives.legend import LegendObjective
+from moyin.train.objectives.reading import ReadingObjective
 
 CHARACTERS = 1000  # Chinese characters, the most frequent, that nano is taught
 FACE = "NotoSansSC-Bold"
-LEGEND = Legend(sides=(256, 128))
+LEGEND = Legend(sides=(128,))
+DECODER = Decoder.Config(layers=6, heads=4, head_dim=64, time_dim=64, size_dim=32)
 AUTOENCODER = Autoencoder.Config(
     block_channels=(16, 32, 64, 128), layers_per_block=1, norm_groups=1
 )
@@ -167,6 +169,16 @@ def _writing(preview: float) -> GeneratorObjective.Config:
     )
 
 
+def decoder_reading() -> Training:
+    """The first blocks of the decoder learn which part of which character lies under a token."""
+    return Training(
+        objective=ReadingObjective.Config(network=DECODER, blocks=2, crop=4, legend=LEGEND),
+        optimizer=Optimizer(lr=3e-3, warmup=50, decay=0.5, ema=0.98),
+        steps=800,
+        batch=48,
+    )
+
+
 def decoder() -> Training:
     """9.3 M parameters on crops of 128x128 pixels, which stand for the whole picture.
 
@@ -177,10 +189,9 @@ def decoder() -> Training:
     thousand Chinese characters: by themselves, as masks, half of their variance in 300 steps of
     eight crops, against nothing in 400.
     """
-    network = Decoder.Config(layers=8, heads=4, head_dim=64, time_dim=64, size_dim=32)
     return Training(
         objective=DecoderObjective.Config(
-            network=network, crop=4, on_text=0.8, time_mean=2.0, time_std=2.0, legend=LEGEND
+            network=DECODER, crop=4, on_text=0.8, time_mean=2.0, time_std=2.0, legend=LEGEND
         ),
         optimizer=Optimizer(lr=2e-3, warmup=50, ema=0.995),
         steps=20_000,
@@ -198,5 +209,6 @@ RECIPES = (
     semantic,
     generator,
     generator_preview,
+    decoder_reading,
     decoder,
 )

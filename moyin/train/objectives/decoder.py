@@ -59,16 +59,7 @@ class DecoderObjective(Objective):
             semantic_columns(source, self.legend)
             latent_column(source, ops.bfloat16 if device.supports_bfloat16() else ops.float32)
             glyph = source.network("glyph")
-            if start is None:
-                start = replace(
-                    self.network,
-                    codes=source.configuration("semantic").codes,
-                    glyph_dim=glyph.config.hidden,
-                ).build()
-                spread_glyphs(start, states_of(glyph, source))
-                if self.legend is not None:
-                    rows = self.legend.rows(start.config.codes, start.config.dim, 1.0)
-                    nn.set_parameter(start.prior_embedding.weight, ops.asarray(rows))
+            start = start or fresh(self.network, source, glyph, self.legend)
             return DecoderObjective(self, source, start, glyph)
 
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
@@ -148,13 +139,13 @@ class DecoderObjective(Objective):
             return row["latents"], ids, (0, 0)
         if side > min(ids.shape):
             raise ValueError(f"crop={side}: the pictures have {ids.shape[0]}x{ids.shape[1]} ids")
-        top, left = _corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
+        top, left = corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
         y, x = LATENTS * top, LATENTS * left
         cut = row["latents"][:, y : y + LATENTS * side, x : x + LATENTS * side]
         return cut, ids[top : top + side, left : left + side], (PATCHES * top, PATCHES * left)
 
 
-def _corner(
+def corner(
     lines: list[dict[str, Any]],
     grid: tuple[int, ...],
     side: int,
@@ -186,6 +177,18 @@ def by_noise(errors_b: Tensor, sigma_b: Tensor) -> dict[str, Tensor]:
 def written_in(meta: dict[str, Any]) -> list[str]:
     """What a picture says: its lines, or where none are known, what its first caption quotes."""
     return [line["text"] for line in meta["lines"]] or quoted(meta["captions"][0])
+
+
+def fresh(config: Decoder.Config, source: Source, glyph: Any, legend: Legend | None) -> Decoder:
+    """A decoder for the ids and the glyph encoder of the source's checkpoint; its rows of the ids
+    begin with what the legend says of them."""
+    codes = source.configuration("semantic").codes
+    network = replace(config, codes=codes, glyph_dim=glyph.config.hidden).build()
+    spread_glyphs(network, states_of(glyph, source))
+    if legend is not None:
+        rows = legend.rows(codes, network.config.dim, 1.0)
+        nn.set_parameter(network.prior_embedding.weight, ops.asarray(rows))
+    return network
 
 
 def states_of(glyph: Any, source: Source) -> Array:

@@ -1,0 +1,148 @@
+"""A decoder's first blocks, before it paints: which part of which character lies under a token.
+
+At pure noise they are given ids and glyphs, and one linear map must tell from what they make of
+each image token how much of it ink covers, in cells of four pixels. That needs three things, which
+are found much later where they are learned together with colours and noise: which quarter of its id
+a token is, the glyph token that the id speaks of, and the place to look at in its bitmap. The map
+is thrown away; the later blocks stay as they were begun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moyin.backend import Tensor, autograd, nn, ops
+from moyin.data.legend import Legend
+from moyin.flow.schedule import Schedule
+from moyin.model.decoder import Decoder
+from moyin.prompt.grid import PIXELS
+from moyin.train.columns import semantic_columns
+from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.decoder import PATCHES, corner, fresh, gathered, glyph_batch, written_in
+from moyin.train.objectives.glyph import bitmap
+
+CELL = 4  # pixels a side
+CELLS = PIXELS // PATCHES // CELL  # along a token
+GATES = (4, 5, 10, 11)  # of the twelve vectors of a block's modulation
+
+
+class ReadingObjective(Objective):
+    """Squared error of the ink's coverage under each token."""
+
+    stage: ClassVar[str] = "decoder"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        """blocks: how many of the network's learn to read; crop: a side in semantic ids; on_text:
+        share of crops that lie on a line; legend: as for `DecoderObjective`, and not optional."""
+
+        stage: ClassVar[str] = "decoder"
+        network: Decoder.Config = field(default_factory=Decoder.Config)
+        blocks: int = 2
+        crop: int = 4
+        on_text: float = 1.0
+        legend: Legend = field(default_factory=Legend)
+
+        def build(self, source: Source, start: Any) -> ReadingObjective:
+            if not 1 <= self.blocks <= self.network.layers:
+                raise ValueError(f"blocks={self.blocks} of a network of {self.network.layers}")
+            semantic_columns(source, self.legend)
+            glyph = source.network("glyph")
+            if start is None:
+                start = fresh(self.network, source, glyph, self.legend)
+                for block in list[Any](start.blocks)[: self.blocks]:
+                    open_gates(block)
+            return ReadingObjective(self, source, start, glyph)
+
+    def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
+        super().__init__()
+        self.config, self.network, self.store = config, network, source.pictures
+        self.head = nn.Linear(network.config.dim, CELLS**2)
+        self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
+
+    @property
+    def count(self) -> int:
+        return len(self.store)
+
+    def trained(self, name: str) -> bool:
+        """Only what reads, and alike at all times: no patch, no time, no later block."""
+        parts = [f"network.blocks.{i}." for i in range(self.config.blocks)]
+        reads = name.startswith(("head.", "network.glyphs.", "network.prior", *parts))
+        return reads and not name.endswith("modulation.weight")
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        rng = draws.generator("crops")
+        rows = self.store.read(["meta", "ids"], indices)
+        side, across = self.config.crop, self.config.crop * PATCHES
+        ids, ink, origins = [], [], []
+        for row in rows:
+            lines, grid = row["meta"]["lines"], row["ids"].shape
+            top, left = corner(lines, grid, side, self.config.on_text, rng)
+            here = (slice(top, top + side), slice(left, left + side))
+            ids.append(row["ids"][here].astype(np.int64))
+            fine = (slice(p.start * PIXELS // CELL, p.stop * PIXELS // CELL) for p in here)
+            ink.append(coverage(lines, grid)[tuple(fine)])
+            origins.append((PATCHES * top, PATCHES * left))
+        cells = np.stack(ink).reshape(len(rows), across, CELLS, across, CELLS)
+        strings = [written_in(row["meta"]) for row in rows]
+        b, c = len(rows), self.network.config.channels
+        latents = (c, across * self.network.config.patch, across * self.network.config.patch)
+        return {
+            "ids": np.stack(ids),
+            "ink": cells.transpose(0, 1, 3, 2, 4).reshape(b, across**2, CELLS**2),
+            "origin": np.array(origins, np.float32),
+            "grid": np.array(rows[0]["ids"].shape),
+            "noise": draws.normal("noise", b, *latents),
+            **glyph_batch(strings),
+        }
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
+        b, ink = ids.shape[0], batch["ink"]
+        said = ops.cast(self.head(self._read(batch, ops.reshape(ids, (b, -1)), dtype)), ops.float32)
+        error = ops.square(said - ink)
+        written = ops.cast(ids < self.config.legend.grounds, ops.float32)
+        share = ops.reshape(written, (b, -1, 1)) / (ops.sum(written) * CELLS**2)
+        mean = ops.sum(ink * share)
+        unread = ops.sum(error * share) / ops.sum(ops.square(ink - mean) * share)
+        return ops.mean(error), {"unread": ops.stop_gradient(unread)}
+
+    def _read(self, batch: dict[str, Tensor], ids: Tensor, dtype: Any) -> Tensor:
+        """What the first blocks make of the image tokens, [B, N, D]."""
+        network, noise = self.network, ops.cast(batch["noise"], dtype)
+        b, height, width = noise.shape[0], noise.shape[2], noise.shape[3]
+        with autograd.no_grad():
+            states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
+        glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
+        kept = ops.zeros((b,), ops.bool_)
+        scene = network.scene(
+            ops.cast(glyphs, dtype), mask, ids, kept, height, width, dtype, origin=batch["origin"]
+        )
+        _, timestep = Schedule().training_sigmas(ops.ones((b,)), ids.shape[1])
+        sizes = np.tile(PIXELS * ops.numpy(batch["grid"])[None], (b, 1)).astype(np.float32)
+        moment = network.moment(timestep, ops.asarray(sizes), ops.zeros((b, 2)), scene)
+        return network.out_norm(network.after(self.config.blocks, noise, scene, moment))
+
+
+def open_gates(block: Any) -> None:
+    """Let a fresh block pass on what it makes, at every time."""
+    bias = np.array(ops.numpy(block.modulation.bias)).reshape(12, -1)
+    bias[list(GATES)] = 1
+    nn.set_parameter(block.modulation.bias, ops.asarray(bias.reshape(-1)))
+
+
+def coverage(lines: list[dict[str, Any]], grid: tuple[int, ...]) -> Array:
+    """Share of each cell that ink covers, [rows, columns] float32, of a picture of `grid` ids."""
+    found = np.zeros([n * PIXELS // CELL for n in grid], np.float32)
+    for line in lines:
+        for character, (left, top, _, bottom) in zip(line["text"], line["squares"], strict=True):
+            side = round((bottom - top) / CELL)
+            ink = bitmap(character, line["face"], side).reshape(side, side).astype(np.float32) / 255
+            y, x = round(top / CELL), round(left / CELL)
+            here = found[max(y, 0) : y + side, max(x, 0) : x + side]
+            part = ink[max(-y, 0) :, max(-x, 0) :][: here.shape[0], : here.shape[1]]
+            np.maximum(here, part, out=here)
+    return found
