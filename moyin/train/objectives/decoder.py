@@ -43,7 +43,9 @@ class DecoderObjective(Objective):
         on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
         of the normal draw whose sigmoid is the time. Large characters show through much noise: it
-        is close to pure noise that a decoder learns to look at the glyphs.
+        is close to pure noise that a decoder learns to look at the glyphs. settled: so many of the
+        first blocks, and all that feeds them, stay as they are: what `ReadingObjective` taught
+        them, blocks after them that know nothing yet would wipe out in a few hundred steps.
         """
 
         stage: ClassVar[str] = "decoder"
@@ -54,6 +56,7 @@ class DecoderObjective(Objective):
         time_mean: float = 0.0
         time_std: float = 1.0
         legend: Legend | None = None
+        settled: int = 0
 
         def build(self, source: Source, start: Any) -> DecoderObjective:
             semantic_columns(source, self.legend)
@@ -72,6 +75,12 @@ class DecoderObjective(Objective):
     @property
     def count(self) -> int:
         return len(self.store)
+
+    def trained(self, name: str) -> bool:
+        still = [f"network.blocks.{i}." for i in range(self.config.settled)]
+        if still:
+            still += ["network.patches.", "network.glyphs.", "network.prior"]
+        return not name.startswith(tuple(still))
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         rows = self.store.read(["meta", "ids", "latents"], indices)

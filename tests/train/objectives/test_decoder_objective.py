@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stages import OBJECTIVES
 
-from moyin.backend import autograd, ops
+from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.pipeline.paint import glyph_states
@@ -147,3 +147,14 @@ def test_a_fresh_decoder_sees_all_directions_of_the_glyphs_alike() -> None:
     # A pair of hidden units lets its direction through unharmed: gelu(x) − gelu(−x) = x.
     through = ops.numpy(network.glyphs.down.weight)[:, :half]
     np.testing.assert_allclose(tokens, hidden[:, :half] @ through.T, atol=1e-2)
+
+
+def test_settled_blocks_and_what_feeds_them_stay(source: Source) -> None:
+    names = set(nn.named_parameters(objective(source)))
+    assert names == {n for n in names if objective(source).trained(n)}
+    made = objective(source, settled=1)
+    left = {n.removeprefix("network.") for n in names if made.trained(n)}
+    assert left
+    first = {n.partition(".")[0] for n in left}
+    assert first == {"blocks", "condition", "out", "out_modulation"}
+    assert {n.split(".")[1] for n in left if n.startswith("blocks")} == {"1"}
