@@ -3,8 +3,9 @@
 At pure noise they are given ids and glyphs, and one linear map must tell from what they make of
 each image token how much of it ink covers, in cells of four pixels. That needs three things, which
 are found much later where they are learned together with colours and noise: which quarter of its id
-a token is, the glyph token that the id speaks of, and the place to look at in its bitmap. The map
-is thrown away; the later blocks stay as they were begun.
+a token is, the glyph token that the id speaks of, and the place in its bitmap. A second map must
+give the noise back, since what paints later needs both, and ink alone would drown it. The maps
+are thrown away; the later blocks stay as they were begun.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.data.legend import Legend
 from moyin.flow.schedule import Schedule
-from moyin.model.decoder import Decoder
+from moyin.model.decoder import Decoder, patchify
 from moyin.prompt.grid import PIXELS
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
@@ -37,13 +38,15 @@ class ReadingObjective(Objective):
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
         """blocks: how many of the network's learn to read; crop: a side in semantic ids; on_text:
-        share of crops that lie on a line; legend: as for `DecoderObjective`, and not optional."""
+        share of crops that lie on a line; carried: weight of giving the noise back; legend: as for
+        `DecoderObjective`, and not optional."""
 
         stage: ClassVar[str] = "decoder"
         network: Decoder.Config = field(default_factory=Decoder.Config)
         blocks: int = 2
         crop: int = 4
         on_text: float = 1.0
+        carried: float = 0.1
         legend: Legend = field(default_factory=Legend)
 
         def build(self, source: Source, start: Any) -> ReadingObjective:
@@ -60,7 +63,8 @@ class ReadingObjective(Objective):
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
         super().__init__()
         self.config, self.network, self.store = config, network, source.pictures
-        self.head = nn.Linear(network.config.dim, CELLS**2)
+        dim, latents = network.config.dim, network.config.channels * network.config.patch**2
+        self.ink, self.noise = nn.Linear(dim, CELLS**2), nn.Linear(dim, latents)
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
 
     @property
@@ -68,9 +72,10 @@ class ReadingObjective(Objective):
         return len(self.store)
 
     def trained(self, name: str) -> bool:
-        """Only what reads, and alike at all times: no patch, no time, no later block."""
+        """Only what reads, and alike at all times: nothing of time, no later block."""
         parts = [f"network.blocks.{i}." for i in range(self.config.blocks)]
-        reads = name.startswith(("head.", "network.glyphs.", "network.prior", *parts))
+        parts += [f"network.{part}" for part in ("patches.", "glyphs.", "prior")]
+        reads = name.startswith(("ink.", "noise.", *parts))
         return reads and not name.endswith("modulation.weight")
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
@@ -102,13 +107,16 @@ class ReadingObjective(Objective):
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
         b, ink = ids.shape[0], batch["ink"]
-        said = ops.cast(self.head(self._read(batch, ops.reshape(ids, (b, -1)), dtype)), ops.float32)
-        error = ops.square(said - ink)
+        read = self._read(batch, ops.reshape(ids, (b, -1)), dtype)
+        error = ops.square(ops.cast(self.ink(read), ops.float32) - ink)
+        noise = patchify(batch["noise"], self.network.config.patch)
+        lost = ops.mean(ops.square(ops.cast(self.noise(read), ops.float32) - noise))
         written = ops.cast(ids < self.config.legend.grounds, ops.float32)
         share = ops.reshape(written, (b, -1, 1)) / (ops.sum(written) * CELLS**2)
         mean = ops.sum(ink * share)
         unread = ops.sum(error * share) / ops.sum(ops.square(ink - mean) * share)
-        return ops.mean(error), {"unread": ops.stop_gradient(unread)}
+        shown = {"unread": ops.stop_gradient(unread), "lost": ops.stop_gradient(lost)}
+        return ops.mean(error) + self.config.carried * lost, shown
 
     def _read(self, batch: dict[str, Tensor], ids: Tensor, dtype: Any) -> Tensor:
         """What the first blocks make of the image tokens, [B, N, D]."""
