@@ -146,27 +146,21 @@ class Decoder(nn.Module):
 
         cache: this scene's own, from step to step; without one every block is computed.
         """
-        height, width = latents.shape[2:]
-        image = self._image(latents, scene)
-        first = self._through(0, 1, (image, scene.glyphs), scene, moment)
+        before = self.enter(latents, scene)
+        first = self.through(0, 1, before, scene, moment)
 
         def later() -> Tensor:
-            return self._through(1, self.config.layers, first, scene, moment)[0]
+            return self.through(1, self.config.layers, first, scene, moment)[0]
 
-        last = later() if cache is None else cache.last(image, first[0], later)
-        scale, shift = ops.chunk(moment.out, 2, 2)
-        out = self.out(ops.addcmul(shift, self.out_norm(last), 1 + scale))
-        return unpatchify(out, self.config.patch, height, width)
+        last = later() if cache is None else cache.last(before[0], first[0], later)
+        return self.leave(last, moment, *latents.shape[2:])
 
-    def after(self, blocks: int, latents: Tensor, scene: Scene, moment: Moment) -> Tensor:
-        """What the first `blocks` blocks make of the image tokens, [B, N, D]."""
-        streams = (self._image(latents, scene), scene.glyphs)
-        return self._through(0, blocks, streams, scene, moment)[0]
+    def enter(self, latents: Tensor, scene: Scene) -> Streams:
+        """The streams before the first block."""
+        image = self.patches(patchify(latents, self.config.patch)) + scene.prior
+        return image, scene.glyphs
 
-    def _image(self, latents: Tensor, scene: Scene) -> Tensor:
-        return self.patches(patchify(latents, self.config.patch)) + scene.prior
-
-    def _through(
+    def through(
         self, start: int, stop: int, streams: Streams, scene: Scene, moment: Moment
     ) -> Streams:
         """The streams after the blocks from number `start` up to `stop`, which is left out."""
@@ -176,6 +170,12 @@ class Decoder(nn.Module):
                 streams, moment.blocks[i], scene.tables, scene.mask, earlier
             )
         return streams
+
+    def leave(self, image: Tensor, moment: Moment, height: int, width: int) -> Tensor:
+        """Velocity [B, C, height, width], from the image tokens after the last block."""
+        scale, shift = ops.chunk(moment.out, 2, 2)
+        out = self.out(ops.addcmul(shift, self.out_norm(image), 1 + scale))
+        return unpatchify(out, self.config.patch, height, width)
 
     def write(
         self, latents: Tensor, prior: Tensor, target_size: Tensor, crop: Tensor

@@ -17,11 +17,12 @@ from moyin.backend import Tensor, autograd, device, nn, ops
 from moyin.data.legend import Legend
 from moyin.flow.path import noised, velocity
 from moyin.flow.schedule import Schedule, logit_normal
-from moyin.model.decoder import Decoder
+from moyin.model.decoder import Decoder, zero
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
 from moyin.train.columns import latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.ink import CELLS, cut
 from moyin.train.objectives.painter import Painter
 
 PATCHES = 2  # patches of the decoder along a semantic id
@@ -43,9 +44,9 @@ class DecoderObjective(Objective):
         on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
         of the normal draw whose sigmoid is the time. Large characters show through much noise: it
-        is close to pure noise that a decoder learns to look at the glyphs. settled: so many of the
-        first blocks, and all that feeds them, stay as they are: what `ReadingObjective` taught
-        them, blocks after them that know nothing yet would wipe out in a few hundred steps.
+        is close to pure noise that a decoder learns to look at the glyphs. reading: weight of
+        telling the ink under each token after the first `reading_blocks` blocks: what
+        `ReadingObjective` taught them, blocks after them that know nothing yet would wipe out.
         """
 
         stage: ClassVar[str] = "decoder"
@@ -56,7 +57,8 @@ class DecoderObjective(Objective):
         time_mean: float = 0.0
         time_std: float = 1.0
         legend: Legend | None = None
-        settled: int = 0
+        reading: float = 0.0
+        reading_blocks: int = 2
 
         def build(self, source: Source, start: Any) -> DecoderObjective:
             semantic_columns(source, self.legend)
@@ -71,16 +73,13 @@ class DecoderObjective(Objective):
         self.source, self.store = source, source.pictures
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
         self.schedule = Schedule()
+        if config.reading:
+            # Zero, so that it pulls at nothing before it knows anything.
+            self.ink = zero(nn.Linear(network.config.dim, CELLS**2))
 
     @property
     def count(self) -> int:
         return len(self.store)
-
-    def trained(self, name: str) -> bool:
-        still = [f"network.blocks.{i}." for i in range(self.config.settled)]
-        if still:
-            still += ["network.patches.", "network.glyphs.", "network.prior"]
-        return not name.startswith(tuple(still))
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         rows = self.store.read(["meta", "ids", "latents"], indices)
@@ -92,7 +91,7 @@ class DecoderObjective(Objective):
             [] if drop else written_in(row["meta"]) for row, drop in zip(rows, dropped, strict=True)
         ]
         b = len(rows)
-        return {
+        made = {
             "latents": latents,
             "ids": np.stack([p[1] for p in parts]),
             "origin": np.array([p[2] for p in parts], np.float32),
@@ -102,6 +101,9 @@ class DecoderObjective(Objective):
             "time": draws.normal("time", b),
             **glyph_batch(strings),
         }
+        if self.config.reading:
+            made["ink"] = np.stack([self._ink(r, p) for r, p in zip(rows, parts, strict=True)])
+        return made
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         data, noise = batch["latents"], batch["noise"]
@@ -116,19 +118,32 @@ class DecoderObjective(Objective):
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
         ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
         size = np.tile(np.array([[PIXELS * rows, PIXELS * columns]], np.float32), (b, 1))
-        said = self.network(
-            ops.cast(noised(data, noise, sigma), dtype),
+        latents = ops.cast(noised(data, noise, sigma), dtype)
+        scene = self.network.scene(
             ops.cast(ops.stop_gradient(glyphs), dtype),
             mask,
             ops.reshape(ids, (b, tokens)),
             batch["dropped"],
-            timestep,
-            ops.asarray(size),
-            ops.zeros((b, 2)),
+            h,
+            w,
+            dtype,
             origin=batch["origin"],
         )
+        moment = self.network.moment(timestep, ops.asarray(size), ops.zeros((b, 2)), scene)
+        first, layers = self.config.reading_blocks, self.network.config.layers
+        read = self.network.through(0, first, self.network.enter(latents, scene), scene, moment)
+        last = self.network.through(first, layers, read, scene, moment)
+        said = self.network.leave(last[0], moment, h, w)
         error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
-        return ops.mean(error), by_noise(ops.mean(ops.reshape(error, (b, -1)), 1), sigma)
+        loss = ops.mean(error)
+        shown = by_noise(ops.mean(ops.reshape(error, (b, -1)), 1), sigma)
+        if self.config.reading:
+            told = ops.cast(self.ink(self.network.out_norm(read[0])), ops.float32)
+            known = (1 - ops.cast(batch["dropped"], ops.float32))[:, None, None]
+            missed = ops.square(told - batch["ink"]) * known
+            shown["ink"] = ops.stop_gradient(ops.mean(missed))
+            loss = loss + self.config.reading * ops.mean(missed)
+        return loss, shown
 
     def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
         """Each picture, and what is painted of its ids and strings."""
@@ -139,6 +154,11 @@ class DecoderObjective(Objective):
             [row["picture"], painter.paint(row["ids"], written_in(row["meta"]), int(i))]
             for i, row in zip(indices, rows, strict=True)
         ]
+
+    def _ink(self, row: dict[str, Any], part: Any) -> Array:
+        """What of a crop's cells is inked."""
+        corner = (part[2][0] // PATCHES, part[2][1] // PATCHES)
+        return cut(row["meta"]["lines"], row["ids"].shape, corner, self.config.crop or len(part[1]))
 
     def _crop(self, row: dict[str, Any], rng: np.random.Generator) -> Any:
         """Latents and ids of a crop on the semantic grid, and where it begins in patches."""

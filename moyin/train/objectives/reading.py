@@ -22,11 +22,17 @@ from moyin.model.decoder import Decoder, patchify
 from moyin.prompt.grid import PIXELS
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
-from moyin.train.objectives.decoder import PATCHES, corner, fresh, gathered, glyph_batch, written_in
-from moyin.train.objectives.glyph import bitmap
+from moyin.train.objectives.decoder import (
+    LATENTS,
+    PATCHES,
+    corner,
+    fresh,
+    gathered,
+    glyph_batch,
+    written_in,
+)
+from moyin.train.objectives.ink import CELLS, cut, unread
 
-CELL = 4  # pixels a side
-CELLS = PIXELS // PATCHES // CELL  # along a token
 GATES = (4, 5, 10, 11)  # of the twelve vectors of a block's modulation
 
 
@@ -79,25 +85,21 @@ class ReadingObjective(Objective):
         return reads and not name.endswith("modulation.weight")
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        rng = draws.generator("crops")
         rows = self.store.read(["meta", "ids"], indices)
-        side, across = self.config.crop, self.config.crop * PATCHES
+        side = self.config.crop
         ids, ink, origins = [], [], []
-        for row in rows:
+        for number, row in enumerate(rows):
             lines, grid = row["meta"]["lines"], row["ids"].shape
-            top, left = corner(lines, grid, side, self.config.on_text, rng)
-            here = (slice(top, top + side), slice(left, left + side))
-            ids.append(row["ids"][here].astype(np.int64))
-            fine = (slice(p.start * PIXELS // CELL, p.stop * PIXELS // CELL) for p in here)
-            ink.append(coverage(lines, grid)[tuple(fine)])
+            top, left = corner(lines, grid, side, self.config.on_text, draws.of(number, "crops"))
+            ids.append(row["ids"][top : top + side, left : left + side].astype(np.int64))
+            ink.append(cut(lines, grid, (top, left), side))
             origins.append((PATCHES * top, PATCHES * left))
-        cells = np.stack(ink).reshape(len(rows), across, CELLS, across, CELLS)
         strings = [written_in(row["meta"]) for row in rows]
         b, c = len(rows), self.network.config.channels
-        latents = (c, across * self.network.config.patch, across * self.network.config.patch)
+        latents = (c, LATENTS * side, LATENTS * side)
         return {
             "ids": np.stack(ids),
-            "ink": cells.transpose(0, 1, 3, 2, 4).reshape(b, across**2, CELLS**2),
+            "ink": np.stack(ink),
             "origin": np.array(origins, np.float32),
             "grid": np.array(rows[0]["ids"].shape),
             "noise": draws.normal("noise", b, *latents),
@@ -111,11 +113,9 @@ class ReadingObjective(Objective):
         error = ops.square(ops.cast(self.ink(read), ops.float32) - ink)
         noise = patchify(batch["noise"], self.network.config.patch)
         lost = ops.mean(ops.square(ops.cast(self.noise(read), ops.float32) - noise))
-        written = ops.cast(ids < self.config.legend.grounds, ops.float32)
-        share = ops.reshape(written, (b, -1, 1)) / (ops.sum(written) * CELLS**2)
-        mean = ops.sum(ink * share)
-        unread = ops.sum(error * share) / ops.sum(ops.square(ink - mean) * share)
-        shown = {"unread": ops.stop_gradient(unread), "lost": ops.stop_gradient(lost)}
+        written = ops.cast(ops.reshape(ids, (b, -1)) < self.config.legend.grounds, ops.float32)
+        missed = unread(ops.stop_gradient(error), ink, written)
+        shown = {"unread": missed, "lost": ops.stop_gradient(lost)}
         return ops.mean(error) + self.config.carried * lost, shown
 
     def _read(self, batch: dict[str, Tensor], ids: Tensor, dtype: Any) -> Tensor:
@@ -132,7 +132,8 @@ class ReadingObjective(Objective):
         _, timestep = Schedule().training_sigmas(ops.ones((b,)), ids.shape[1])
         sizes = np.tile(PIXELS * ops.numpy(batch["grid"])[None], (b, 1)).astype(np.float32)
         moment = network.moment(timestep, ops.asarray(sizes), ops.zeros((b, 2)), scene)
-        return network.out_norm(network.after(self.config.blocks, noise, scene, moment))
+        before = network.enter(noise, scene)
+        return network.out_norm(network.through(0, self.config.blocks, before, scene, moment)[0])
 
 
 def open_gates(block: Any) -> None:
@@ -140,17 +141,3 @@ def open_gates(block: Any) -> None:
     bias = np.array(ops.numpy(block.modulation.bias)).reshape(12, -1)
     bias[list(GATES)] = 1
     nn.set_parameter(block.modulation.bias, ops.asarray(bias.reshape(-1)))
-
-
-def coverage(lines: list[dict[str, Any]], grid: tuple[int, ...]) -> Array:
-    """Share of each cell that ink covers, [rows, columns] float32, of a picture of `grid` ids."""
-    found = np.zeros([n * PIXELS // CELL for n in grid], np.float32)
-    for line in lines:
-        for character, (left, top, _, bottom) in zip(line["text"], line["squares"], strict=True):
-            side = round((bottom - top) / CELL)
-            ink = bitmap(character, line["face"], side).reshape(side, side).astype(np.float32) / 255
-            y, x = round(top / CELL), round(left / CELL)
-            here = found[max(y, 0) : y + side, max(x, 0) : x + side]
-            part = ink[max(-y, 0) :, max(-x, 0) :][: here.shape[0], : here.shape[1]]
-            np.maximum(here, part, out=here)
-    return found

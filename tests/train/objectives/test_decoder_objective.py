@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stages import OBJECTIVES
 
-from moyin.backend import autograd, nn, ops
+from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.pipeline.paint import glyph_states
@@ -149,12 +149,16 @@ def test_a_fresh_decoder_sees_all_directions_of_the_glyphs_alike() -> None:
     np.testing.assert_allclose(tokens, hidden[:, :half] @ through.T, atol=1e-2)
 
 
-def test_settled_blocks_and_what_feeds_them_stay(source: Source) -> None:
-    names = set(nn.named_parameters(objective(source)))
-    assert names == {n for n in names if objective(source).trained(n)}
-    made = objective(source, settled=1)
-    left = {n.removeprefix("network.") for n in names if made.trained(n)}
-    assert left
-    first = {n.partition(".")[0] for n in left}
-    assert first == {"blocks", "condition", "out", "out_modulation"}
-    assert {n.split(".")[1] for n in left if n.startswith("blocks")} == {"1"}
+def test_reading_adds_the_ink_that_is_not_told(source: Source) -> None:
+    """A map that is zero tells no ink: its error is the mean square of the ink itself."""
+    made = objective(source, reading=3.0, reading_blocks=1, drop=0.0)
+    batch = made.batch(np.arange(4), Draws(0, 0))
+    assert batch["ink"].shape == (4, 16, 16)
+    assert batch["ink"].max() > 0.5
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        whole, _ = made.loss(tensors, ops.float32)
+        made.config = replace(made.config, reading=0.0)
+        plain, _ = made.loss(tensors, ops.float32)
+    added = float(ops.numpy(whole)) - float(ops.numpy(plain))
+    assert added == pytest.approx(3 * np.square(batch["ink"]).mean(), rel=1e-4)

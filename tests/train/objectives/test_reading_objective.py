@@ -16,7 +16,8 @@ from moyin.data.render import Renderer
 from moyin.data.store import Store
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.reading import ReadingObjective, coverage
+from moyin.train.objectives.ink import coverage
+from moyin.train.objectives.reading import ReadingObjective
 from moyin.train.trainer import Trainer
 
 LEGEND = Legend(sides=(64,), width=64, levels=2)
