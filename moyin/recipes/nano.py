@@ -10,6 +10,7 @@ from moyin.data.layouts import FREE, shipped
 from moyin.data.legend import Legend
 from moyin.data.preparation import Preparation
 from moyin.data.render import Renderer
+from moyin.data.stages.fit import Fit
 from moyin.data.stages.reading import Reading
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
@@ -64,9 +65,13 @@ def layouts() -> Pictures:
 
 def data() -> Preparation:
     """12,000 rendered pictures in every layout, and what `inputs=FOLDER,FOLDER` holds before them,
-    filtered; text is looked for in pictures whose captions quote some."""
+    filtered; text is looked for in pictures whose captions quote some. All become square, for the
+    stages of nano take pictures of one size."""
     return Preparation(
-        count=12_000, renderer=layouts().renderer, reading=Reading.Config(pictures="quoted")
+        count=12_000,
+        renderer=layouts().renderer,
+        fit=Fit.Config(longest=1.0, crop=0.45),
+        reading=Reading.Config(pictures="quoted"),
     )
 
 

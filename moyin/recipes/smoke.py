@@ -5,6 +5,7 @@ from __future__ import annotations
 from moyin.data import assets
 from moyin.data.preparation import Preparation
 from moyin.data.render import Renderer
+from moyin.data.stages.fit import Fit
 from moyin.model.autoencoder import Autoencoder
 from moyin.model.decoder import Decoder
 from moyin.model.generator import Generator
@@ -30,7 +31,10 @@ def pictures() -> Pictures:
 def data() -> Preparation:
     """500 pictures through all filters but OCR: the photographs that ship, and rendered ones."""
     return Preparation(
-        inputs=(assets.FOLDER / "photographs",), count=493, renderer=pictures().renderer
+        inputs=(assets.FOLDER / "photographs",),
+        count=493,
+        renderer=pictures().renderer,
+        fit=Fit.Config(longest=1.0, crop=0.45),
     )
 
 
