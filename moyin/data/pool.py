@@ -1,4 +1,4 @@
-"""Work in processes of this machine or on a Ray cluster; results come in the order of the tasks.
+"""Work in processes of this machine; results come in the order of the tasks.
 
 A few tasks are under way at a time, so an endless row of them takes no memory, and one that is
 slow holds up none but those far behind it.
@@ -20,18 +20,13 @@ R = TypeVar("R")
 Results = Generator[tuple[T, R], None, None]
 
 AHEAD = 2  # tasks under way for each worker
-INSTALL = "a cluster needs Ray: pip install 'moyin[ray]'"
 
 
-def ordered(
-    work: Callable[[T], R], tasks: Iterable[T], workers: int, ray: str | None = None
-) -> Results[T, R]:
-    """Each task with its result, in order; `ray`: the address of a cluster that does the work.
+def ordered(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Results[T, R]:
+    """Each task with its result, in order.
 
     `work` must be picklable. An error in it is raised here, once the tasks under way are over.
     """
-    if ray is not None:
-        return _on_ray(work, tasks, ray)
     return _in_processes(work, tasks, workers) if workers > 1 else ((t, work(t)) for t in tasks)
 
 
@@ -45,23 +40,6 @@ def _in_processes(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> R
                 yield task, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _on_ray(work: Callable[[T], R], tasks: Iterable[T], address: str) -> Results[T, R]:
-    try:
-        import ray
-    except ModuleNotFoundError as e:
-        raise ModuleNotFoundError(INSTALL, name=e.name) from None
-    ray.init(address=address, log_to_driver=False)
-    try:
-        # A task whose node is lost is done again elsewhere, as often as it takes.
-        remote = ray.remote(max_retries=-1)(work)
-        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        submitted = ((task, remote.remote(task)) for task in tasks)
-        for task, reference in _ahead(submitted, workers * AHEAD):
-            yield task, ray.get(reference)
-    finally:
-        ray.shutdown()
 
 
 def _ahead(submitted: Iterator[T], count: int) -> Iterator[T]:

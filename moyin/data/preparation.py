@@ -129,12 +129,12 @@ class Preparation:
         return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Store:
+def prepare(config: Preparation, out: Path | str) -> Store:
     """Prepare the store `out`, or go on where a run was stopped, and return it.
 
-    ray: the address of a cluster whose nodes see the same files. A store that is finished stays
-    as it is. ValueError if `out` is another configuration's, if another run writes to it, or if
-    sources changed since it was begun; OSError, with nothing lost, where the disk is full.
+    A store that is finished stays as it is. ValueError if `out` is another configuration's, if
+    another run writes to it, or if sources changed since it was begun; OSError, with nothing lost,
+    where the disk is full.
     """
     digest = config.digest()
     store = Store.create(out, config.to_json(), config.seed, 0, digest)
@@ -143,16 +143,16 @@ def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Sto
             store.begin_column(name, Column(kind=kind, digest=digest))
         journal = Journal(store.path / "decisions")
         if not journal.position.finished:
-            _go_on(config, store, journal, ray)
+            _go_on(config, store, journal)
         return Store.create(out, config.to_json(), config.seed, len(store), digest)
 
 
-def _go_on(config: Preparation, store: Store, journal: Journal, ray: str | None) -> None:
+def _go_on(config: Preparation, store: Store, journal: Journal) -> None:
     shares = _remaining(config.shares(), journal.position)
     work, workers = Work(config.stages), config.workers or os.cpu_count() or 1
     with closing(config.duplicates.build()) as duplicates, _progress() as told:
         writer = _Writer(store, journal, duplicates, told)
-        with closing(pool.ordered(work, shares, workers, ray)) as results:
+        with closing(pool.ordered(work, shares, workers)) as results:
             for share, outcomes in results:
                 writer.add(share, outcomes)
         writer.finish()

@@ -29,16 +29,14 @@ class Pictures:
     workers: int | None = None
 
 
-def prepared(recipe: Any, out: Path, ray: str | None = None) -> Store:
+def prepared(recipe: Any, out: Path) -> Store:
     """The store `out` as a recipe of pictures has it. ValueError for another kind of recipe."""
     from moyin.data import preparation, prepare
 
     if isinstance(recipe, preparation.Preparation):
-        return preparation.prepare(recipe, out, ray)
+        return preparation.prepare(recipe, out)
     if not isinstance(recipe, Pictures):
         raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares pictures")
-    if ray is not None:
-        raise ValueError("this recipe only renders, here: --ray is for smoke/data and nano/data")
     return prepare.prepare(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
 
 
