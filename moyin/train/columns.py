@@ -17,7 +17,7 @@ from rich.progress import track
 
 from moyin.backend import autograd, nn, ops
 from moyin.data.store import BUCKET, Store
-from moyin.pipeline.tokenize import semantic_ids
+from moyin.pipeline.tokenize import SHORTEST, semantic_ids
 from moyin.prompt.grid import Grid
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def _semantic_columns(store: Store, network: Any, legend: Legend | None, made_by
     def ids(some: range) -> Iterable[Array]:
         if legend is not None:
             return [legend.ids(store.sample(i)) for i in some]
-        return tokenized(pictures(some))
+        chosen = pictures(some)
+        return map(_of_its_grid, tokenized(chosen), chosen)
 
     def previews(some: range) -> Iterable[Array]:
         known = [row["ids"] for row in store.read(["ids"], some)]
@@ -75,6 +76,18 @@ def _semantic_columns(store: Store, network: Any, legend: Legend | None, made_by
 
     _complete(store, "ids", made_by, ids)
     _complete(store, "preview_ids", made_by, previews)
+
+
+def _of_its_grid(ids: Array, picture: Array) -> Array:
+    """The ids. ValueError where they are of another grid, that of an enlarged picture."""
+    height, width = picture.shape[:2]
+    grid = Grid.of_pixels(height, width)
+    if ids.shape != (grid.rows, grid.columns):
+        told = f"sides of at least {SHORTEST} pixels are tokenized as they are"
+        raise ValueError(
+            f"a picture of {height}x{width} has {ids.shape[0]}x{ids.shape[1]} ids: {told}"
+        )
+    return ids
 
 
 def _own_preview(grid: Grid) -> bool:

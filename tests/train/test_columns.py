@@ -11,7 +11,9 @@ from moyin.backend import ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.data.legend import Legend
+from moyin.data.sample import Sample
 from moyin.data.store import Store
+from moyin.data.stores import Stores
 from moyin.pipeline.tokenize import semantic_ids
 from moyin.train import columns
 from moyin.train.objectives.base import Source
@@ -79,3 +81,29 @@ def test_a_legend_stands_for_the_tokenizer(source: Source) -> None:
         assert (row["preview_ids"] == wanted).all()
     with pytest.raises(ValueError, match=r"column 'ids' of .* is stale"):
         columns.semantic_columns(source)
+
+
+def test_pictures_of_two_sizes(source: Source, tmp_path: Path) -> None:
+    sizes = [(512, 544), (544, 512), (544, 512)]
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    store = Store.create(tmp_path / "sizes", {}, seed=0, count=3, digest="maker")
+    store.append(Sample(p, (), (), {}, (), 0, i) for i, p in enumerate(pictures))
+    store.add_column("bucket", "maker", [f"{h}x{w}" for h, w in sizes], "text")
+    mixed = Source(Stores([store]), source.checkpoint)
+    columns.semantic_columns(mixed)
+    columns.latent_column(mixed, ops.float32)
+    rows = store.read(["ids", "latents"], range(3))
+    network = source.network("semantic")
+    for row, picture in zip(rows, pictures, strict=True):
+        height, width, _ = picture.shape
+        assert row["ids"].shape == (height // 32, width // 32)
+        assert (row["ids"] == semantic_ids(network, [picture])[0]).all()
+        assert row["latents"].shape[1:] == (height // 8, width // 8)
+
+
+def test_a_picture_that_the_tokenizer_enlarges_is_refused(source: Source, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "low", {}, seed=0, count=1, digest="maker")
+    store.append([Sample(np.zeros((384, 640, 3), np.uint8), (), (), {}, (), 0, 0)])
+    with pytest.raises(ValueError, match=r"384x640 has 16x\d+ ids: sides of at least 512"):
+        columns.semantic_columns(Source(store, source.checkpoint))
