@@ -37,18 +37,26 @@ def seen_size(height: int, width: int) -> tuple[int, int]:
     return side(height), side(width)
 
 
-def preprocess(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """uint8 [H, W, 3] → float32 [3, h, w] as the tokenizer takes it."""
-    height, width = seen_size(*picture.shape[:2])
+def preprocess(
+    picture: np.ndarray[Any, Any], size: tuple[int, int] | None = None
+) -> np.ndarray[Any, Any]:
+    """uint8 [H, W, 3] → float32 [3, h, w] as the tokenizer takes it.
+
+    size: h and w, for a picture that may be smaller than the tokenizer takes references to be.
+    """
+    height, width = size or seen_size(*picture.shape[:2])
     small = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
     normal = (np.asarray(small, np.float32) / 255 - MEAN) / DEVIATION
     return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
 
 def semantic_ids(
-    network: SemanticTokenizer, pictures: list[np.ndarray[Any, Any]]
+    network: SemanticTokenizer,
+    pictures: list[np.ndarray[Any, Any]],
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray[Any, Any]:
-    """Ids [B, rows, columns] uint16 of pictures of one size, uint8 [H, W, 3] each."""
+    """Ids [B, rows, columns] uint16 of pictures of one size, uint8 [H, W, 3] each; size as for
+    `preprocess`."""
     with autograd.no_grad():
-        pixels = ops.asarray(np.stack([preprocess(p) for p in pictures]))
+        pixels = ops.asarray(np.stack([preprocess(p, size) for p in pictures]))
         return ops.numpy(network.encode(pixels)).astype(np.uint16)

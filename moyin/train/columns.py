@@ -72,7 +72,12 @@ def _semantic_columns(store: Store, network: Any, legend: Legend | None, made_by
         known = [row["ids"] for row in store.read(["ids"], some)]
         if all(_own_preview(Grid(*grid.shape)) for grid in known):
             return known
-        return tokenized(map(preview_picture, pictures(some)))
+        return _by_size(map(preview_picture, pictures(some)), preview_ids)
+
+    def preview_ids(alike: list[Array]) -> Iterable[Array]:
+        # A preview's shorter side is below what references are enlarged to; it has its own grid.
+        height, width = alike[0].shape[:2]
+        return semantic_ids(network, alike, (height // 2, width // 2))
 
     _complete(store, "ids", made_by, ids)
     _complete(store, "preview_ids", made_by, previews)

@@ -15,6 +15,7 @@ from moyin.data.sample import Sample
 from moyin.data.store import Store
 from moyin.data.stores import Stores
 from moyin.pipeline.tokenize import semantic_ids
+from moyin.prompt.grid import Grid
 from moyin.train import columns
 from moyin.train.objectives.base import Source
 
@@ -93,12 +94,14 @@ def test_pictures_of_two_sizes(source: Source, tmp_path: Path) -> None:
     mixed = Source(Stores([store]), source.checkpoint)
     columns.semantic_columns(mixed)
     columns.latent_column(mixed, ops.float32)
-    rows = store.read(["ids", "latents"], range(3))
+    rows = store.read(["ids", "preview_ids", "latents"], range(3))
     network = source.network("semantic")
     for row, picture in zip(rows, pictures, strict=True):
         height, width, _ = picture.shape
         assert row["ids"].shape == (height // 32, width // 32)
         assert (row["ids"] == semantic_ids(network, [picture])[0]).all()
+        wanted = Grid(height // 32, width // 32).preview()
+        assert row["preview_ids"].shape == (wanted.rows, wanted.columns) != row["ids"].shape
         assert row["latents"].shape[1:] == (height // 8, width // 8)
 
 
