@@ -242,3 +242,9 @@ def test_what_is_allowed_passes(
     lint: Callable[[str, ast.AST], Breaches], file: str, source: str
 ) -> None:
     assert not list(lint(file, ast.parse(source)))
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))

@@ -29,25 +29,26 @@ class Keeper:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._wait()
+            self.wait()
         finally:
             self.pool.shutdown()
 
     def save(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
         """Copy the tensors and let them be written; waits for the state before."""
-        self._wait()
+        self.wait()
         copies = {name: ops.stop_gradient(tensor) + 0 for name, tensor in tensors.items()}
         self.pending = self.pool.submit(self._write, step, copies, record)
 
     def save_last(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
         """Write a state that nothing follows. OSError where the disk is full."""
-        self._wait()
+        self.wait()
         self._write(step, tensors, record)
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> Path:
         return state.save(self.out, step, tensors, record, self.keep, self.keep_every)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until the state under way is written."""
         pending, self.pending = self.pending, None
         try:
             if pending is not None:

@@ -138,6 +138,7 @@ class Trainer:
             closing(ahead(self._batch, self.step * t.accumulate, t.workers)) as batches,
             Keeper(self.out, t.keep, t.keep_every) as keeper,
         ):
+            self.keeper = keeper
             while self.step < last:
                 norm = self._update(batches)
                 report.advance(self.step, t.batch * t.accumulate, flops * t.accumulate)
@@ -233,6 +234,7 @@ class Trainer:
             )
 
     def _newest(self) -> str:
+        self.keeper.wait()
         kept = state.steps(self.out)
         if not kept:
             return "no state was saved yet"
