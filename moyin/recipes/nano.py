@@ -175,7 +175,14 @@ def _writing(preview: float) -> GeneratorObjective.Config:
 
 
 def decoder_reading() -> Training:
-    """The first blocks of the decoder learn which part of which character lies under a token."""
+    """7 M parameters, of which the first two blocks learn what ink lies under a token.
+
+    In squares of 128 pixels alone: with those of 256 beside them there are five times as many
+    places to look at. On pictures not seen before, 911 steps of 48 crops, 25 minutes of one core,
+    left 28 % of the variance of Chinese ink unread and 18 % of Latin; one linear map from the glyph
+    states leaves 22 % of a bitmap. Without `carried` the latents drowned in it: of the velocity, a
+    linear map could tell a quarter.
+    """
     return Training(
         objective=ReadingObjective.Config(network=DECODER, blocks=2, crop=4, legend=LEGEND),
         optimizer=Optimizer(lr=3e-3, warmup=50, decay=0.5, ema=0.98),
@@ -185,22 +192,29 @@ def decoder_reading() -> Training:
 
 
 def decoder() -> Training:
-    """9.3 M parameters on crops of 128x128 pixels, which stand for the whole picture.
+    """Goes on from `decoder_reading` with crops of 128x128 pixels, which stand for whole pictures.
 
     Four heads: normalised queries and keys of 32 channels hardly single out one token of eighty.
-    After 63,000 crops, in six runs of different times, heads and pictures, it paints grounds, and
-    text in its colour and place, without its shapes: at pure noise, the right glyphs brought the
-    error on text from 1.37 to 1.31 in the middle of it. Letters are learned much sooner than a
-    thousand Chinese characters: by themselves, as masks, half of their variance in 300 steps of
-    eight crops, against nothing in 400.
+    Without `reading`, 500 steps of 16 crops wiped out all that had been learned of the ink; with
+    it nothing was lost in as many, while the error of the velocity went from 2.2 to 1.1.
+
+    The embedded decoder, 9.3 M parameters in eight blocks, is older and never learned to read:
+    after 63,000 crops it paints grounds, and text in its colour and place, without its shapes.
     """
     return Training(
         objective=DecoderObjective.Config(
-            network=DECODER, crop=4, on_text=0.8, time_mean=2.0, time_std=2.0, legend=LEGEND
+            network=DECODER,
+            crop=4,
+            on_text=0.85,
+            time_mean=1.5,
+            time_std=1.7,
+            legend=LEGEND,
+            reading=10.0,
         ),
-        optimizer=Optimizer(lr=2e-3, warmup=50, ema=0.995),
+        optimizer=Optimizer(lr=1.2e-3, warmup=50, ema=0.995),
         steps=20_000,
-        batch=12,
+        batch=16,
+        fine_tune=True,
     )
 
 
