@@ -8,7 +8,7 @@ from typing import Any
 
 from networks import CONFIGS
 
-from moyin.data.prepare import prepare
+from moyin.data.pictures import render
 from moyin.data.render import Renderer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
@@ -36,7 +36,7 @@ def store(folder: Path) -> Path:
     config = Renderer.Config(
         characters=10, faces=("NotoSansSC-Bold",), backgrounds={"flat": 1.0}, object_share=0.0
     )
-    prepare(config, folder, count=PICTURES, seed=0, workers=1)
+    render(config, folder, count=PICTURES, seed=0, workers=1)
     return folder
 
 

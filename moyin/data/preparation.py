@@ -22,15 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.progress import (
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from moyin.data import pool, sources
 from moyin.data import store as stores
@@ -38,6 +30,7 @@ from moyin.data.column import Column
 from moyin.data.item import Item
 from moyin.data.journal import Decision, Journal, Position
 from moyin.data.render import VERSION, Renderer
+from moyin.data.show import Speed
 from moyin.data.sources import Share, rendered
 from moyin.data.stages import StageConfig
 from moyin.data.stages.caption import Caption
@@ -278,14 +271,9 @@ class _Told:
 
 @contextmanager
 def _progress() -> Iterator[_Told]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), _Speed(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), Speed(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         yield _Told(progress)
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f} pictures/s" if task.speed else "")
 
 
 @contextmanager

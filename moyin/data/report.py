@@ -105,7 +105,7 @@ def _chain(counts: Counts) -> Iterator[str]:
     by_source = [(s, counts.by_source[s, True], counts.by_source[s, False]) for s in sources]
     yield "<h2>Sources</h2>" + _table(("source", "kept", "dropped"), by_source)
     if counts.notes:
-        yield "<h2>Mended</h2>" + _table(("what", "pictures"), counts.notes.most_common())
+        yield "<h2>Mended</h2>" + _table(("what", "times"), counts.notes.most_common())
 
 
 def _dropped(counts: Counts) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _coverage(store: Store) -> Iterator[str]:
         rows.append((f"level {number}", len(level), there, share, int(np.median(counts))))
     titles = ("", "characters", "in the pictures", "share", "median times")
     yield "<h2>Characters</h2>" + _table(titles, rows)
-    yield f"<p>{drafts} drafts of rendered pictures were dropped for a glyph their face lacks.</p>"
+    yield f"<p>{drafts} drafts of these pictures were dropped for a glyph their face lacks.</p>"
 
 
 def _kept(store: Store) -> Iterator[str]:

@@ -31,13 +31,13 @@ class Pictures:
 
 def prepared(recipe: Any, out: Path) -> Store:
     """The store `out` as a recipe of pictures has it. ValueError for another kind of recipe."""
-    from moyin.data import preparation, prepare
+    from moyin.data import pictures, preparation
 
     if isinstance(recipe, preparation.Preparation):
         return preparation.prepare(recipe, out)
     if not isinstance(recipe, Pictures):
         raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares pictures")
-    return prepare.prepare(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
+    return pictures.render(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
 
 
 def find(name: str) -> Callable[[], Any]:

@@ -74,7 +74,7 @@ def test_nothing_from_outside_becomes_part_of_the_page(store: Store) -> None:
 
 
 def test_a_store_without_decisions_has_a_page_too(tmp_path: Path) -> None:
-    from moyin.data.prepare import prepare as render
+    from moyin.data.pictures import render
 
     made = render(Renderer.Config(size=64), tmp_path / "s", 2, seed=0, workers=1)
     assert "2 pictures of 2 that came in" in write(made).read_text("utf-8")

@@ -10,6 +10,7 @@ from moyin.data.render import Renderer
 from moyin.data.sources import SHARE, Share
 
 SOURCE = "rendered"
+NO_GLYPH = "another draft for a glyph that its face lacks"  # noted once for each draft
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Rendered:
     def read(self) -> Iterator[Item]:
         renderer = self.renderer.build()
         for index in range(self.first, self.last):
-            yield Item(source=SOURCE, key=f"{index}", sample=renderer(self.seed, index))
+            sample = renderer(self.seed, index)
+            item = Item(source=SOURCE, key=f"{index}", sample=sample)
+            yield item.noted(*[NO_GLYPH] * sample.dropped)
 
 
 def shares(renderer: Renderer.Config, seed: int, count: int) -> Iterator[Share]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import corpus
@@ -187,6 +188,14 @@ def test_rendered_pictures_are_a_source_too() -> None:
     assert [item.key for item in found] == ["64", "65", "66"]
     assert found[2].sample.to_json() == config.build()(3, 66).to_json()
     assert all(item.rendered for item in found)
+
+
+def test_drafts_that_lacked_a_glyph_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Renderer.Config(size=64, faces=("NotoSansSC-Bold",))
+    drawn = config.build()(3, 0)
+    monkeypatch.setattr(Renderer, "__call__", lambda _, seed, index: replace(drawn, dropped=index))
+    (share,) = rendered.shares(config, 3, 3)
+    assert [item.notes.count(rendered.NO_GLYPH) for item in share.read()] == [0, 1, 2]
 
 
 def test_what_holds_pictures_is_told_by_name_and_type() -> None:

@@ -11,7 +11,7 @@ from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.data.legend import Legend
-from moyin.data.prepare import prepare
+from moyin.data.pictures import render
 from moyin.data.render import Renderer
 from moyin.data.store import Store
 from moyin.train import Optimizer, Training
@@ -36,7 +36,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         object_share=0.0,
     )
     folder = tmp_path_factory.mktemp("squares") / "store"
-    prepare(config, folder, count=6, seed=3, workers=1)
+    render(config, folder, count=6, seed=3, workers=1)
     return folder
 
 

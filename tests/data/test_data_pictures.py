@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from moyin.data import faces, store
-from moyin.data import prepare as module
-from moyin.data.prepare import prepare
+from moyin.data import pictures as module
+from moyin.data.pictures import render
 from moyin.data.render import Renderer
 from moyin.data.store import Store
 
@@ -28,8 +28,8 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_shards")
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
-    one = prepare(CONFIG, tmp_path / "one", 18, seed=1, workers=1)
-    two = prepare(CONFIG, tmp_path / "two", 18, seed=1, workers=2)
+    one = render(CONFIG, tmp_path / "one", 18, seed=1, workers=1)
+    two = render(CONFIG, tmp_path / "two", 18, seed=1, workers=2)
     assert files(one.path) == files(two.path)
     assert len(two) == 18
     assert two.sample(17).to_json() == CONFIG.build()(1, 17).to_json()
@@ -39,7 +39,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> Non
 def test_an_interrupted_run_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = prepare(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
+    whole = render(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
     write, written, stops = Store.write_shard, [], [True]
 
     def stopping(self: Store, number: int, samples: list) -> None:
@@ -51,36 +51,36 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 
     monkeypatch.setattr(Store, "write_shard", stopping)
     with pytest.raises(KeyboardInterrupt):
-        prepare(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
+        render(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
     assert len(Store.open(tmp_path / "cut")) == 4
-    cut = prepare(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
+    cut = render(CONFIG, tmp_path / "cut", 10, seed=1, workers=1)
     assert written == [0, 1, 2]
     assert files(cut.path) == files(whole.path)
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_deleted_shard_is_made_anew_and_a_store_can_grow(tmp_path: Path) -> None:
-    whole = prepare(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
-    grown = prepare(CONFIG, tmp_path / "grown", 6, seed=1, workers=1)
+    whole = render(CONFIG, tmp_path / "whole", 10, seed=1, workers=1)
+    grown = render(CONFIG, tmp_path / "grown", 6, seed=1, workers=1)
     (grown.path / "meta" / "00000.arrow").unlink()
-    grown = prepare(CONFIG, grown.path, 10, seed=1, workers=1)
+    grown = render(CONFIG, grown.path, 10, seed=1, workers=1)
     assert files(grown.path) == files(whole.path)
 
 
 @pytest.mark.usefixtures("small_shards")
 def test_a_store_of_another_seed_or_configuration_is_not_touched(tmp_path: Path) -> None:
-    made = prepare(CONFIG, tmp_path / "s", 4, seed=1, workers=1)
+    made = render(CONFIG, tmp_path / "s", 4, seed=1, workers=1)
     before = files(made.path)
     with pytest.raises(ValueError, match="is stale"):
-        prepare(CONFIG, made.path, 8, seed=2, workers=1)
+        render(CONFIG, made.path, 8, seed=2, workers=1)
     with pytest.raises(ValueError, match="is stale"):
-        prepare(Renderer.Config(size=96), made.path, 8, seed=1, workers=1)
+        render(Renderer.Config(size=96), made.path, 8, seed=1, workers=1)
     assert files(made.path) == before
 
 
 def test_no_pictures_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="count is 0"):
-        prepare(CONFIG, tmp_path / "s", 0, seed=1)
+        render(CONFIG, tmp_path / "s", 0, seed=1)
 
 
 def test_the_digest_follows_the_typefaces_of_a_folder(tmp_path: Path) -> None:
