@@ -43,6 +43,7 @@ from moyin.data.stages.reading import Reading
 from moyin.data.stages.score import Score
 from moyin.data.stages.wording import Wording
 from moyin.data.store import Store
+from moyin.data.tokens import Tokenize
 from moyin.data.work import Outcome, Work, thumbnail
 
 STAGES = 1  # goes up whenever a stage decides or measures otherwise
@@ -75,7 +76,8 @@ class Preparation:
     """Everything that decides what a store holds; `workers` (one a core) does not.
 
     inputs: folders and files of pictures. count: how many are rendered, by `renderer` from `seed`,
-    after those found. The rest are the stages, in their order.
+    after those found. The rest are the stages, in their order, and columns that networks add to
+    the finished store.
     """
 
     inputs: tuple[Path, ...] = ()
@@ -91,6 +93,7 @@ class Preparation:
     wording: Wording.Config = field(default_factory=Wording.Config)
     score: Score.Config = field(default_factory=Score.Config)
     duplicates: Duplicates.Config = field(default_factory=Duplicates.Config)
+    tokenize: Tokenize = field(default_factory=Tokenize)
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -111,10 +114,9 @@ class Preparation:
         yield from rendered.shares(self.renderer, self.seed, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """What is noted in the store."""
+        """What is noted in the store; the columns of `tokenize` say themselves who made them."""
         made = asdict(self) | {"inputs": [path.resolve().name for path in self.inputs]}
-        del made["workers"]
-        return made
+        return {name: made[name] for name in made if name not in ("workers", "tokenize")}
 
     def digest(self) -> str:
         """SHA-256 of all that decides what the store holds, but the inputs' own content."""

@@ -15,6 +15,7 @@ MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 SHORTEST, LONGEST, ASPECT = 512, 2048, 4
 PATCH = 16
+PREPROCESSING = 1  # goes up whenever a picture is resized or normalised otherwise
 
 
 def seen_size(height: int, width: int) -> tuple[int, int]:

@@ -8,11 +8,12 @@ size, from your own pictures.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moyin.data.render import Renderer
+from moyin.data.tokens import Tokenize
 from moyin.recipes.overrides import nearest
 
 if TYPE_CHECKING:
@@ -21,23 +22,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What `moyin prepare` renders."""
+    """What `moyin prepare` renders, and the columns that networks add to it."""
 
     renderer: Renderer.Config
     count: int
     seed: int = 0
     workers: int | None = None
+    tokenize: Tokenize = field(default_factory=Tokenize)
 
 
 def prepared(recipe: Any, out: Path) -> Store:
     """The store `out` as a recipe of pictures has it. ValueError for another kind of recipe."""
     from moyin.data import pictures, preparation
 
-    if isinstance(recipe, preparation.Preparation):
-        return preparation.prepare(recipe, out)
-    if not isinstance(recipe, Pictures):
+    if not isinstance(recipe, Pictures | preparation.Preparation):
         raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares pictures")
-    return pictures.render(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
+    recipe.tokenize.check()
+    if isinstance(recipe, preparation.Preparation):
+        store = preparation.prepare(recipe, out)
+    else:
+        store = pictures.render(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
+    recipe.tokenize(store)
+    return store
 
 
 def find(name: str) -> Callable[[], Any]:

@@ -1,153 +1,29 @@
-"""Columns that a stage needs and the store may lack: semantic ids, preview ids and latents.
-
-Each is made by a network of the checkpoint, written to the store under that network's digest, and
-refused by name when another network made it.
-"""
+"""Columns that a stage needs and the stores may lack, made by the networks of its checkpoint."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-from rich.progress import track
-
-from moyin.backend import autograd, nn, ops
-from moyin.data.store import BUCKET, Store
-from moyin.pipeline.tokenize import SHORTEST, semantic_ids
-from moyin.prompt.grid import Grid
+from moyin.data import tokens
 
 if TYPE_CHECKING:
     from moyin.data.legend import Legend
     from moyin.train.objectives.base import Source
 
-Array = np.ndarray[Any, Any]
-
-AT_ONCE = 2  # pictures: more only leave the processor's cache
-
-
-def digest(network: Any) -> str:
-    """sha256 of a network's configuration and weights."""
-    total = hashlib.sha256(repr(network.config).encode())
-    for name, parameter in nn.named_parameters(network).items():
-        total.update(name.encode() + ops.numpy(parameter).tobytes())
-    return total.hexdigest()
-
 
 def semantic_columns(source: Source, legend: Legend | None = None) -> None:
-    """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size.
+    """`ids` and `preview_ids` in every store (`data.tokens`).
 
     legend: what the ids of rendered pictures are to say, in place of what the tokenizer says of
     them. It learns to say the same, and nobody has to wait for it or to copy its mistakes.
-    ValueError for a legend and pictures that are not their own previews.
     """
     network = None if legend is not None else source.network("semantic")
-    told = repr(legend).encode()
-    made_by = hashlib.sha256(told).hexdigest() if network is None else digest(network)
     for store in source.pictures.parts:
-        _semantic_columns(store, network, legend, made_by)
-
-
-def _semantic_columns(store: Store, network: Any, legend: Legend | None, made_by: str) -> None:
-    height, width = store.sample(0).picture.shape[:2]
-    if legend is not None and not _own_preview(Grid.of_pixels(height, width)):
-        raise ValueError(f"{store.path}: a legend names the ids of pictures of 512x512 alone")
-
-    def pictures(some: range) -> list[Array]:
-        return [row["picture"] for row in store.read(["picture"], some)]
-
-    def tokenized(some: Iterable[Array]) -> Iterator[Array]:
-        return _by_size(some, lambda alike: semantic_ids(network, alike))
-
-    def ids(some: range) -> Iterable[Array]:
-        if legend is not None:
-            return [legend.ids(store.sample(i)) for i in some]
-        chosen = pictures(some)
-        return map(_of_its_grid, tokenized(chosen), chosen)
-
-    def previews(some: range) -> Iterable[Array]:
-        known = [row["ids"] for row in store.read(["ids"], some)]
-        if all(_own_preview(Grid(*grid.shape)) for grid in known):
-            return known
-        return _by_size(map(preview_picture, pictures(some)), preview_ids)
-
-    def preview_ids(alike: list[Array]) -> Iterable[Array]:
-        # A preview's shorter side is below what references are enlarged to; it has its own grid.
-        height, width = alike[0].shape[:2]
-        return semantic_ids(network, alike, (height // 2, width // 2))
-
-    _complete(store, "ids", made_by, ids)
-    _complete(store, "preview_ids", made_by, previews)
-
-
-def _of_its_grid(ids: Array, picture: Array) -> Array:
-    """The ids. ValueError where they are of another grid, that of an enlarged picture."""
-    height, width = picture.shape[:2]
-    grid = Grid.of_pixels(height, width)
-    if ids.shape != (grid.rows, grid.columns):
-        told = f"sides of at least {SHORTEST} pixels are tokenized as they are"
-        raise ValueError(
-            f"a picture of {height}x{width} has {ids.shape[0]}x{ids.shape[1]} ids: {told}"
-        )
-    return ids
-
-
-def _own_preview(grid: Grid) -> bool:
-    return grid.preview() == grid
-
-
-def preview_picture(picture: Array) -> Array:
-    """The picture made as small as its preview, to be tokenized again."""
-    grid = Grid.of_pixels(*picture.shape[:2]).preview()
-    size = (grid.width, grid.height)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+        tokens.semantic_columns(store, network, legend)
 
 
 def latent_column(source: Source, dtype: Any) -> None:
-    """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
+    """`latents` in every store."""
     network = source.network("autoencoder")
-
-    def encode(alike: list[Array]) -> Array:
-        pixels = np.stack(alike).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
-        with autograd.no_grad():
-            x = ops.image_layout(ops.cast(ops.asarray(pixels), dtype))
-            latents = network.normalize(ops.cast(network.encode(x)[0], ops.float32))
-        return ops.numpy(latents).astype(np.float16)
-
-    made_by = digest(network)
     for store in source.pictures.parts:
-
-        def latents(some: range, store: Store = store) -> Iterator[Array]:
-            return _by_size((row["picture"] for row in store.read(["picture"], some)), encode)
-
-        _complete(store, "latents", made_by, latents)
-
-
-def _by_size(
-    pictures: Iterable[Array], make: Callable[[list[Array]], Iterable[Array]]
-) -> Iterator[Array]:
-    """What `make` makes of pictures of one size, for each of them, in order."""
-    for _, alike in itertools.groupby(pictures, key=lambda picture: picture.shape):
-        yield from make(list(alike))
-
-
-def _complete(
-    store: Store, name: str, made_by: str, make: Callable[[range], Iterable[Array]]
-) -> None:
-    """Make the rows of a column that are not there yet."""
-    if name in store.columns:
-        store.column(name, made_by)
-    start = store.rows_of(name) if name in store.columns else 0
-    if start == len(store):
-        return
-
-    def rows() -> Iterator[Any]:
-        starts = range(start, len(store), AT_ONCE)
-        for first in track(starts, description=f"{name} of {store.path}"):
-            yield from make(range(first, min(first + AT_ONCE, len(store))))
-
-    kind = "npy" if BUCKET in store.columns else "array"
-    store.add_column(name, made_by, rows(), kind)
+        tokens.latent_column(store, network, dtype)

@@ -21,11 +21,11 @@ from moyin.data.order import shuffled
 from moyin.data.store import BUCKET
 from moyin.data.stores import Stores
 from moyin.data.stream import Rule, Stream, ahead
+from moyin.data.tokens import digest
 from moyin.model.lora import Adapter, adapt
 from moyin.pipeline.tokenize import SHORTEST
 from moyin.prompt.grid import Grid
 from moyin.train import state, validation
-from moyin.train.columns import digest
 from moyin.train.config import Training
 from moyin.train.folder import store_of
 from moyin.train.identity import difference, identity, plain

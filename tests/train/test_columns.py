@@ -10,6 +10,7 @@ import pytest
 from moyin.backend import ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
+from moyin.data import tokens
 from moyin.data.legend import Legend
 from moyin.data.sample import Sample
 from moyin.data.store import Store
@@ -53,7 +54,7 @@ def test_columns_are_what_the_networks_say(source: Source) -> None:
 def test_a_preview_is_made_of_a_larger_picture() -> None:
     picture = np.zeros((1024, 512, 3), np.uint8)
     picture[:, 256:] = 200
-    small = columns.preview_picture(picture)
+    small = tokens.preview_picture(picture)
     assert small.shape == (22 * 32, 11 * 32, 3)
     assert abs(int(small[300, -9, 0]) - 200) < 3
 
@@ -67,9 +68,9 @@ def test_a_stale_column_is_refused_by_name(source: Source, tmp_path: Path) -> No
 
 
 def test_the_digest_knows_weights_and_configuration() -> None:
-    one = columns.digest(networks.tiny("semantic", 0))
-    assert one == columns.digest(networks.tiny("semantic", 0))
-    assert one != columns.digest(networks.tiny("semantic", 1))
+    one = tokens.digest(networks.tiny("semantic", 0))
+    assert one == tokens.digest(networks.tiny("semantic", 0))
+    assert one != tokens.digest(networks.tiny("semantic", 1))
 
 
 def test_a_legend_stands_for_the_tokenizer(source: Source) -> None:
