@@ -27,13 +27,18 @@ _OTHERS = (
 
 
 def quoted(text: str, exact: bool = False) -> list[str]:
-    """All strings in '…', then all in “…”, then "…", then 「…」.
+    """All strings in '…', then all in “…”, then "…", then 「…」; `exact` as in `spans`."""
+    return [text[start:stop] for start, stop in spans(text, exact)]
+
+
+def spans(text: str, exact: bool = False) -> list[tuple[int, int]]:
+    """Where the quoted strings stand in `text`, their marks left out, in the order of `quoted`.
 
     An apostrophe inside or at the end of a word (Don't, dogs') neither opens nor, between two
     letters, closes a string. With `exact` it does both, as GLM-Image's own pipeline reads it.
     """
     single = _SINGLE_EXACT if exact else _SINGLE
-    return [found for pattern in (single, *_OTHERS) for found in pattern.findall(text)]
+    return [found.span(1) for pattern in (single, *_OTHERS) for found in pattern.finditer(text)]
 
 
 def glyph_bytes(strings: Sequence[str]) -> tuple[Ids, Mask]:

@@ -43,6 +43,15 @@ PREPROCESSOR = {
     "temporal_patch_size": 1,
 }
 
+# A letter before which a quotation is open: its closing mark comes before any other of its kind, or
+# an odd number of straight marks is still to come. Apostrophes inside words are none.
+_NO_MARK = r"(?>(?:[^']|(?<=\p{Latin})'(?=\p{Latin}))*)"
+_QUOTED_LETTER = (
+    r"\p{L}(?=[^“”]*”|[^「」]*」"
+    r'|[^"]*+"(?:[^"]*+"[^"]*+")*+[^"]*+$'
+    rf"|{_NO_MARK}'(?:{_NO_MARK}'{_NO_MARK}')*+{_NO_MARK}$)"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
@@ -92,7 +101,8 @@ class TextTokenizer:
         """Learn at most `size` text ids, marks included, behind `codes` image codes.
 
         Han characters and digits stand alone, so that no merge crosses them and a character is
-        spelt the same wherever it stands.
+        spelt the same wherever it stands; so do letters inside quotes, since how many of them are
+        to be drawn, and which is which, must be seen.
         """
         marks = Marks(bos_token=_vision(codes), eos_token=_vision(codes + 1))
         text_marks = [
@@ -106,6 +116,8 @@ class TextTokenizer:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
+                # First, since each sees only the piece that those before it left.
+                pre_tokenizers.Split(Regex(_QUOTED_LETTER), "isolated"),
                 pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"),
                 pre_tokenizers.Digits(individual_digits=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
@@ -146,6 +158,11 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids; the marks, where they occur in `text`, become theirs."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """The characters of `text`, first and behind the last, that each of its ids spells."""
+        found = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return [(int(start), int(stop)) for start, stop in found]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text, with the marks left in."""

@@ -24,12 +24,23 @@ from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
 from moyin.train.objectives.glyph import GlyphObjective
 from moyin.train.objectives.legend import LegendObjective
+from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.objectives.reading import ReadingObjective
 
 CHARACTERS = 1000  # Chinese characters, the most frequent, that nano is taught
 FACE = "NotoSansSC-Bold"
 LEGEND = Legend(sides=(128,))
 DECODER = Decoder.Config(layers=6, heads=4, head_dim=64, time_dim=64, size_dim=32)
+GENERATOR = Generator.Config(
+    hidden=192,
+    layers=6,
+    heads=4,
+    kv_heads=2,
+    head_dim=64,
+    ffn=512,
+    theta=5.0,
+    rotary_sections=(4, 6, 6),
+)
 AUTOENCODER = Autoencoder.Config(
     block_channels=(16, 32, 64, 128), layers_per_block=1, norm_groups=1
 )
@@ -131,8 +142,24 @@ def semantic() -> Training:
     )
 
 
+def generator_planning() -> Training:
+    """4.7 M parameters, which learn to read captions: where text is to be, and how much of it.
+
+    How many columns the text takes up was a guess after 13,000 captions, 30 % right, where only the
+    mark told it; where each id told which character it is, too, 60 % were right after 16,000, and
+    77 % after 33,000. By then Chinese was counted and English was not, whose words were single
+    ids; with letters apart, 87 % were right 2,000 captions later.
+    """
+    return Training(
+        objective=PlanningObjective.Config(network=GENERATOR, legend=LEGEND),
+        optimizer=Optimizer(lr=1.5e-3, warmup=50, decay=0.5, ema=0.98),
+        steps=800,
+        batch=64,
+    )
+
+
 def generator() -> Training:
-    """4.7 M parameters, for 4096 codes, without previews, which at 512x512 are the picture itself.
+    """Goes on from `generator_planning`, without previews, which at 512x512 are the picture itself.
 
     theta is 5, where GLM-Image has 10,000: the columns get the slowest turns, and at 10,000 those
     of neighbours differ by 0.003 of a radian, so that a network of this size does not find the id
@@ -144,6 +171,7 @@ def generator() -> Training:
         optimizer=Optimizer(lr=1.5e-3, warmup=100, ema=0.99),
         steps=6000,
         batch=8,
+        fine_tune=True,
     )
 
 
@@ -159,18 +187,13 @@ def generator_preview() -> Training:
 
 
 def _writing(preview: float) -> GeneratorObjective.Config:
-    network = Generator.Config(
-        hidden=192,
-        layers=6,
-        heads=4,
-        kv_heads=2,
-        head_dim=64,
-        ffn=512,
-        theta=5.0,
-        rotary_sections=(4, 6, 6),
-    )
     return GeneratorObjective.Config(
-        network=network, legend=LEGEND, edges=6.0, preview=preview, preview_weight=1.0
+        network=GENERATOR,
+        legend=LEGEND,
+        edges=6.0,
+        plan=0.1,
+        preview=preview,
+        preview_weight=1.0,
     )
 
 
@@ -226,6 +249,7 @@ RECIPES = (
     autoencoder_large,
     glyph,
     semantic,
+    generator_planning,
     generator,
     generator_preview,
     decoder_reading,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moyin.prompt.quotes import LONGEST, glyph_bytes, quoted
+from moyin.prompt.quotes import LONGEST, glyph_bytes, quoted, spans
 
 PROMPTS = [
     "no quotes at all",
@@ -42,6 +42,10 @@ STRINGS = [
 )
 def test_what_a_person_means(text, expected):
     assert quoted(text) == expected
+
+
+def test_where_strings_stand():
+    assert spans("写“你好”和'a'") == [(7, 8), (2, 4)]
 
 
 @pytest.mark.parametrize("text", PROMPTS)

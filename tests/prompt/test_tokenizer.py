@@ -11,6 +11,16 @@ def test_text_survives(tokenizer):
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
 
 
+def test_ids_spell_the_characters_they_span(tokenizer):
+    spans = tokenizer.spans(TEXT)
+    assert len(spans) == len(tokenizer.encode(TEXT))
+    rare = TEXT.index("龘")
+    assert spans.count((rare, rare + 1)) > 1  # it is spelt in bytes
+    whole = [i for i, (a, b) in enumerate(spans) if TEXT[a:b].isascii()]
+    for i in whole:
+        assert tokenizer.decode(tokenizer.encode(TEXT)[i : i + 1]) == TEXT[slice(*spans[i])]
+
+
 def test_text_lies_behind_the_vision_ids(tokenizer):
     vocabulary = tokenizer.vocabulary
     ids = tokenizer.encode(TEXT)
@@ -24,6 +34,27 @@ def test_no_merge_crosses_a_character(tokenizer):
     assert tokenizer.encode("一张海报") == [i for ids in alone for i in ids]
     assert all(len(ids) == 1 for ids in alone)
     assert tokenizer.encode("2024") == [tokenizer.encode(d)[0] for d in "2024"]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "“open”",
+        '"open"',
+        "'open'",
+        "「open」",
+        "it's \"x\", 'open'",
+        "“a”, “open”",
+        "牛「牛2open」",
+    ],
+)
+def test_quoted_letters_stand_alone(sign):
+    tokenizer = TextTokenizer.train(["open the door, it's open"] * 9, size=290)
+    text = f"open {sign} open"
+    pieces = [text[a:b] for a, b in tokenizer.spans(text)]
+    assert (pieces[0], pieces[-1]) == ("open", " open")
+    at = next(i for i, p in enumerate(pieces) if p == "o")
+    assert pieces[at : at + 4] == ["o", "p", "e", "n"]
 
 
 def test_training_is_deterministic(folder, tmp_path):

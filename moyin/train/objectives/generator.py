@@ -21,6 +21,7 @@ from moyin.prompt.quotes import quoted
 from moyin.prompt.sequence import generation_sequence, right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.columns import semantic_columns
+from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.painter import Painter
 
@@ -43,8 +44,9 @@ class GeneratorObjective(Objective):
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
-        none for what the tokenizer says; fresh rows of the ids begin with it. `network`'s
-        vocabulary fields are taken from the tokenizer.
+        none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight of
+        telling, before the first id, where the text will stand: what `PlanningObjective` taught.
+        `network`'s vocabulary fields are taken from the tokenizer.
         """
 
         stage: ClassVar[str] = "generator"
@@ -53,6 +55,7 @@ class GeneratorObjective(Objective):
         preview: float = 0.5
         preview_weight: float = 1.5
         edges: float = 1.0
+        plan: float = 0.0
         language_model: str = ""
         legend: Legend | None = None
 
@@ -92,6 +95,8 @@ class GeneratorObjective(Objective):
         super().__init__()
         self.config, self.network, self.tokenizer = config, network, tokenizer
         self.source, self.store = source, source.pictures
+        if config.plan:
+            self.plan = plan.Plan(network.config.hidden)
 
     @property
     def count(self) -> int:
@@ -104,14 +109,14 @@ class GeneratorObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         # All of an update alike, so that little is padded.
         with_preview = draws.together("preview").random() < self.config.preview
-        examples, kinds = [], []
+        examples, kinds, chosen = [], [], []
         rows = self.store.read(["meta", "ids", "preview_ids"], indices)
         for number, row in enumerate(rows):
-            captions, rng = row["meta"]["captions"], draws.of(number, "captions")
+            chosen.append(caption_of(row, number, draws))
             pictures = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
             example = training_sequence(
                 self.tokenizer,
-                captions[int(rng.integers(len(captions)))],
+                chosen[-1],
                 row["ids"].astype(np.int64),
                 row["preview_ids"].astype(np.int64) if with_preview else None,
                 preview_weight=self.config.preview_weight,
@@ -128,16 +133,17 @@ class GeneratorObjective(Objective):
             "positions": positions,
             "weights": weights,
             "kinds": np.stack(padded),
-            "first": np.array(min(e.start for e in examples) - 1),
+            **plan.of(self.tokenizer, chosen, rows, [e.start - 1 for e in examples]),
         }
 
     def weight(self, batch: Batch) -> float:
         return float(batch["weights"].sum())
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        first = int(batch["first"])
+        first = int(ops.numpy(batch["marks"]).min())
         ids, weights = batch["ids"], batch["weights"]
-        logits = self.network(ids, batch["positions"], head_from=first, dtype=dtype)
+        states = self.network.states(ids, batch["positions"], dtype=dtype)
+        logits = self.network.head(states[:, first:])
         b, length, vocabulary = logits.shape
         # A text id cannot be a target: where the weight is zero any valid one will do.
         targets = ops.where(
@@ -153,7 +159,11 @@ class GeneratorObjective(Objective):
         for i, kind in enumerate(KINDS):
             here = ops.reshape(kinds[:, i], (b * (length - 1),))
             shown[f"loss_{kind}"] = ops.stack([ops.sum(entropy * here), ops.sum(here)])
-        return ops.sum(entropy * counted) / ops.sum(counted), shown
+        loss = ops.sum(entropy * counted) / ops.sum(counted)
+        if self.config.plan:
+            missed, shown["planned"] = self.plan(states, batch)
+            loss = loss + self.config.plan * missed
+        return loss, shown
 
     def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
         """What is painted of the ids written for each caption, where the checkpoint can paint."""
@@ -167,10 +177,16 @@ class GeneratorObjective(Objective):
             sequence = generation_sequence(self.tokenizer, prompt, grid, self.config.preview > 0)
             chance = uniforms(sequence.count, 0, int(index))
             ids = write(self.network, [sequence], [chance], dtype=dtype)[0]
-            written = grids(ids, sequence, self.tokenizer.vocabulary.codes, prompt)
-            made = painter.paint(written.grid, quoted(prompt), int(index))
-            found.append([sample.picture, made])
+            made = grids(ids, sequence, self.tokenizer.vocabulary.codes, prompt)
+            painted = painter.paint(made.grid, quoted(prompt), int(index))
+            found.append([sample.picture, painted])
         return found
+
+
+def caption_of(row: dict[str, Any], number: int, draws: Draws) -> str:
+    """One of the captions of a batch's sample, any of them."""
+    captions: list[str] = row["meta"]["captions"]
+    return captions[int(draws.of(number, "captions").integers(len(captions)))]
 
 
 def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array:
@@ -188,13 +204,7 @@ def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ..
 
     lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`.
     """
-    boxes = [box for line in lines for box in (line.get("squares") or [line["box"]])]
-    rows, columns = shape
-    y = (np.arange(rows)[:, None] + 0.5) * 32 * of[0] / rows
-    x = (np.arange(columns)[None] + 0.5) * 32 * of[1] / columns
-    text = np.zeros(shape, bool)
-    for left, top, right, bottom in boxes:
-        text |= (left <= x) & (x < right) & (top <= y) & (y < bottom)
+    text = plan.written(lines, of, shape)
     before = np.pad(text, ((0, 0), (1, 0)))[:, :-1]
     found: Array = text != before
     return found

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from stages import OBJECTIVES
+
+from moyin.backend import autograd, nn, ops
+from moyin.checkpoint.folder import Checkpoint
+from moyin.data.store import Store
+from moyin.prompt.tokenizer import TextTokenizer
+from moyin.train import Optimizer, Training
+from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.plan import PLACES, SIDES, ordinals, sides
+from moyin.train.objectives.planning import PlanningObjective
+from moyin.train.trainer import Trainer
+
+CONFIG = PlanningObjective.Config(network=networks.CONFIGS["generator"])
+
+
+@pytest.fixture
+def source(store: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+
+
+def test_sides_by_hand() -> None:
+    """Text over rows 1 and 2 and columns 2 to 4 of 4x6 ids, in two squares; and none at all."""
+    line = {"squares": [[64, 32, 96, 96], [96, 32, 160, 96]], "box": [0, 0, 192, 128]}
+    assert sides([line], (4, 6)).tolist() == [2, 2, 3, 3]
+    assert sides([], (4, 6)).tolist() == [0, 0, 0, 0]
+
+
+def test_ordinals_by_hand() -> None:
+    """Of each id by the last of the characters that it spells; the closing mark counts on."""
+    tokenizer = TextTokenizer.train(["-- -- -- 写「牛」"] * 5, size=300)
+    caption = "写「ab--牛」牛'牛'"
+    pieces = [caption[a:b] for a, b in tokenizer.spans(caption)]
+    assert pieces == ["写", "「", "a", "b", "--", "牛", "」", "牛", "'", "牛", "'"]
+    assert ordinals(tokenizer, caption).tolist() == [0, 0, 1, 2, 4, 5, 6, 0, 0, 1, 2]
+
+
+def test_a_prefix_ends_with_the_mark(source: Source) -> None:
+    made = CONFIG.build(source, networks.tiny("generator"))
+    batch = made.batch(np.array([0, 5, 3]), Draws(0, 0))
+    vocabulary = made.tokenizer.vocabulary
+    for ids, mark in zip(batch["ids"], batch["marks"], strict=True):
+        assert ids[mark] == vocabulary.image_start
+        assert (ids[mark + 1 :] == vocabulary.pad).all()
+    rows = source.pictures.read(["meta", "ids"], [0, 5, 3])
+    expected = [sides(row["meta"]["lines"], row["ids"].shape) for row in rows]
+    np.testing.assert_array_equal(batch["sides"], expected)
+
+
+def test_the_loss_by_hand(source: Source) -> None:
+    """−log p of the sides and of the ordinals, each a mean, from the states, in NumPy."""
+    made = CONFIG.build(source, networks.tiny("generator"))
+    batch = made.batch(np.array([2, 7]), Draws(0, 1))
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        loss, shown = made.loss(tensors, ops.float32)
+        states = ops.numpy(made.network.states(tensors["ids"], tensors["positions"]))
+        weights = [ops.numpy(p) for p in (made.plan.sides.weight, made.plan.ordinals.weight)]
+        biases = [ops.numpy(p) for p in (made.plan.sides.bias, made.plan.ordinals.bias)]
+    at_mark = states[np.arange(2), batch["marks"]] @ weights[0].T + biases[0]
+    told = at_mark.reshape(2, SIDES, PLACES)
+    said = states[:, : batch["ordinals"].shape[1]] @ weights[1].T + biases[1]
+    expected = _missed(told, batch["sides"]) + _missed(said, batch["ordinals"])
+    assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-4)
+    right = (told[:, -1].argmax(-1) == batch["sides"][:, -1]).mean()
+    assert float(ops.numpy(shown["planned"])) == pytest.approx(right)
+
+
+def _missed(logits: np.ndarray, true: np.ndarray) -> float:
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(-1, keepdims=True)
+    return float(-np.log(np.take_along_axis(p, true[..., None], -1)).mean())
+
+
+def test_while_writing_the_plan_is_added_to_the_loss(source: Source) -> None:
+    config = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0)
+    made = config.build(source, networks.tiny("generator"))
+    batch = {k: ops.asarray(v) for k, v in made.batch(np.array([1, 4]), Draws(0, 0)).items()}
+    with autograd.no_grad():
+        whole = float(ops.numpy(made.loss(batch, ops.float32)[0]))
+        states = made.network.states(batch["ids"], batch["positions"])
+        plan = float(ops.numpy(made.plan(states, batch)[0]))
+        made.config = replace(config, plan=0.0)
+        alone = float(ops.numpy(made.loss(batch, ops.float32)[0]))
+    assert whole == pytest.approx(alone + 2 * plan, rel=1e-5)
+
+
+def test_all_but_the_head_is_trained(store: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    training = Training(
+        objective=CONFIG,
+        optimizer=Optimizer(lr=3e-3, warmup=1, ema=0.0),
+        steps=12,
+        batch=4,
+        out=str(tmp_path),
+        data=str(store),
+        checkpoint=str(small_checkpoint),
+        dtype="float32",
+        log_every=1,
+        threads=1,
+    )
+    trainer = Trainer(training)
+    network = trainer.objective.network
+    before = {n: np.array(ops.numpy(p)) for n, p in nn.named_parameters(network).items()}
+    trainer.run()
+    after = {n: ops.numpy(p) for n, p in nn.named_parameters(network).items()}
+    same = {n for n in before if (before[n] == after[n]).all()}
+    assert same == {"head.weight"}
