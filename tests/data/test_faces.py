@@ -30,6 +30,18 @@ def test_what_is_covered_has_ink() -> None:
                 assert faces.font(face, 40).getmask(character).getbbox() is not None
 
 
+@pytest.mark.slow
+def test_each_of_the_8105_characters_is_drawn_as_itself() -> None:
+    """No two look alike in a face that has them all, and none as what it has not."""
+    whole = assets.frequent_characters()
+    complete = [face for face in faces.shipped().values() if faces.covers(face, "".join(whole))]
+    assert len(complete) >= 2
+    for face in complete:
+        font = faces.font(face, 40)
+        masks = [font.getmask(character) for character in ["\U0010fffd", *whole]]
+        assert len({(mask.size, bytes(mask)) for mask in masks}) == 8106
+
+
 def test_faces_are_found_in_a_folder_of_the_system(tmp_path: Path) -> None:
     source = faces.shipped()["Anton-Regular"].path
     shutil.copy(source, tmp_path / "Mine.ttf")  # FreeType goes by content, not by name

@@ -10,7 +10,6 @@ import pytest
 
 from moyin.data import assets, faces, places
 from moyin.data.colours import COLOURS
-from moyin.data.layouts import shipped
 from moyin.data.render import Renderer
 from moyin.data.sample import Sample
 from moyin.prompt.quotes import quoted
@@ -119,19 +118,6 @@ def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
     assert sum(map(bool, turns)) == 8
     for index, said in enumerate(turns):
         assert not said or renderer(3, index).lines[0].text == said
-
-
-@pytest.mark.slow
-def test_the_first_pictures_have_all_8105_characters() -> None:
-    """Drawn in full, in every layout, with the faces that ship."""
-    layouts = dict.fromkeys(shipped(), 1.0)
-    renderer = Renderer.Config(
-        size=96, characters=8105, chinese=1.0, words=0.0, layouts=layouts, captions=1
-    ).build()
-    written = set()
-    for index in range(renderer.turns.enough()):
-        written |= {c for line in renderer(0, index).lines for c in line.text}
-    assert written >= set(assets.frequent_characters())
 
 
 @pytest.mark.parametrize(
