@@ -283,7 +283,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The new folder.")],
     store: Annotated[Path | None, typer.Argument(help="A store; a checkpoint if absent.")] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="webdataset or parquet, of a store.")
+        str | None, typer.Option("--format", help="webdataset, parquet or mindrecord.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="int8 or int4, of a checkpoint's generator and decoder.")
@@ -295,7 +295,7 @@ def export(
         from moyin.data.exchange import export_store
 
         if form is None or weights is not None or checkpoint is not None:
-            raise ValueError("of a store, export takes --format webdataset or parquet, and --out")
+            raise ValueError("of a store, export takes --format and --out, nothing else")
         print(export_store(store, out, form))
         return
     if weights is None or form is not None:
@@ -317,7 +317,7 @@ def import_(
     path: Annotated[Path, typer.Argument(help="What moyin export made of a store.")],
     out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
 ) -> None:
-    """Make a store again from WebDataset or Parquet."""
+    """Make a store again from what moyin export made of it."""
     from moyin.data.exchange import import_store
 
     print(import_store(path, out).path)

@@ -10,7 +10,7 @@ with Python numbers, comparisons, & | ~ on booleans, `.shape`, `.ndim`, `.dtype`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -422,6 +422,20 @@ class Io(Protocol):
         self, path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
     ) -> None:
         """Write one file. `path` appears whole or not at all only if the caller renames it."""
+
+    def record_kinds(self, path: Path) -> tuple[dict[str, str], int]:
+        """The fields of a MindRecord file, each with its type (bytes, string, int64, …), and how
+        many rows it has. ValueError where it is damaged, and where MindSpore is not the backend."""
+
+    def read_records(
+        self, path: Path, names: Sequence[str], first: int, last: int
+    ) -> Iterator[dict[str, Any]]:
+        """Rows `first` to `last` - 1 as Python's bytes, str, int and float, or arrays."""
+
+    def write_records(
+        self, path: Path, kinds: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Write rows of bytes, string, int64 and float64. `path` is there whole or not at all."""
 
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""Stores as WebDataset tars or Parquet files, and back again, row for row.
+"""Stores as WebDataset tars, Parquet or MindRecord files, and back again, row for row.
 
     OUT/_columns.json    what the store was, by which it is made again
     OUT/00000.tar        00000000.png, 00000000.json, 00000000.ids.npy, 00000000.values.json, …
     OUT/00000.parquet    the same as columns: picture, meta, ids, level, …
+    OUT/00000.mindrecord the same, where MindSpore is the backend
 
 A picture is an encoded one, an array the content of a .npy file, and of what is JSON the text.
 """
@@ -14,7 +15,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,19 +29,22 @@ from moyin.data.store import BASE, Store
 HEADER = "_columns.json"  # Parquet's readers pass over a name that begins so
 VALUES = "values.json"  # the scalars of a row, together in one file of a tar
 SUFFIXES = {"png": "png", "json": "json", "array": "npy", "npy": "npy"}
+RECORDS = {"json": "string", "text": "string", "int64": "int64", "float64": "float64"}
 GROUP = 16  # rows of a Parquet row group: pictures are large
 
 Columns = dict[str, Column]
 Row = dict[str, Any]
+Stored = dict[str, list[Any]]  # a shard's rows by column, as the store has them
 
 
 def export_store(path: Path, out: Path, kind: str) -> Path:
-    """Write the store as `webdataset` or `parquet`; goes on where it was stopped.
+    """Write the store as `webdataset`, `parquet` or `mindrecord`; goes on where it was stopped.
 
-    ValueError where `out` holds another export or a column of the store is not complete.
+    ValueError where `out` holds another export, a column of the store is not complete, or there is
+    no MindSpore for MindRecord.
     """
     if kind not in FILES:
-        raise ValueError(f"format {kind}: it must be {' or '.join(FILES)}")
+        raise ValueError(f"format {kind}: it must be one of {', '.join(FILES)}")
     suffix, write, _ = FILES[kind]
     store = Store.open(path)
     columns = {name: store.column(name) for name in store.columns}
@@ -55,8 +59,7 @@ def export_store(path: Path, out: Path, kind: str) -> Path:
         rows = store.shard_rows(number)
         if not file.exists():
             stored = {name: store.shard(name, number) for name in columns}
-            with replacing(file) as content:
-                write(content, columns, stored, first)
+            write(file, columns, stored, first)
         first += rows
     return out
 
@@ -121,8 +124,8 @@ def _portable(column: Column, stored: Any) -> Any:
     return content.getvalue()
 
 
-def _write_tar(file: BinaryIO, columns: Columns, stored: dict[str, list[Any]], first: int) -> None:
-    with tarfile.open(fileobj=file, mode="w") as tar:
+def _write_tar(path: Path, columns: Columns, stored: Stored, first: int) -> None:
+    with replacing(path) as file, tarfile.open(fileobj=file, mode="w") as tar:
         for number in range(len(stored["meta"])):
             values = {n: stored[n][number] for n, c in columns.items() if c.kind in SCALARS}
             row = {
@@ -156,9 +159,7 @@ def _suffix(name: str, column: Column) -> str:
     return suffix if name in BASE else f"{name}.{suffix}"
 
 
-def _write_parquet(
-    file: BinaryIO, columns: Columns, stored: dict[str, list[Any]], first: int
-) -> None:
+def _write_parquet(path: Path, columns: Columns, stored: Stored, first: int) -> None:
     kinds = {"json": pa.string(), "text": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     arrays = {
         name: pa.array(
@@ -167,7 +168,8 @@ def _write_parquet(
         )
         for name, column in columns.items()
     }
-    pq.write_table(pa.table(arrays), file, row_group_size=GROUP, compression="none")
+    with replacing(path) as file:
+        pq.write_table(pa.table(arrays), file, row_group_size=GROUP, compression="none")
 
 
 def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
@@ -176,9 +178,32 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-Write = Callable[[BinaryIO, Columns, dict[str, list[Any]], int], None]
+def _write_records(path: Path, columns: Columns, stored: Stored, first: int) -> None:
+    from moyin.backend import io as backend
+
+    kinds = {name: RECORDS.get(column.kind, "bytes") for name, column in columns.items()}
+    rows = [
+        {
+            name: value.decode() if column.kind == "json" else value
+            for name, column in columns.items()
+            for value in [_portable(column, stored[name][number])]
+        }
+        for number in range(len(stored["meta"]))
+    ]
+    backend.write_records(path, kinds, rows)
+
+
+def _read_records(path: Path, columns: Columns) -> Iterator[Row]:
+    from moyin.backend import io as backend
+
+    _, count = backend.record_kinds(path)
+    return backend.read_records(path, list(columns), 0, count)
+
+
+Write = Callable[[Path, Columns, Stored, int], None]
 Read = Callable[[Path, Columns], Iterator[Row]]
 FILES: dict[str, tuple[str, Write, Read]] = {
     "webdataset": (".tar", _write_tar, _read_tar),
     "parquet": (".parquet", _write_parquet, _read_parquet),
+    "mindrecord": (".mindrecord", _write_records, _read_records),
 }

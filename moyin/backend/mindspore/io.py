@@ -1,9 +1,13 @@
-"""Tensors to and from safetensors files on MindSpore. Nothing is ever unpickled."""
+"""Tensors to and from safetensors files on MindSpore, and rows to and from MindRecord files.
+
+Nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ from mindspore import Tensor
 from safetensors import TensorSpec, safe_open, serialize_file
 
 from moyin.backend.mindspore import device, ops
+
+INDEX = ".db"  # the end of the name of the file that stands beside a MindRecord file
 
 
 def load(path: Path, names: list[str] | None = None) -> dict[str, Tensor]:
@@ -54,3 +60,68 @@ def _bits(x: Tensor) -> tuple[str, np.ndarray[Any, Any]]:
     if x.dtype != ops.bfloat16:
         return values.dtype.name, values
     return "bfloat16", (values.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def record_kinds(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of a MindRecord file with their types, and its rows. ValueError if damaged."""
+    from mindspore.mindrecord import FileReader
+
+    try:
+        reader = FileReader(str(path))
+        kinds = {name: field["type"] for name, field in reader.schema().items()}
+        count = int(reader.len())
+        reader.close()
+    except RuntimeError as error:
+        raise ValueError(str(error).strip()) from error
+    return kinds, count
+
+
+def read_records(
+    path: Path, names: Sequence[str], first: int, last: int
+) -> Iterator[dict[str, Any]]:
+    """Rows `first` to `last` - 1 as Python's own types, or arrays. ValueError if damaged."""
+    from mindspore.dataset import MindDataset, SequentialSampler
+
+    kinds, _ = record_kinds(path)
+    part = SequentialSampler(first, last - first)
+    try:
+        rows = MindDataset(str(path), list(names), num_parallel_workers=1, sampler=part)
+        for row in rows.create_dict_iterator(num_epochs=1, output_numpy=True):
+            yield {name: _plain(row[name], kinds[name]) for name in names}
+    except RuntimeError as error:
+        raise ValueError(str(error).strip()) from error
+
+
+def _plain(value: np.ndarray[Any, Any], kind: str) -> Any:
+    # NumPy's own bytes would lose the zeros at their end.
+    if kind == "bytes":
+        return value.tobytes()
+    return str(value) if kind == "string" else value.item() if value.size == 1 else value
+
+
+def write_records(path: Path, kinds: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of bytes, string, int64 and float64. `path` is there whole or not at all."""
+    from mindspore.mindrecord import FileWriter
+
+    # As arrays, floats are stored by their bits; as scalars by decimal digits, without infinity.
+    schema = {
+        name: {"type": kind} | ({"shape": [1]} if kind == "float64" else {})
+        for name, kind in kinds.items()
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        writer = FileWriter(str(partial / path.name), shard_num=1)
+        writer.add_schema(schema)
+        floats = [name for name, kind in kinds.items() if kind == "float64"]
+        writer.write_raw_data(
+            [{**row, **{n: np.array([row[n]], np.float64) for n in floats}} for row in rows]
+        )
+        writer.commit()
+        for name in (path.name + INDEX, path.name):
+            (partial / name).replace(path.with_name(name))
+    except RuntimeError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -22,3 +23,27 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | N
     """Write one file. `path` appears whole or not at all only if the caller renames it."""
     flat = {n: t.detach().contiguous() for n, t in tensors.items()}
     save_file(flat, str(path), metadata=metadata)
+
+
+def record_kinds(path: Path) -> tuple[dict[str, str], int]:
+    """MindSpore's own format: ValueError."""
+    _refuse(path)
+
+
+def read_records(
+    path: Path, names: Sequence[str], first: int, last: int
+) -> Iterator[dict[str, Any]]:
+    """MindSpore's own format: ValueError."""
+    _refuse(path)
+
+
+def write_records(path: Path, kinds: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """MindSpore's own format: ValueError."""
+    _refuse(path)
+
+
+def _refuse(path: Path) -> NoReturn:
+    raise ValueError(
+        f"MindRecord needs MindSpore: pip install 'moyin[mindspore]' and set "
+        f"MOYIN_BACKEND=mindspore for {path.name}"
+    )

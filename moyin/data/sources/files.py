@@ -17,6 +17,7 @@ from moyin.data.sources import LARGEST, SHARE, Share, captions, walk
 TABLE = "metadata.jsonl"
 BESIDE = (".txt", ".json")  # what holds the captions of the picture beside it
 LONGEST = 2**22  # bytes of a file or a line with captions
+INDEX = ".mindrecord.db"  # what stands beside a MindRecord file and holds no pictures
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def shares(path: Path) -> Iterator[Share]:
 
 
 def _entries(path: Path) -> Iterator[walk.Entry]:
-    """The files to look at: not those beside a picture, nor those that a table names."""
+    """The files to look at: not those beside a picture or a table, nor those that a table names."""
     if not path.is_dir():
         yield walk.Entry(path.name)
         return
@@ -112,7 +113,8 @@ def _entries(path: Path) -> Iterator[walk.Entry]:
             folder = str(name.parent)
             tabled = any((path / above / TABLE).is_file() for above in name.parents)
         named = tabled and name.name != TABLE
-        if entry.fault or not (named or captions.belongs(path / name, BESIDE)):
+        beside = captions.belongs(path / name, BESIDE) or entry.name.endswith(INDEX)
+        if entry.fault or not (named or beside):
             yield entry
 
 
@@ -140,9 +142,10 @@ def _rows(root: Path, table: str) -> Iterator[Share]:
 
 
 def _readers() -> dict[str, Callable[[Path, str], Iterator[Share]]]:
-    from moyin.data.sources import tables, tars
+    from moyin.data.sources import records, tables, tars
 
     return {
+        records.SUFFIX: records.shares,
         ".tar": tars.shares,
         ".parquet": tables.parquet_shares,
         ".arrow": tables.arrow_shares,

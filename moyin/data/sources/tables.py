@@ -37,7 +37,7 @@ class Rows:
     def read(self) -> Iterator[Item]:
         try:
             for number, row in enumerate(self._rows(), self.first):
-                yield _item(self.root, f"{self.table}:{self.group}:{number}", row)
+                yield item(self.root, f"{self.table}:{self.group}:{number}", row)
         except BROKEN as error:
             key = f"{self.table}:{self.group}"
             yield found(self.root.name, key, fault=f"damaged table: {error}")
@@ -124,8 +124,8 @@ def _holds_pictures(name: str, kind: pa.DataType) -> bool:
     return bool(text) and name.lower() in PATHS
 
 
-def _item(root: Path, key: str, row: Mapping[str, Any]) -> Item:
-    """The first column is the picture, the others are its captions."""
+def item(root: Path, key: str, row: Mapping[str, Any]) -> Item:
+    """A row as an item: the first column is the picture, the others are its captions."""
     picture, *_ = row.values()
     content, path = picture, None
     if isinstance(picture, Mapping):
