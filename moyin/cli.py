@@ -223,12 +223,15 @@ def prepare(
 @app.command()
 def train(recipe: str, overrides: Overrides = None) -> None:
     """Train one stage: train RECIPE out=DIR data=STORE seed=0; starts again where it stopped."""
+    from moyin.backend import distributed
     from moyin.recipes import find
     from moyin.recipes.overrides import apply
     from moyin.train.trainer import Interrupted, run
 
     try:
-        print(run(apply(find(recipe)(), overrides or [])))
+        written = run(apply(find(recipe)(), overrides or []))
+        if distributed.rank() == 0:
+            print(written)
     except Interrupted as e:
         raise typer.Exit(_told(str(e), 130)) from None
 

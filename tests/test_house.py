@@ -45,7 +45,7 @@ FOREIGN = {
     *("half", "double", "long", "bfloat16", "matmul", "view_as_complex", "complex64"),
     *("type_as", "new_zeros", "new_ones", "softmax", "sigmoid", "index_select"),
 }
-FACADE = {"ops", "nn", "autograd", "optim", "random", "device", "io"}
+FACADE = {"ops", "nn", "autograd", "optim", "random", "device", "distributed", "io"}
 
 Breaches = Iterator[str]
 

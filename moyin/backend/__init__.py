@@ -18,16 +18,27 @@ if NAME not in ("torch", "mindspore"):
     raise ValueError(f"MOYIN_BACKEND={NAME}: it must be torch or mindspore")
 
 if TYPE_CHECKING:
-    from moyin.backend.torch import autograd, device, io, nn, ops, optim, random
+    from moyin.backend.torch import autograd, device, distributed, io, nn, ops, optim, random
 else:
     try:
-        autograd, device, io, nn, optim, ops, random = (
+        autograd, device, distributed, io, nn, optim, ops, random = (
             importlib.import_module(f"moyin.backend.{NAME}.{part}")
-            for part in ("autograd", "device", "io", "nn", "optim", "ops", "random")
+            for part in ("autograd", "device", "distributed", "io", "nn", "optim", "ops", "random")
         )
     except ModuleNotFoundError as e:
         raise ModuleNotFoundError(
             f"the {NAME} backend needs `{e.name}`: pip install 'moyin[{NAME}]'"
         ) from e
 
-__all__ = ["NAME", "Tensor", "autograd", "device", "io", "nn", "ops", "optim", "random"]
+__all__ = [
+    "NAME",
+    "Tensor",
+    "autograd",
+    "device",
+    "distributed",
+    "io",
+    "nn",
+    "ops",
+    "optim",
+    "random",
+]

@@ -310,6 +310,9 @@ class Nn(Protocol):
     def compile_blocks(self, blocks: Iterable[Any]) -> None:
         """Make each block faster where the framework has a compiler; what it computes stays."""
 
+    def recompute_blocks(self, blocks: Iterable[Any]) -> None:
+        """Keep of each block its arguments alone, and compute it again for its gradient."""
+
 
 class Autograd(Protocol):
     """Gradients, in the functional form that both frameworks have."""
@@ -323,7 +326,8 @@ class Autograd(Protocol):
         """fn(*args) → (scalar loss, aux) becomes (*args) → (loss, aux, gradients by name).
 
         names: the parameters of `module` to differentiate by; None for all. The gradient is zero
-        for those that the loss does not depend on.
+        for those that the loss does not depend on. Where `distributed.shard` shared the parameters
+        out, it is the mean over the processes, each of which gets its part.
         """
 
 
@@ -411,6 +415,54 @@ class Device(Protocol):
     def seed(self, value: int) -> None:
         """Seed what the device itself draws (initial weights, training noise)."""
 
+    def collectives(self) -> str:
+        """By which libraries processes talk to each other, in the framework's words."""
+
+
+class Distributed(Protocol):
+    """Several processes of one training, as the framework's launcher starts them.
+
+    Where there is but one, nothing is asked of anybody. All processes call these together.
+    """
+
+    def join(self) -> None:
+        """Meet the other processes, if a launcher started several."""
+
+    def rank(self) -> int:
+        """Which of the processes this is, from 0."""
+
+    def ranks(self) -> int:
+        """How many processes there are."""
+
+    def in_turn(self) -> AbstractContextManager[None]:
+        """A context that the first process goes through alone, and then the others at once."""
+
+    def gather(self, x: Any) -> Any:
+        """A NumPy array, of one shape on all processes, as [ranks, ...] on all of them."""
+
+    def shard(
+        self, module: Any, units: Sequence[Any], entry: str, group: int, dtype: DType
+    ) -> None:
+        """Leave each process its part of the module's parameters, and average their gradients.
+
+        units: submodules whose weights are put together, in `dtype`, while they are called; inner
+        ones first. entry: the module's method from which all others are called. group: how many
+        processes share the weights out, each group as the others; 0 for all. ValueError where
+        groups of that size cannot be made.
+        """
+
+    def sharded(self, x: Tensor) -> bool:
+        """Whether this process holds only its part of x."""
+
+    def part(self, x: Tensor, like: Tensor) -> Tensor:
+        """Of x, which every process has, the part that it holds of `like`."""
+
+    def whole(self, x: Tensor) -> Tensor:
+        """A copy of all of x: of a sharded one empty on all but the first process."""
+
+    def assembled(self, module: Any) -> AbstractContextManager[None]:
+        """A context in which parameters are whole on all processes; changes to them are lost."""
+
 
 class Io(Protocol):
     """Tensors to and from safetensors files. Nothing is ever unpickled."""
@@ -441,12 +493,13 @@ class Io(Protocol):
 if TYPE_CHECKING:
     from moyin.backend.mindspore import autograd as ms_autograd
     from moyin.backend.mindspore import device as ms_device
+    from moyin.backend.mindspore import distributed as ms_distributed
     from moyin.backend.mindspore import io as ms_io
     from moyin.backend.mindspore import nn as ms_nn
     from moyin.backend.mindspore import ops as ms_ops
     from moyin.backend.mindspore import optim as ms_optim
     from moyin.backend.mindspore import random as ms_random
-    from moyin.backend.torch import autograd, device, io, nn, ops, optim, random
+    from moyin.backend.torch import autograd, device, distributed, io, nn, ops, optim, random
 
     _ops: list[Ops] = [ops, ms_ops]
     _nn: list[Nn] = [nn, ms_nn]
@@ -454,4 +507,5 @@ if TYPE_CHECKING:
     _optim: list[Optim] = [optim, ms_optim]
     _random: list[Random] = [random, ms_random]
     _device: list[Device] = [device, ms_device]
+    _distributed: list[Distributed] = [distributed, ms_distributed]
     _io: list[Io] = [io, ms_io]

@@ -71,6 +71,10 @@ class Training:
     workers: threads that make batches ahead, which changes nothing but the time.
     dtype: bfloat16, float32, or auto for what the device does well.
     compile: compile the network's blocks, which takes a minute or two before the first steps.
+    recompute: keep of each block its arguments alone and compute it again for its gradient, which
+    takes a third more work and little memory.
+    shard: how many of several processes share the weights out, each such group alike; 0 for all.
+    `batch` is shared out evenly over all of them.
     """
 
     objective: Objective.Config
@@ -96,6 +100,8 @@ class Training:
     log_every: int = 10
     threads: int = 0
     compile: bool = False
+    recompute: bool = False
+    shard: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "workers", "save_every", "log_every", "keep"):

@@ -11,7 +11,7 @@ from moyin.train.config import Training
 
 FREE = (  # what a training may be continued with another value of
     *("out", "data", "checkpoint", "save_every", "log_every", "threads", "workers", "compile"),
-    *("keep", "keep_every", "validation"),
+    *("keep", "keep_every", "validation", "recompute", "shard"),
 )
 
 

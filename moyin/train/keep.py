@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from moyin.backend import Tensor, ops
+from moyin.backend import Tensor
 from moyin.train import state
 
 
@@ -21,10 +21,10 @@ class Keeper:
 
     def __init__(self, out: Path, keep: int, keep_every: int) -> None:
         self.out, self.keep, self.keep_every = out, keep, keep_every
-        self.pool = ThreadPoolExecutor(1)
         self.pending: Future[Path] | None = None
 
     def __enter__(self) -> Keeper:
+        self.pool = ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,10 +34,9 @@ class Keeper:
             self.pool.shutdown()
 
     def save(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
-        """Copy the tensors and let them be written; waits for the state before."""
+        """Let the tensors be written, which must not change; waits for the state before."""
         self.wait()
-        copies = {name: ops.stop_gradient(tensor) + 0 for name, tensor in tensors.items()}
-        self.pending = self.pool.submit(self._write, step, copies, record)
+        self.pending = self.pool.submit(self._write, step, tensors, record)
 
     def save_last(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
         """Write a state that nothing follows. OSError where the disk is full."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moyin.backend import Tensor, ops
+from moyin.backend import Tensor, distributed, ops
 
 
 class Means:
@@ -26,7 +26,8 @@ class Means:
             self.totals[name] = self.totals[name] + pair if name in self.totals else pair
 
     def take(self) -> dict[str, float]:
-        """The means since the last call; what did not occur is left out."""
-        found = {name: ops.numpy(pair) for name, pair in self.totals.items()}
+        """The means since the last call, over all processes; what did not occur is left out."""
+        pairs = [ops.numpy(pair) for pair in self.totals.values()]
+        found = zip(self.totals, distributed.gather(pairs).sum(0), strict=True)
         self.totals = {}
-        return {name: float(total / count) for name, (total, count) in found.items() if count}
+        return {name: float(total / count) for name, (total, count) in found if count}

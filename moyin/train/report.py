@@ -98,6 +98,34 @@ class Report:
                 self.events.scalar(key, float(value), int(row["step"]))
 
 
+class Silence(Report):
+    """What the first of several processes says, the others need not."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def advance(self, step: int, pictures: int, flops: float) -> None:
+        pass
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+    def validation(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+    def picture(self, step: int, pixels: Array) -> None:
+        pass
+
+    def restart_clock(self) -> None:
+        pass
+
+
 def _keep_until(path: Path, step: int) -> None:
     """Drop the metrics of steps that a training which was killed had made and lost again."""
     if not path.exists():

@@ -70,8 +70,8 @@ def steps(out: Path) -> list[int]:
     return sorted(int(p.name.removeprefix("step-")) for p in (out / "state").glob("step-*"))
 
 
-def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Record and tensors of the newest complete state, None where there is none yet.
+def newest(out: Path) -> tuple[dict[str, Any], Path] | None:
+    """Record and tensors' file of the newest complete state, None where there is none yet.
 
     A damaged one is passed over with a warning. ValueError if all are damaged: to begin anew
     is for the user to decide.
@@ -82,7 +82,7 @@ def newest(out: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
             record = json.loads((folder / RECORD).read_text("utf-8"))
             if sha256(folder / WEIGHTS) != record["sha256"]:
                 raise ValueError("its checksum differs")
-            return record, io.load(folder / WEIGHTS)
+            return record, folder / WEIGHTS
         except (OSError, ValueError, KeyError) as e:
             warnings.warn(
                 f"training state {folder} is damaged ({e}): taking the one before it",

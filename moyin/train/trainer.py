@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moyin.backend import Tensor, autograd, device, nn, ops, optim
+from moyin.backend import Tensor, autograd, device, distributed, io, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import PREFIXES
 from moyin.checkpoint.save import save_checkpoint
@@ -33,7 +33,7 @@ from moyin.train.keep import Keeper
 from moyin.train.means import Means
 from moyin.train.objectives import Batch, Source
 from moyin.train.objectives.base import Array, Draws
-from moyin.train.report import Report
+from moyin.train.report import Report, Silence
 from moyin.train.samples import sheet
 from moyin.train.schedule import learning_rate
 from moyin.train.watch import Watch
@@ -63,15 +63,26 @@ class Trainer:
     def __init__(self, training: Training) -> None:
         self.training = training
         self.out = Path(training.out)
+        distributed.join()
+        self.rank, self.ranks = distributed.rank(), distributed.ranks()
+        if training.batch % self.ranks:
+            raise ValueError(
+                f"batch={training.batch}: {self.ranks} processes cannot share it out evenly"
+            )
         device.seed(training.seed)
         if training.threads:
             device.set_threads(training.threads)
-        checkpoint = _checkpoint(training.checkpoint)
-        self.source = Source(_store(training, checkpoint), checkpoint)
         self.dtype = _dtype(training.dtype)
-        self.objective = training.objective.build(self.source, self._start())
+        with distributed.in_turn():  # the first one writes what the store lacks
+            checkpoint = _checkpoint(training.checkpoint)
+            self.source = Source(_store(training, checkpoint), checkpoint)
+            self.objective = training.objective.build(self.source, self._start())
         self.base = ""  # digest of what a LoRA belongs to
         self.adapters = self._adapt()
+        if training.recompute:
+            nn.recompute_blocks(self.objective.blocks)
+        units = self.objective.units
+        distributed.shard(self.objective, units, "loss", training.shard, self.dtype)
         every = nn.named_parameters(self.objective)
         self.parameters = {n: p for n, p in every.items() if self._trained(n)}
         o = training.optimizer
@@ -80,15 +91,22 @@ class Trainer:
         self.step = 0
         held = validation.held_out(self.objective.count, training.held_out)
         self.held, self.rows = np.flatnonzero(held), np.flatnonzero(~held)
-        if training.held_out and not len(self.held):
-            raise ValueError(f"held_out={training.held_out} of {len(held)} samples is none")
+        if training.held_out and len(self.held) < self.ranks:
+            few = len(self.held) or "none"
+            raise ValueError(f"held_out={training.held_out} of {len(held)} samples is {few}")
         self.stream = self._stream()
         self.watch, self.means = Watch(), Means()
+        self.keeper = Keeper(self.out, training.keep, training.keep_every)
         self.gradient = autograd.value_and_grad(
-            lambda batch: self.objective.loss(batch, self.dtype),
-            self.objective,
-            list(self.parameters),
+            self._weighted, self.objective, list(self.parameters)
         )
+
+    def _weighted(
+        self, batch: dict[str, Tensor], weight: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss as it counts, and as it is beside what else is shown."""
+        loss, shown = self.objective.loss(batch, self.dtype)
+        return loss * weight, {"loss": loss, **shown}
 
     def _start(self) -> Any:
         """The network to go on from, None for fresh weights.
@@ -116,6 +134,12 @@ class Trainer:
     def run(self, until: int | None = None) -> Path:
         """All steps that are left; see `run`."""
         self._restore()
+        seen = distributed.gather(self.step)
+        if (seen != self.step).any():
+            raise ValueError(
+                f"the processes see states of the steps {', '.join(map(str, seen))} in {self.out}: "
+                "it must be one folder that they share"
+            )
         last = self.training.steps if until is None else min(until, self.training.steps)
         if self.step < last:
             with _polite_interrupt() as interrupted:
@@ -134,31 +158,35 @@ class Trainer:
         if t.compile:  # only now, since what is compiled cannot be counted
             nn.compile_blocks(self.objective.blocks)
         with (
-            Report(self.out, self.objective.stage, self.step, t.steps, peak) as report,
+            self._report(peak) as report,
             closing(ahead(self._batch, self.step * t.accumulate, t.workers)) as batches,
-            Keeper(self.out, t.keep, t.keep_every) as keeper,
+            self.keeper,
         ):
-            self.keeper = keeper
             while self.step < last:
                 norm = self._update(batches)
-                report.advance(self.step, t.batch * t.accumulate, flops * t.accumulate)
-                stop = self.step == last or bool(interrupted)
+                report.advance(self.step, t.batch * t.accumulate, flops * t.accumulate * self.ranks)
+                stop = self.step == last or bool(distributed.gather(len(interrupted)).any())
                 if self.step % t.log_every == 0 or self.step == last:
                     report.metrics(self.step, {**self.means.take(), "gradient_norm": norm})
                 if self.step % t.validation.every == 0:
                     self._validate(report)
+                if stop or self.step % t.save_every == 0:
+                    self._save(stop)
                 if stop:
-                    keeper.save_last(self.step, *self._state())
                     break
-                if self.step % t.save_every == 0:
-                    self._save(keeper)
 
-    def _rows(self, micro: int) -> Array:
-        """The samples of a micro-batch, by number."""
+    def _report(self, peak: float) -> Report:
+        if self.rank:
+            return Silence()
+        stage, steps = self.objective.stage, self.training.steps
+        return Report(self.out, stage, self.step, steps, peak * self.ranks)
+
+    def _rows(self, micro: int, rank: int = 0) -> Array:
+        """The samples of a process's part of a micro-batch, by number."""
         if self.stream is not None:
-            return self.stream.rows(micro)
+            return self.stream.rows(micro, rank, self.ranks)
         t = self.training
-        places = np.arange(micro * t.batch, (micro + 1) * t.batch)
+        places = np.arange(micro * t.batch, (micro + 1) * t.batch)[rank :: self.ranks]
         return np.asarray(self.rows[shuffled(places, len(self.rows), t.seed)])
 
     def _stream(self) -> Stream | None:
@@ -177,8 +205,9 @@ class Trainer:
 
     def _batch(self, micro: int) -> Batch:
         t = self.training
-        draws = Draws(t.seed, micro * t.batch, micro // t.accumulate)
-        return self.objective.batch(self._rows(micro), draws)
+        first = micro * t.batch + self.rank
+        draws = Draws(t.seed, first, micro // t.accumulate, self.ranks)
+        return self.objective.batch(self._rows(micro, self.rank), draws)
 
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         return {n: ops.asarray(x) for n, x in batch.items()}
@@ -186,38 +215,43 @@ class Trainer:
     def _update(self, batches: Iterator[Batch]) -> float:
         """One update; the next batch is made meanwhile. Returns the gradient's norm."""
         t, o = self.training, self.training.optimizer
-        first = self.step * t.accumulate
+        first, parts = self.step * t.accumulate, t.accumulate * self.ranks
         total: dict[str, Tensor] = {}
         losses, weights = [], []
         for _ in range(t.accumulate):
             batch = next(batches)
-            loss, shown, gradients = self.gradient(self._tensors(batch))
-            weights.append(self.objective.weight(batch) if t.accumulate > 1 else 1.0)
-            losses.append(loss)
-            total = _add(total, gradients, weights[-1])
-            self.means.add({"loss": loss, **shown}, weights[-1])
-        if t.accumulate > 1:
-            total = {n: g / sum(weights) for n, g in total.items()}
-        gradients, norm = optim.clip_by_global_norm(total, o.clip)
+            weights.append(self.objective.weight(batch) if parts > 1 else 1.0)
+            _, shown, gradients = self.gradient(self._tensors(batch), weights[-1])
+            losses.append(shown["loss"])
+            total = {n: total[n] + g for n, g in gradients.items()} if total else gradients
+            self.means.add(shown, weights[-1])
+        # Of every process and micro-batch: its loss, and what it counts.
         values = [float(ops.numpy(loss)) for loss in losses]
-        self._check_finite(values, norm, first)
+        found, counted = distributed.gather([values, weights]).swapaxes(0, 1)
+        if parts > 1:
+            total = {n: g / float(counted.sum() / self.ranks) for n, g in total.items()}
+        gradients, norm = optim.clip_by_global_norm(total, o.clip)
+        self._check_finite(found, norm, first)
         rate = learning_rate(o, self.step, t.steps)
         self.optimizer.step(gradients, rate)
         self.step += 1
         # A young average forgets its random start sooner.
         decay = min(o.ema, (1 + self.step) / (10 + self.step))
         optim.ema_update(self.average, self.parameters, decay)
-        self._check_course(float(np.dot(values, weights) / sum(weights)), rate)
+        self._check_course(float((found * counted).sum() / counted.sum()), rate)
         return norm
 
-    def _check_finite(self, losses: list[float], norm: float, first: int) -> None:
-        """Before an update is made: ValueError that names the samples which spoil it."""
-        bad = [i for i, loss in enumerate(losses) if not math.isfinite(loss)]
-        if not bad and math.isfinite(norm):
+    def _check_finite(self, losses: Array, norm: float, first: int) -> None:
+        """Before an update is made: ValueError that names the samples which spoil it.
+
+        losses: of every process and micro-batch, [ranks, accumulate].
+        """
+        bad = np.argwhere(~np.isfinite(losses))
+        if not len(bad) and math.isfinite(norm):
             return
-        what = f"loss is {losses[bad[0]]}" if bad else f"gradient is {norm}"
-        some = bad or range(len(losses))
-        rows = [str(row) for i in some for row in self._rows(first + i)]
+        what = f"loss is {losses[tuple(bad[0])]}" if len(bad) else f"gradient is {norm}"
+        some = bad if len(bad) else np.argwhere(np.isfinite(losses))
+        rows = [str(row) for rank, i in some for row in self._rows(first + int(i), int(rank))]
         raise ValueError(
             f"step {self.step + 1}: the {what} at the samples {', '.join(rows)}. Look at them, or "
             f"take a lower optimizer.lr and an out= of its own; {self._newest()}"
@@ -249,24 +283,29 @@ class Trainer:
                 )
                 report.validation(self.step, found)
             some = (self.held if len(self.held) else self.rows)[: v.pictures]
-            made = self.objective.pictures(some, _dtype_name(t.dtype)) if len(some) else []
+            with distributed.assembled(self.objective):
+                made = self.objective.pictures(some, _dtype_name(t.dtype)) if len(some) else []
         if made:
             report.picture(self.step, sheet(made))
         report.restart_clock()
 
-    def _save(self, keeper: Keeper) -> None:
-        if self.watch.rising:
+    def _save(self, last: bool) -> None:
+        if self.watch.rising and not last:
             warnings.warn(
                 f"step {self.step}: the loss is rising, so no state is saved until it falls",
                 stacklevel=2,
             )
-        else:
-            keeper.save(self.step, *self._state())
+            return
+        tensors, record = self._state()
+        if self.rank == 0:
+            (self.keeper.save_last if last else self.keeper.save)(self.step, tensors, record)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors: dict[str, Tensor] = {f"weights.{n}": p for n, p in self.parameters.items()}
-        tensors |= {f"average.{n}": p for n, p in self.average.items()}
-        tensors |= {f"optimizer.{n}": p for n, p in self.optimizer.state().items()}
+        """Copies of all that changes, whole on the first process; and what it belongs to."""
+        held: dict[str, Tensor] = {f"weights.{n}": p for n, p in self.parameters.items()}
+        held |= {f"average.{n}": p for n, p in self.average.items()}
+        held |= {f"optimizer.{n}": p for n, p in self.optimizer.state().items()}
+        tensors = {n: distributed.whole(x) for n, x in held.items()}
         record = {
             "stage": self.objective.stage,
             "training": plain(self.training),
@@ -280,7 +319,7 @@ class Trainer:
         if found is None:
             self.out.mkdir(parents=True, exist_ok=True)
             return
-        record, tensors = found
+        record, file = found
         if record["stage"] != self.objective.stage:
             raise ValueError(f"{self.out} holds a training of the {record['stage']}: name another")
         if changed := difference(self.training, record["training"]):
@@ -293,17 +332,26 @@ class Trainer:
                 f"{self.out} holds a LoRA of another checkpoint's network: go on with "
                 "that one, or give this an out= of its own"
             )
+
+        def held(name: str, like: Any) -> Tensor:
+            return distributed.part(io.load(file, [name])[name], like)
+
         for n, p in self.parameters.items():
-            nn.set_parameter(p, tensors[f"weights.{n}"])
-            self.average[n] = tensors[f"average.{n}"]
+            nn.set_parameter(p, held(f"weights.{n}", p))
+            self.average[n] = held(f"average.{n}", p)
+        moments = self.optimizer.state()
+        self.optimizer.load({n: held(f"optimizer.{n}", x) for n, x in moments.items()})
         self.watch.restore(record.get("watch") or Watch().record())
-        self.optimizer.load({n[10:]: x for n, x in tensors.items() if n.startswith("optimizer.")})
         self.step = int(record["step"])
 
     def _write(self) -> Path:
         """OUT/weights, the averaged network beside those of `checkpoint`; or OUT/lora."""
         for n, p in self.parameters.items():
             nn.set_parameter(p, self.average[n])
+        with distributed.assembled(self.objective), distributed.in_turn():
+            return self._written() if self.rank == 0 else self.out
+
+    def _written(self) -> Path:
         if lora := self.training.lora:
             stage = self.objective.stage
             return save_lora(self.out / "lora", stage, self.adapters, lora.rank, lora.alpha)
@@ -359,11 +407,6 @@ def _dtype_name(name: str) -> str:
     if name == "auto":
         return "bfloat16" if device.supports_bfloat16() else "float32"
     return name
-
-
-def _add(total: dict[str, Tensor], more: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    scaled = more if weight == 1 else {n: x * weight for n, x in more.items()}
-    return {n: total[n] + x for n, x in scaled.items()} if total else scaled
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moyin.backend import Tensor, autograd, nn, ops
+from moyin.backend import Tensor, autograd, distributed, nn, ops
 from moyin.train.means import Means
 from moyin.train.objectives.base import Array, Draws, Objective
 
@@ -24,11 +24,16 @@ def held_out(count: int, share: float) -> Array:
 def losses(
     objective: Objective, rows: Array, batch: int, batches: int, seed: int, dtype: Any
 ) -> dict[str, float]:
-    """Loss and what else is shown, over at most so many batches of the rows, as validation_…."""
-    means = Means()
-    for start in range(0, min(len(rows), batch * batches), batch):
+    """Loss and what else is shown, over at most so many batches of the rows, as validation_….
+
+    Several processes share each batch out; rows that are left over then are left out.
+    """
+    means, rank, ranks = Means(), distributed.rank(), distributed.ranks()
+    for start in range(0, min(len(rows) - len(rows) % ranks, batch * batches), batch):
         some = rows[start : start + batch]
-        arrays = objective.batch(some, Draws(seed, FIRST + start))
+        some = some[: len(some) - len(some) % ranks]
+        draws = Draws(seed, FIRST + start + rank, stride=ranks)
+        arrays = objective.batch(some[rank::ranks], draws)
         with autograd.no_grad():
             loss, shown = objective.loss({n: ops.asarray(x) for n, x in arrays.items()}, dtype)
         means.add({"loss": loss, **shown}, objective.weight(arrays))

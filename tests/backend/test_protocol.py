@@ -22,6 +22,7 @@ PARTS = {
     "Optim": "optim",
     "Random": "random",
     "Device": "device",
+    "Distributed": "distributed",
     "Io": "io",
 }
 

@@ -19,8 +19,8 @@ def found(out: Path) -> tuple[int, float]:
     """Step and value of the newest state."""
     newest = state.newest(out)
     assert newest is not None
-    record, tensors = newest
-    return record["step"], float(ops.numpy(tensors["weights.a"])[0, 0])
+    record, file = newest
+    return record["step"], float(ops.numpy(io.load(file)["weights.a"])[0, 0])
 
 
 def flip_last_byte(path: Path) -> None:

@@ -83,6 +83,11 @@ def seed(value: int) -> None:
     ms.set_seed(value)
 
 
+def collectives() -> str:
+    """The one library of the device."""
+    return "hccl" if is_accelerator() else "mccl"
+
+
 def is_accelerator() -> bool:
     """Whether this is more than a CPU."""
     return name() != "cpu"

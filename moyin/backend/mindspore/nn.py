@@ -31,6 +31,7 @@ __all__ = [
     "compile_blocks",
     "empty_weights",
     "named_parameters",
+    "recompute_blocks",
     "replace",
     "set_parameter",
     "submodule",
@@ -203,3 +204,9 @@ def replace(module: Module, name: str, new: Module) -> None:
 
 def compile_blocks(blocks: Iterable[Module]) -> None:
     """Nothing: in PyNative mode there is no graph to compile."""
+
+
+def recompute_blocks(blocks: Iterable[Module]) -> None:
+    """Keep of each block its arguments alone, and compute it again for its gradient."""
+    for block in blocks:
+        block.recompute(use_reentrant=False)

@@ -16,13 +16,25 @@ import torch
 
 @lru_cache(maxsize=1)
 def current() -> torch.device:
-    """MOYIN_DEVICE, or the first accelerator there is, or the CPU."""
+    """MOYIN_DEVICE, or the first accelerator there is, or the CPU.
+
+    Of the processes that torchrun starts on a machine, each takes an accelerator of its own.
+    """
     name = os.environ.get("MOYIN_DEVICE")
     if name:
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("npu") if hasattr(torch, "npu") else torch.device("cpu")
+    kind = "cuda" if torch.cuda.is_available() else "npu" if hasattr(torch, "npu") else "cpu"
+    own = os.environ.get("LOCAL_RANK")
+    if kind == "cpu" or own is None:
+        return torch.device(kind)
+    torch.accelerator.set_device_index(int(own))
+    return torch.device(kind, int(own))
+
+
+def collectives() -> str:
+    """For what lies on the host, and for what lies on an accelerator."""
+    libraries = {"cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}
+    return libraries.get(current().type, "gloo")
 
 
 def name() -> str:

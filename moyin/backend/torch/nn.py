@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ __all__ = [
     "compile_blocks",
     "empty_weights",
     "named_parameters",
+    "recompute_blocks",
     "replace",
     "set_parameter",
     "submodule",
@@ -187,3 +189,14 @@ def compile_blocks(blocks: Iterable[Module]) -> None:
     """
     for block in blocks:
         block.compile(dynamic=False)
+
+
+def recompute_blocks(blocks: Iterable[Any]) -> None:
+    """Keep of each block its arguments alone, and compute it again for its gradient.
+
+    Chen et al. 2016; wrapped within the call, so that hooks on the block see it once.
+    """
+    from torch.utils.checkpoint import checkpoint
+
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from moyin.backend.torch.distributed import sharded
 from moyin.backend.torch.nn import Parameter
 
 
@@ -34,9 +38,9 @@ class AdamW:
         b1, b2 = self.betas
         c1, c2 = 1 - b1**self.count, 1 - b2**self.count
         names = [n for n in self.parameters if n in gradients]
-        p: list[Tensor] = [self.parameters[n] for n in names]
-        g = [gradients[n].to(self.parameters[n].dtype) for n in names]
-        m, v = [self.m[n] for n in names], [self.v[n] for n in names]
+        p = _held(self.parameters[n] for n in names)
+        g = _held(gradients[n].to(self.parameters[n].dtype) for n in names)
+        m, v = _held(self.m[n] for n in names), _held(self.v[n] for n in names)
         decayed = [q for q in p if q.ndim > 1]
         if self.weight_decay and decayed:
             torch._foreach_mul_(decayed, 1 - lr * self.weight_decay)
@@ -66,7 +70,8 @@ def clip_by_global_norm(
 ) -> tuple[dict[str, Tensor], float]:
     """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm."""
     values = list(gradients.values())
-    norm = float(torch.stack(torch._foreach_norm(values)).norm())
+    joint: Any = torch.stack(torch._foreach_norm(values)).norm()
+    norm = float(joint.full_tensor() if sharded(joint) else joint)
     if norm > limit:
         scaled = torch._foreach_mul(values, limit / (norm + 1e-6))
         gradients = dict(zip(gradients, scaled, strict=True))
@@ -77,6 +82,10 @@ def clip_by_global_norm(
 def ema_update(average: dict[str, Tensor], parameters: dict[str, Parameter], decay: float) -> None:
     """average ← decay · average + (1 − decay) · parameter, in place."""
     names = list(average)
-    torch._foreach_lerp_(
-        [average[n] for n in names], [parameters[n].detach() for n in names], 1 - decay
-    )
+    mine, new = _held(average[n] for n in names), _held(parameters[n].detach() for n in names)
+    torch._foreach_lerp_(mine, new, 1 - decay)
+
+
+def _held(tensors: Iterable[Any]) -> list[Tensor]:
+    """What this process holds of them, as tensors of the same memory."""
+    return [x.to_local() if sharded(x) else x for x in tensors]

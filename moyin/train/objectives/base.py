@@ -26,20 +26,24 @@ class Draws:
     """The random numbers of one batch: each sample's are a pure function of seed, its place in the
     stream of samples, and a name. So they do not change with how the stream is cut into batches.
 
-    first: the place of the batch's first sample. update: the number of the update it belongs to.
+    first: the place of the batch's first sample, and stride: from one to the next. update: the
+    number of the update it belongs to.
     """
 
     seed: int
     first: int
     update: int = 0
+    stride: int = 1
 
     def normal(self, name: str, count: int, *shape: int) -> Array:
         """Standard normals [count, *shape] of `count` samples."""
-        return np.stack([normal(shape, self.seed, self.first + i, name) for i in range(count)])
+        places = range(self.first, self.first + count * self.stride, self.stride)
+        return np.stack([normal(shape, self.seed, place, name) for place in places])
 
     def of(self, number: int, name: str) -> np.random.Generator:
         """For choices on the host of one of the batch's samples, the first being 0."""
-        return np.random.default_rng([self.seed, self.first + number, *name.encode()])
+        place = self.first + number * self.stride
+        return np.random.default_rng([self.seed, place, *name.encode()])
 
     def together(self, name: str) -> np.random.Generator:
         """For choices that all samples of an update share, such as a common length."""
@@ -117,6 +121,13 @@ class Objective(nn.Module):
         """The network's repeated blocks, which may be compiled; an autoencoder has none."""
         blocks: Sequence[Any] = getattr(self.network, "blocks", getattr(self.network, "layers", ()))
         return blocks
+
+    @property
+    def units(self) -> Sequence[Any]:
+        """Modules that are always called as a whole, inner ones first: where several processes
+        share the weights out, each unit's are put together while it computes."""
+        found: Sequence[Any] = getattr(self.network, "units", self.blocks)
+        return found
 
     def trained(self, name: str) -> bool:
         """Whether this parameter is updated."""

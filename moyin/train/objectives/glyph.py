@@ -95,7 +95,9 @@ class GlyphObjective(Objective):
         entropy = ops.cross_entropy(
             ops.reshape(logits, (b * length, places)), ops.reshape(right, (b * length,))
         )
-        misplaced = ops.sum(ops.reshape(entropy, (b, length)) * owned) / ops.sum(owned)
+        # Every string counts alike, so that a batch may be cut anywhere.
+        of_each = ops.sum(ops.reshape(entropy, (b, length)) * owned, 1) / ops.sum(owned, 1)
+        misplaced = ops.mean(of_each)
         loss = error + self.config.place_weight * misplaced
         return loss, {"bitmap_error": ops.stop_gradient(error)}
 

@@ -58,6 +58,10 @@ class LegendObjective(Objective):
             "ids": np.stack([self.config.legend.ids(s) for s in samples]).astype(np.int64),
         }
 
+    def weight(self, batch: Batch) -> float:
+        text = batch["ids"] < self.config.legend.grounds
+        return float(text.size + (self.config.on_text - 1) * text.sum())
+
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.network
         z = network.project(network.features(ops.cast(batch["pixels"], dtype)))

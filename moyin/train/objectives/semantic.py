@@ -120,8 +120,9 @@ class SemanticObjective(Objective):
         seen = ops.square(said[..., :count] - batch["thumbnail"])
         thumbnail = ops.mean(seen * (1 - (1 - PLAIN) * text))
         wrong = ops.square(said[..., count:] - batch["layout"])
-        detail = ops.sum(wrong[..., 1:] * text) / (ops.sum(text) + 1.0)
-        return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * detail
+        # Every picture counts alike, so that a batch may be cut anywhere.
+        detail = ops.sum(ops.sum(wrong[..., 1:] * text, 2), 1) / (ops.sum(text[..., 0], 1) + 1.0)
+        return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * ops.mean(detail)
 
 
 def balanced(on_text: Array, rng: np.random.Generator) -> Array:
