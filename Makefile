@@ -91,7 +91,7 @@ clean:
 	@touch $@
 
 .venv/full: .venv/light
-	$(BIN)/$(INSTALL) -e '.[torch,train,ocr,test]'
+	$(BIN)/$(INSTALL) -e '.[torch,train,ocr,ray,test]'
 	@touch $@
 
 # MindSpore has an environment of its own. The file holds the path of its Python, or nothing where

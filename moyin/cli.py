@@ -205,6 +205,9 @@ def prepare(
     recipe: str,
     out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
     overrides: Overrides = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that does the work.")
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Write OUT/report.html: what was dropped and why.")
     ] = False,
@@ -213,7 +216,7 @@ def prepare(
     from moyin.recipes import find, prepared
     from moyin.recipes.overrides import apply
 
-    store = prepared(apply(find(recipe)(), overrides or []), out)
+    store = prepared(apply(find(recipe)(), overrides or []), out, ray)
     if report:
         from moyin.data.report import write
 

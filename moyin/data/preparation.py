@@ -24,7 +24,7 @@ from typing import Any
 from PIL import Image
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from moyin.data import pool, sources
+from moyin.data import cluster, pool, sources
 from moyin.data import store as stores
 from moyin.data.column import Column
 from moyin.data.item import Item
@@ -124,10 +124,11 @@ class Preparation:
         return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(config: Preparation, out: Path | str) -> Store:
+def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Store:
     """Prepare the store `out`, or go on where a run was stopped, and return it.
 
-    A store that is finished stays as it is. ValueError if `out` is another configuration's, if
+    ray: the address of a cluster that takes the pictures through the stages (`data.cluster`). A
+    store that is finished stays as it is. ValueError if `out` is another configuration's, if
     another run writes to it, or if sources changed since it was begun; OSError, with nothing lost,
     where the disk is full.
     """
@@ -138,16 +139,17 @@ def prepare(config: Preparation, out: Path | str) -> Store:
             store.begin_column(name, Column(kind=kind, digest=digest))
         journal = Journal(store.path / "decisions")
         if not journal.position.finished:
-            _go_on(config, store, journal)
+            _go_on(config, store, journal, ray)
         return Store.create(out, config.to_json(), config.seed, len(store), digest)
 
 
-def _go_on(config: Preparation, store: Store, journal: Journal) -> None:
+def _go_on(config: Preparation, store: Store, journal: Journal, ray: str | None) -> None:
     shares = _remaining(config.shares(), journal.position)
     work, workers = Work(config.stages), config.workers or os.cpu_count() or 1
     with closing(config.duplicates.build()) as duplicates, _progress() as told:
         writer = _Writer(store, journal, duplicates, told)
-        with closing(pool.ordered(work, shares, workers)) as results:
+        on_ray = cluster.ordered(work, shares, ray) if ray else None
+        with closing(on_ray or pool.ordered(work, shares, workers)) as results:
             for share, outcomes in results:
                 writer.add(share, outcomes)
         writer.finish()

@@ -31,7 +31,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; 
        color: #222; background: #fff }
 h1, h2 { font-weight: 600 } h2 { margin-top: 2em } h3 { margin: 1.2em 0 .3em; font-size: 1em }
 table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-align: right }
-td:first-child, th:first-child { text-align: left } th { color: #777; font-weight: 400 }
+td:first-child, th:first-child, .said td:last-child, .said th:last-child { text-align: left }
+th { color: #777; font-weight: 400 }
 .cells { display: flex; flex-wrap: wrap; gap: .8em }
 figure { margin: 0; width: 136px; font-size: 12px; line-height: 1.3; overflow-wrap: anywhere }
 figure img { display: block; max-width: 128px; max-height: 128px; border: 1px solid #ddd }
@@ -100,7 +101,7 @@ def _chain(counts: Counts) -> Iterator[str]:
         told = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
         rows.append((stage, left, gone, left - gone, told))
         left -= gone
-    yield "<h2>Filters</h2>" + _table(("stage", "in", "dropped", "out", "of which"), rows)
+    yield "<h2>Filters</h2>" + _table(("stage", "in", "dropped", "out", "of which"), rows, "said")
     sources = sorted({source for source, _ in counts.by_source})
     by_source = [(s, counts.by_source[s, True], counts.by_source[s, False]) for s in sources]
     yield "<h2>Sources</h2>" + _table(("source", "kept", "dropped"), by_source)
@@ -140,7 +141,7 @@ def histogram(values: np.ndarray[Any, Any]) -> list[tuple[str, int]]:
     if len(different) <= BARS:
         return [(f"{value:g}", int((values == value).sum())) for value in different]
     counts, edges = np.histogram(values, BARS)
-    return [(f"{edge:.3g}", int(count)) for edge, count in zip(edges, counts, strict=False)]
+    return [(f"{edge:.4g}", int(count)) for edge, count in zip(edges, counts, strict=False)]
 
 
 def _categories(values: Iterable[Any]) -> list[tuple[str, int]]:
@@ -179,10 +180,11 @@ def _kept(store: Store) -> Iterator[str]:
     yield "</div>"
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _table(titles: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "") -> str:
     head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
     cells = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
-    return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f'<table class="{kind}"><tr>{head}</tr>{body}</table>'
 
 
 def _bars(rows: Sequence[tuple[str, int]]) -> str:

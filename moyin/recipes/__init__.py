@@ -31,15 +31,18 @@ class Pictures:
     tokenize: Tokenize = field(default_factory=Tokenize)
 
 
-def prepared(recipe: Any, out: Path) -> Store:
-    """The store `out` as a recipe of pictures has it. ValueError for another kind of recipe."""
+def prepared(recipe: Any, out: Path, ray: str | None = None) -> Store:
+    """The store `out` as a recipe of pictures has it, made by the cluster at the address `ray` if
+    there is one. ValueError for another kind of recipe."""
     from moyin.data import pictures, preparation
 
     if not isinstance(recipe, Pictures | preparation.Preparation):
         raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares pictures")
+    if ray is not None and isinstance(recipe, Pictures):
+        raise ValueError("this recipe only renders, here: --ray is for smoke/data and nano/data")
     recipe.tokenize.check()
     if isinstance(recipe, preparation.Preparation):
-        store = preparation.prepare(recipe, out)
+        store = preparation.prepare(recipe, out, ray)
     else:
         store = pictures.render(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
     recipe.tokenize(store)

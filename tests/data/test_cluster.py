@@ -1,0 +1,66 @@
+"""A Ray cluster of several nodes on this machine, one of which is lost on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import corpus
+import pytest
+
+from moyin.cli import main
+from moyin.data import preparation
+from moyin.data import store as stores
+from moyin.data.journal import Journal
+from moyin.data.preparation import Preparation, prepare
+from moyin.data.render import Renderer
+from moyin.data.sources import files
+from moyin.data.stages.fit import Fit
+
+RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
+
+
+@pytest.mark.slow
+def test_a_node_is_lost_and_the_rows_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.setattr(stores, "SHARD", 8)
+    monkeypatch.setattr(files, "SHARE", 4)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(80):
+        content = corpus.encoded(corpus.photograph(number % 70), "PNG")
+        (folder / f"{number:02d}.png").write_bytes(content[:90] if number % 17 == 0 else content)
+    config = Preparation(
+        inputs=(folder,), count=10, renderer=RENDERER, fit=Fit.Config(size=96), workers=1
+    )
+    alone = prepare(config, tmp_path / "alone")
+    cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        lost, _ = (cluster.add_node(num_cpus=1) for _ in range(2))
+        shards: list[int] = []
+        flush = preparation._Writer._flush
+
+        def losing(writer: preparation._Writer) -> None:
+            flush(writer)
+            shards.append(writer.position.shards)
+            if len(shards) == 2:
+                cluster.remove_node(lost, allow_graceful=False)
+
+        monkeypatch.setattr(preparation._Writer, "_flush", losing)
+        spread = prepare(config, tmp_path / "spread", ray=cluster.address)
+    finally:
+        cluster.shutdown()
+    assert len(shards) > 4
+    assert spread.digest() == alone.digest()
+    made = [list(Journal(store.path / "decisions").decisions()) for store in (alone, spread)]
+    assert made[0] == made[1]
+
+
+def test_a_recipe_that_only_renders_does_so_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "store"
+    assert main(["prepare", "smoke/pictures", "--out", str(out), "--ray", "127.0.0.1:1"]) == 2
+    assert "--ray is for smoke/data" in capsys.readouterr().err
+    assert not out.exists()
