@@ -148,7 +148,8 @@ def generator_planning() -> Training:
     How many columns the text takes up was a guess after 13,000 captions, 30 % right, where only the
     mark told it; where each id told which character it is, too, 60 % were right after 16,000, and
     77 % after 33,000. By then Chinese was counted and English was not, whose words were single
-    ids; with letters apart, 87 % were right 2,000 captions later.
+    ids; with letters apart, 87 % were right 2,000 captions later. Colours must be told too: the
+    ground that a network wrote, right in 96 % of pictures, was forgotten over a plan without it.
     """
     return Training(
         objective=PlanningObjective.Config(network=GENERATOR, legend=LEGEND),
@@ -191,7 +192,7 @@ def _writing(preview: float) -> GeneratorObjective.Config:
         network=GENERATOR,
         legend=LEGEND,
         edges=6.0,
-        plan=0.1,
+        plan=0.2,
         preview=preview,
         preview_weight=1.0,
     )

@@ -39,13 +39,13 @@ class GeneratorObjective(Objective):
     class Config(Objective.Config):
         """preview: share of sequences with one; preview_weight: of its ids in the loss.
 
-        edges: weight of the ids with which a row's text begins and ends. They say where text stands
-        and are few; those within it are many, and which strokes they have is hard to foresee.
+        edges: weight of the ids with which a row's text begins and ends, and of the first, whose
+        ground the others repeat. They say what stands where and are few.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight of
-        telling, before the first id, where the text will stand: what `PlanningObjective` taught.
+        telling, before the first id, what the captions ask for: what `PlanningObjective` taught.
         `network`'s vocabulary fields are taken from the tokenizer.
         """
 
@@ -109,14 +109,13 @@ class GeneratorObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         # All of an update alike, so that little is padded.
         with_preview = draws.together("preview").random() < self.config.preview
-        examples, kinds, chosen = [], [], []
+        examples, kinds = [], []
         rows = self.store.read(["meta", "ids", "preview_ids"], indices)
         for number, row in enumerate(rows):
-            chosen.append(caption_of(row, number, draws))
             pictures = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
             example = training_sequence(
                 self.tokenizer,
-                chosen[-1],
+                caption_of(row, number, draws),
                 row["ids"].astype(np.int64),
                 row["preview_ids"].astype(np.int64) if with_preview else None,
                 preview_weight=self.config.preview_weight,
@@ -128,22 +127,27 @@ class GeneratorObjective(Objective):
             kinds.append(_kinds(len(example.ids), example.start, pictures[:-1], edge))
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         padded = [np.pad(k, ((0, 0), (0, ids.shape[1] - k.shape[1]))) for k in kinds]
-        return {
+        made = {
             "ids": ids,
             "positions": positions,
             "weights": weights,
             "kinds": np.stack(padded),
-            **plan.of(self.tokenizer, chosen, rows, [e.start - 1 for e in examples]),
+            "first": np.array(min(e.start for e in examples) - 1),
         }
+        if self.config.plan:
+            # Captions are short: those of a picture that are not written from are planned from too.
+            asked = [(c, row) for row in rows for c in row["meta"]["captions"]]
+            captions, of = zip(*asked, strict=True)
+            made |= plan.prefixes(self.tokenizer, list(captions), list(of), with_preview)
+        return made
 
     def weight(self, batch: Batch) -> float:
         return float(batch["weights"].sum())
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        first = int(ops.numpy(batch["marks"]).min())
+        first = int(batch["first"])
         ids, weights = batch["ids"], batch["weights"]
-        states = self.network.states(ids, batch["positions"], dtype=dtype)
-        logits = self.network.head(states[:, first:])
+        logits = self.network(ids, batch["positions"], head_from=first, dtype=dtype)
         b, length, vocabulary = logits.shape
         # A text id cannot be a target: where the weight is zero any valid one will do.
         targets = ops.where(
@@ -161,8 +165,8 @@ class GeneratorObjective(Objective):
             shown[f"loss_{kind}"] = ops.stack([ops.sum(entropy * here), ops.sum(here)])
         loss = ops.sum(entropy * counted) / ops.sum(counted)
         if self.config.plan:
-            missed, shown["planned"] = self.plan(states, batch)
-            loss = loss + self.config.plan * missed
+            missed, told = self.plan(self.network, batch, dtype)
+            return loss + self.config.plan * missed, shown | told
         return loss, shown
 
     def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
@@ -200,11 +204,12 @@ def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array
 
 
 def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:
-    """Whether each id of a grid [rows, columns] begins or ends text in its row, bool.
+    """Whether each id of a grid [rows, columns] is the first, or begins or ends text in its row.
 
     lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`.
     """
     text = plan.written(lines, of, shape)
     before = np.pad(text, ((0, 0), (1, 0)))[:, :-1]
     found: Array = text != before
+    found[0, 0] = True
     return found

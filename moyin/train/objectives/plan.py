@@ -1,4 +1,4 @@
-"""A generator's plan: where the text of a picture will stand, told before an id is written."""
+"""A generator's plan: what a caption asks for, told before an id is written."""
 
 from __future__ import annotations
 
@@ -7,64 +7,82 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
-from moyin.prompt.grid import PIXELS
+from moyin.data.colours import COLOURS
+from moyin.prompt.grid import PIXELS, Grid
 from moyin.prompt.quotes import spans
+from moyin.prompt.sequence import Example, generation_sequence, right_padded
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Array, Batch
 
-SIDES = 4  # of the text in ids: its first row, how many, its first column, how many
-NOWHERE = 0  # what each side is where there is no text: those of others are counted from 1
-PLACES = 65  # grids have fewer rows and columns, strings that are counted fewer characters
+FACTS = ("row", "rows", "column", "columns", "ground", "colour")
+VALUES = 65  # of a fact or an ordinal: grids have fewer rows, and there are fewer colours
+LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilations
 
 
 class Plan(nn.Module):
     """What is told of a plan, and thrown away after training.
 
-    By the state at the mark with which a picture begins: the sides of the text. By the state at
-    each id of the caption: which character of a quoted string it is. Counting is what takes long to
-    learn from the sides alone: after 13,000 captions the number of columns was still a guess.
+    By the state at the mark with which a picture begins: the facts. By the state at each id of the
+    caption: which character of a quoted string it is. Counting is what takes long to learn from the
+    facts alone: after 13,000 captions the number of columns was still a guess.
     """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.sides = nn.Linear(hidden, SIDES * PLACES)
-        self.ordinals = nn.Linear(hidden, PLACES)
+        self.facts = nn.Linear(hidden, len(FACTS) * VALUES)
+        self.ordinals = nn.Linear(hidden, VALUES)
 
-    def forward(self, states_bld: Tensor, plan: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """states_bld: of sequences that begin with their captions; plan: `of`, stacked.
-
-        The mean cross-entropies' sum, and the share of sequences whose number of columns, which
-        follows from the caption alone, is told right.
-        """
-        b, length, hidden = states_bld.shape
-        flat = ops.reshape(states_bld, (b * length, hidden))
-        at_mark = ops.take(flat, ops.arange(b) * length + plan["marks"], 0)
-        told = ops.cast(self.sides(at_mark), ops.float32)
-        sides = ops.cross_entropy(
-            ops.reshape(told, (b * SIDES, PLACES)), ops.reshape(plan["sides"], (b * SIDES,))
-        )
-        columns = ops.argmax(told[:, -PLACES:], 1) == plan["sides"][:, SIDES - 1]
-        captions = plan["ordinals"].shape[1]
-        said = ops.cast(self.ordinals(states_bld[:, :captions]), ops.float32)
-        counted = ops.cross_entropy(
-            ops.reshape(said, (b * captions, PLACES)),
-            ops.reshape(plan["ordinals"], (b * captions,)),
-        )
-        right = ops.mean(ops.cast(columns, ops.float32))
-        return ops.mean(sides) + ops.mean(counted), right
+    def forward(
+        self, network: Any, batch: dict[str, Tensor], dtype: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """batch: `prefixes`. The sum of both mean cross-entropies; to be shown, the share of
+        captions whose number of columns, which follows from them alone, is told right, and of those
+        whose ground is."""
+        states = network.states(batch["plan_ids"], batch["plan_positions"], dtype=dtype)
+        b, length, hidden = states.shape
+        flat = ops.reshape(states, (b * length, hidden))
+        at_mark = ops.take(flat, ops.arange(b) * length + batch["plan_marks"], 0)
+        told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
+        told, facts = ops.cast(told, ops.float32), batch["plan_facts"]
+        said = ops.cast(self.ordinals(states), ops.float32)
+        shown = {}
+        for name in ("columns", "ground"):
+            at = FACTS.index(name)
+            right = ops.argmax(told[:, at], 1) == facts[:, at]
+            shown[f"planned_{name}"] = ops.mean(ops.cast(right, ops.float32))
+        missed = _missed(told, facts)
+        return missed + _missed(said[:, :-1], batch["plan_ordinals"][:, :-1]), shown
 
 
-def of(
-    tokenizer: TextTokenizer, captions: list[str], rows: list[dict[str, Any]], marks: list[int]
+def _missed(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
+    b, n, values = logits_bnv.shape
+    flat = ops.reshape(logits_bnv, (b * n, values))
+    return ops.mean(ops.cross_entropy(flat, ops.reshape(true_bn, (b * n,))))
+
+
+def prefixes(
+    tokenizer: TextTokenizer, captions: list[str], rows: list[dict[str, Any]], preview: bool
 ) -> Batch:
-    """The plans of sequences with these captions, for rows with `meta` and `ids`: marks [B],
-    sides [B, SIDES] and ordinals [B, longest caption]."""
+    """What is read before the first id, with its plan, for captions of rows with `meta` and `ids`:
+    plan_ids [B, L], plan_positions [3, B, L], plan_marks [B], plan_facts [B, FACTS], counted from 1
+    and 0 where there is none, and plan_ordinals [B, L]."""
+    read = [
+        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview)
+        for caption, row in zip(captions, rows, strict=True)
+    ]
+    nothing = [np.zeros(len(s.ids), np.float32) for s in read]
+    examples = [
+        Example(s.ids, s.positions, weights, len(s.ids))
+        for s, weights in zip(read, nothing, strict=True)
+    ]
+    ids, positions, _ = right_padded(examples, tokenizer.vocabulary.pad, LENGTHS)
     counted = [ordinals(tokenizer, caption) for caption in captions]
-    longest = max(map(len, counted))
     return {
-        "marks": np.array(marks),
-        "sides": np.stack([sides(row["meta"]["lines"], row["ids"].shape) for row in rows]),
-        "ordinals": np.stack([np.pad(n, (0, longest - len(n))) for n in counted]),
+        "plan_ids": ids,
+        "plan_positions": positions,
+        "plan_marks": np.array([len(s.ids) - 1 for s in read]),
+        "plan_facts": np.stack([facts(row["meta"], row["ids"].shape) for row in rows]),
+        "plan_ordinals": np.stack([np.pad(n, (0, ids.shape[1] - len(n))) for n in counted]),
     }
 
 
@@ -73,17 +91,23 @@ def ordinals(tokenizer: TextTokenizer, caption: str) -> Array:
     mark that closes it, one more than the last; 0 elsewhere. [ids] int64."""
     found = np.zeros(len(caption) + 1, np.int64)
     for start, stop in spans(caption):
-        found[start : stop + 1] = np.minimum(np.arange(1, stop - start + 2), PLACES - 1)
+        found[start : stop + 1] = np.minimum(np.arange(1, stop - start + 2), VALUES - 1)
     return np.array([found[a:b].max() for a, b in tokenizer.spans(caption)])
 
 
-def sides(lines: list[dict[str, Any]], grid: tuple[int, ...]) -> Array:
-    """First row (from 1), rows, first column, columns of a picture's text in ids: [SIDES] int64."""
+def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
+    """FACTS of a picture: the first row of ids with text, how many there are, and so of columns;
+    the colours of the ground and of the first line. [FACTS] int64."""
+    names, lines = [None, *COLOURS], meta["lines"]
     text = written(lines, grid)
-    if not text.any():
-        return np.full(SIDES, NOWHERE)
-    rows, columns = np.flatnonzero(text.any(1)), np.flatnonzero(text.any(0))
-    return np.array([n for at in (rows, columns) for n in (at[0] + 1, at[-1] - at[0] + 1)])
+    sides = [n for at in (text.any(1), text.any(0)) for n in _side(at)]
+    colours = (meta["background"].get("colour"), lines[0]["colour"] if lines else None)
+    return np.array([*sides, *(names.index(c) if c in names else 0 for c in colours)])
+
+
+def _side(text_n: Array) -> tuple[int, int]:
+    at = np.flatnonzero(text_n)
+    return (int(at[0]) + 1, int(at[-1] - at[0]) + 1) if len(at) else (0, 0)
 
 
 def written(

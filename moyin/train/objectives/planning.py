@@ -1,8 +1,8 @@
 """A generator, before it writes: what a caption asks for, and where.
 
 The state at the mark with which a picture begins must tell which rows and columns of ids the text
-will take up, and the states of the caption, which characters are to be written (`plan`). Among
-hundreds of ids a sequence says it once or twice, and a caption alone is a tenth as long.
+will take up and the colours, and the states of the caption, which characters are to be written
+(`plan`). Among hundreds of ids a sequence says each once or twice; a caption is a tenth as long.
 """
 
 from __future__ import annotations
@@ -10,18 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from moyin.backend import Tensor
-from moyin.prompt.grid import Grid
-from moyin.prompt.sequence import Example, generation_sequence, right_padded
-from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, caption_of
-
-LENGTHS = 16  # lengths of batches are multiples of it
 
 
 class PlanningObjective(GeneratorObjective):
@@ -46,29 +39,11 @@ class PlanningObjective(GeneratorObjective):
         preview = draws.together("preview").random() < self.config.preview
         rows = self.store.read(["meta", "ids"], indices)
         captions = [caption_of(row, number, draws) for number, row in enumerate(rows)]
-        prefixes = [
-            prefix(self.tokenizer, caption, Grid(*row["ids"].shape), preview)
-            for caption, row in zip(captions, rows, strict=True)
-        ]
-        ids, positions, _ = right_padded(prefixes, self.tokenizer.vocabulary.pad, LENGTHS)
-        marks = [p.start - 1 for p in prefixes]
-        return {
-            "ids": ids,
-            "positions": positions,
-            **plan.of(self.tokenizer, captions, rows, marks),
-        }
+        return plan.prefixes(self.tokenizer, captions, rows, preview)
 
     def weight(self, batch: Batch) -> float:
-        return float(len(batch["ids"]))
+        return float(len(batch["plan_ids"]))
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        states = self.network.states(batch["ids"], batch["positions"], dtype=dtype)
-        missed, right = self.plan(states, batch)
-        return missed, {"planned": right}
-
-
-def prefix(tokenizer: TextTokenizer, caption: str, grid: Grid, preview: bool) -> Example:
-    """What is read before the first id, to be padded like any example; it has no targets."""
-    read = generation_sequence(tokenizer, caption, grid, preview)
-    nothing = np.zeros(len(read.ids), np.float32)
-    return Example(read.ids, read.positions, nothing, len(read.ids))
+        missed, shown = self.plan(self.network, batch, dtype)
+        return self.config.plan * missed, shown

@@ -88,6 +88,7 @@ def test_where_text_begins_and_ends_by_hand() -> None:
     found = edges([line], (4, 5), (4, 5))
     expected = np.zeros((4, 5), bool)
     expected[1:3, [1, 3]] = True
+    expected[0, 0] = True
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(
         edges([{"box": [0, 0, 64, 64]}], (4, 4), (2, 2)), [[1, 1], [0, 0]]

@@ -10,11 +10,12 @@ from stages import OBJECTIVES
 
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
+from moyin.data.colours import COLOURS
 from moyin.data.store import Store
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.plan import PLACES, SIDES, ordinals, sides
+from moyin.train.objectives.plan import FACTS, VALUES, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
 
@@ -26,11 +27,14 @@ def source(store: Path, small_checkpoint: Path) -> Source:
     return Source(Store.open(store), Checkpoint.open(small_checkpoint))
 
 
-def test_sides_by_hand() -> None:
+def test_facts_by_hand() -> None:
     """Text over rows 1 and 2 and columns 2 to 4 of 4x6 ids, in two squares; and none at all."""
-    line = {"squares": [[64, 32, 96, 96], [96, 32, 160, 96]], "box": [0, 0, 192, 128]}
-    assert sides([line], (4, 6)).tolist() == [2, 2, 3, 3]
-    assert sides([], (4, 6)).tolist() == [0, 0, 0, 0]
+    squares = [[64, 32, 96, 96], [96, 32, 160, 96]]
+    line = {"squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
+    red, blue = (1 + list(COLOURS).index(name) for name in ("red", "blue"))
+    meta = {"lines": [line], "background": {"kind": "flat", "colour": "blue"}}
+    assert facts(meta, (4, 6)).tolist() == [2, 2, 3, 3, blue, red]
+    assert facts({"lines": [], "background": {"kind": "photograph"}}, (4, 6)).tolist() == [0] * 6
 
 
 def test_ordinals_by_hand() -> None:
@@ -46,31 +50,34 @@ def test_a_prefix_ends_with_the_mark(source: Source) -> None:
     made = CONFIG.build(source, networks.tiny("generator"))
     batch = made.batch(np.array([0, 5, 3]), Draws(0, 0))
     vocabulary = made.tokenizer.vocabulary
-    for ids, mark in zip(batch["ids"], batch["marks"], strict=True):
+    for ids, mark in zip(batch["plan_ids"], batch["plan_marks"], strict=True):
         assert ids[mark] == vocabulary.image_start
         assert (ids[mark + 1 :] == vocabulary.pad).all()
     rows = source.pictures.read(["meta", "ids"], [0, 5, 3])
-    expected = [sides(row["meta"]["lines"], row["ids"].shape) for row in rows]
-    np.testing.assert_array_equal(batch["sides"], expected)
+    expected = [facts(row["meta"], row["ids"].shape) for row in rows]
+    np.testing.assert_array_equal(batch["plan_facts"], expected)
 
 
 def test_the_loss_by_hand(source: Source) -> None:
-    """−log p of the sides and of the ordinals, each a mean, from the states, in NumPy."""
+    """−log p of the facts and of the ordinals, each a mean, from the states, in NumPy."""
     made = CONFIG.build(source, networks.tiny("generator"))
     batch = made.batch(np.array([2, 7]), Draws(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
-        states = ops.numpy(made.network.states(tensors["ids"], tensors["positions"]))
-        weights = [ops.numpy(p) for p in (made.plan.sides.weight, made.plan.ordinals.weight)]
-        biases = [ops.numpy(p) for p in (made.plan.sides.bias, made.plan.ordinals.bias)]
-    at_mark = states[np.arange(2), batch["marks"]] @ weights[0].T + biases[0]
-    told = at_mark.reshape(2, SIDES, PLACES)
-    said = states[:, : batch["ordinals"].shape[1]] @ weights[1].T + biases[1]
-    expected = _missed(told, batch["sides"]) + _missed(said, batch["ordinals"])
+        states = ops.numpy(made.network.states(tensors["plan_ids"], tensors["plan_positions"]))
+        maps = [
+            (ops.numpy(m.weight), ops.numpy(m.bias)) for m in (made.plan.facts, made.plan.ordinals)
+        ]
+    at_mark = states[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
+    told = at_mark.reshape(2, len(FACTS), VALUES)
+    said = states @ maps[1][0].T + maps[1][1]
+    counted = batch["plan_ordinals"]
+    expected = _missed(told, batch["plan_facts"]) + _missed(said[:, :-1], counted[:, :-1])
     assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-4)
-    right = (told[:, -1].argmax(-1) == batch["sides"][:, -1]).mean()
-    assert float(ops.numpy(shown["planned"])) == pytest.approx(right)
+    for name, at in (("columns", 3), ("ground", 4)):
+        right = (told[:, at].argmax(-1) == batch["plan_facts"][:, at]).mean()
+        assert float(ops.numpy(shown[f"planned_{name}"])) == pytest.approx(right)
 
 
 def _missed(logits: np.ndarray, true: np.ndarray) -> float:
@@ -79,14 +86,15 @@ def _missed(logits: np.ndarray, true: np.ndarray) -> float:
     return float(-np.log(np.take_along_axis(p, true[..., None], -1)).mean())
 
 
-def test_while_writing_the_plan_is_added_to_the_loss(source: Source) -> None:
+def test_while_writing_all_captions_are_planned_from(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0)
     made = config.build(source, networks.tiny("generator"))
     batch = {k: ops.asarray(v) for k, v in made.batch(np.array([1, 4]), Draws(0, 0)).items()}
+    captions = [row["meta"]["captions"] for row in source.pictures.read(["meta"], [1, 4])]
+    assert len(batch["plan_ids"]) == sum(map(len, captions))
     with autograd.no_grad():
         whole = float(ops.numpy(made.loss(batch, ops.float32)[0]))
-        states = made.network.states(batch["ids"], batch["positions"])
-        plan = float(ops.numpy(made.plan(states, batch)[0]))
+        plan = float(ops.numpy(made.plan(made.network, batch, ops.float32)[0]))
         made.config = replace(config, plan=0.0)
         alone = float(ops.numpy(made.loss(batch, ops.float32)[0]))
     assert whole == pytest.approx(alone + 2 * plan, rel=1e-5)
