@@ -213,8 +213,9 @@ def prepare(
     ] = False,
 ) -> None:
     """Make a store of training pictures: render them, or filter what inputs=FOLDER holds."""
-    from moyin.recipes import find, prepared
+    from moyin.recipes import find
     from moyin.recipes.overrides import apply
+    from moyin.recipes.pictures import prepared
 
     store = prepared(apply(find(recipe)(), overrides or []), out, ray)
     if report:

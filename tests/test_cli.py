@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -305,6 +306,26 @@ def test_help_is_quick_and_loads_no_framework() -> None:
     assert "generate" in out.stdout
     for heavy in ("'torch'", "'mindspore'", "'numpy'", "'huggingface_hub'"):
         assert heavy not in loaded
+
+
+def test_drawing_loads_what_drawing_needs(tmp_path: Path) -> None:
+    """What other verbs work with costs seconds and tens of megabytes."""
+    code = (
+        "import sys; from moyin.cli import main; code = main(['generate', 'a card', '--set', "
+        "'reuse=0.1', '--steps', '1']); print({m.partition('.')[0] for m in sys.modules}); "
+        "print(sorted(m for m in sys.modules if m.startswith('moyin.'))); sys.exit(code)"
+    )
+    home = str(Path(moyin_package.__file__).parent.parent)
+    environment = os.environ | {"PYTHONPATH": home}
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    packages, own = out.stdout.splitlines()[-2:]
+    assert "'torch'" in packages or "'mindspore'" in packages
+    others = "diffusers fastapi fontTools huggingface_hub jinja2 onnx onnxruntime pyarrow scipy"
+    for heavy in (*others.split(), "tensorboard", "transformers"):
+        assert f"'{heavy}'" not in packages
+    for room in ("data", "train", "evaluate"):
+        assert f"'moyin.{room}" not in own
 
 
 def test_any_setting_may_be_changed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from moyin.data.layouts import FREE, shipped
 from moyin.data.render import Renderer
-from moyin.recipes import Pictures
+from moyin.recipes.pictures import Pictures
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.base import Objective

@@ -17,7 +17,7 @@ from moyin.model.decoder import Decoder
 from moyin.model.generator import Generator
 from moyin.model.glyph import GlyphEncoder
 from moyin.model.semantic import SemanticTokenizer
-from moyin.recipes import Pictures
+from moyin.recipes.pictures import Pictures
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.decoder import DecoderObjective

@@ -16,7 +16,7 @@ from moyin.data.render import Renderer
 from moyin.data.store import Store
 from moyin.data.tokens import Tokenize
 from moyin.pipeline.tokenize import semantic_ids
-from moyin.recipes import prepared
+from moyin.recipes.pictures import prepared
 
 RENDERER = Renderer.Config(faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
 
