@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
 
+from loopback import Loopback, Reply
 
-@dataclass(frozen=True)
-class Reply:
-    """A whole answer, sent as it is."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-SILENCE = Reply(status=0)
+SILENCE = Reply(seconds=threading.TIMEOUT_MAX)
 
 
 def says(content: Any) -> Reply:
@@ -40,43 +31,15 @@ class Asked:
         return [message["content"] for message in self.body["messages"]]
 
 
-class Chat:
+class Chat(Loopback):
     """Gives its `replies` in turn, text as a completion, and keeps what it was `asked`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.replies: list[Reply | str] = []
         self.asked: list[Asked] = []
-        self.over = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
-    def __enter__(self) -> Chat:
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def _handler(chat) -> type[BaseHTTPRequestHandler]:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                body = json.loads(self.rfile.read(length))
-                chat.asked.append(Asked(self.path, dict(self.headers), body))
-                reply = chat.replies.pop(0) if chat.replies else Reply(500, b"not expected")
-                reply = says(reply) if isinstance(reply, str) else reply
-                if reply is SILENCE:
-                    chat.over.wait()
-                    return
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(reply.body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        return Handler
+    def post(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Reply:
+        self.asked.append(Asked(path, headers, body))
+        reply = self.replies.pop(0) if self.replies else Reply(500, b"not expected")
+        return says(reply) if isinstance(reply, str) else reply

@@ -21,15 +21,6 @@ from moyin.checkpoint.rename import Names, listing
 from moyin.model.generator import Generator
 
 OURS, THEIRS = "model.language_model.", "model."  # what layers' names begin with
-_FIELDS = {
-    "hidden": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "ffn": "intermediate_size",
-    "eps": "rms_norm_eps",
-}
 
 
 def generator_from(folder: str | Path, config: Generator.Config) -> Generator:
@@ -50,7 +41,7 @@ def generator_from(folder: str | Path, config: Generator.Config) -> Generator:
     rope = released.get("rope_parameters") or released
     config = replace(
         config,
-        **{ours: released[theirs] for ours, theirs in _FIELDS.items()},
+        **{ours: released[theirs] for ours, theirs in names.BODY.items()},
         theta=float(rope.get("rope_theta", Generator.Config.theta)),
     )
     turned = int(config.head_dim * rope.get("partial_rotary_factor", 0.5))

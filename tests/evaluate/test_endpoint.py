@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from images import Answer, Images, encoded, fails, shows
+from images import Images, encoded, fails, shows
+from loopback import Reply
 from oracle import Oracle
 
 from moyin.evaluate import run as running
@@ -21,7 +22,7 @@ from moyin.recognise.vision import Vision
 
 OPTIONS = Options(resamples=20, per_level=2, price=0.04)
 SUITE = build("one-character", OPTIONS)
-Serve = Callable[[Callable[[str, int], Answer]], Images]
+Serve = Callable[[Callable[[str, int], Reply]], Images]
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setenv("MOYIN_IMAGES_KEY", "secret-key")
     started: list[Images] = []
 
-    def start(behave: Callable[[str, int], Answer]) -> Images:
+    def start(behave: Callable[[str, int], Reply]) -> Images:
         started.append(Images(behave).__enter__())
         return started[-1]
 
@@ -48,7 +49,7 @@ def perfect(prompt: str) -> Any:
     return SUITE.perfect(next(item for item in SUITE.items if item.prompt == prompt))
 
 
-def draws(prompt: str, before: int) -> Answer:
+def draws(prompt: str, before: int) -> Reply:
     return shows(encoded(perfect(prompt)), usage={"total_tokens": 100})
 
 
@@ -68,7 +69,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
     """The service is short of time, fails, is slow, refuses one prompt, and sends a JPEG and a
     page for the PNG that was asked for."""
 
-    def behave(prompt: str, before: int) -> Answer:
+    def behave(prompt: str, before: int) -> Reply:
         number = [item.prompt for item in SUITE.items].index(prompt)
         if number == 0 and before < 2:
             return fails(429, Retry_After="0.01")
@@ -80,7 +81,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
             return shows(b"<html>oops</html>")
         if number == 4:
             return shows(encoded(perfect(prompt), "JPEG"))
-        return Answer(body=draws(prompt, before).body, seconds=0.05)
+        return Reply(body=draws(prompt, before).body, seconds=0.05)
 
     images = serve(behave)
     monkeypatch.setattr(engine, "find", lambda *names: Oracle(SUITE))
@@ -118,7 +119,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_stopped_and_started_again(serve: Serve, tmp_path: Path) -> None:
-    def behave(prompt: str, before: int) -> Answer:
+    def behave(prompt: str, before: int) -> Reply:
         return draws(prompt, before) if len(images.asked) != 3 else fails(401, "no key")
 
     images = serve(behave)
@@ -148,10 +149,10 @@ def test_a_service_that_is_not_there_ends_the_run(serve: Serve, tmp_path: Path) 
 
 
 def test_pictures_by_address(serve: Serve, tmp_path: Path) -> None:
-    def behave(prompt: str, before: int) -> Answer:
+    def behave(prompt: str, before: int) -> Reply:
         host = images.url.removesuffix("/v1")
         address = f"{host}/files/a.png" if prompt == first.prompt else "http://10.0.0.1/a.png"
-        return Answer(body=json.dumps({"data": [{"url": address}]}).encode())
+        return Reply(body=json.dumps({"data": [{"url": address}]}).encode())
 
     first, second = SUITE.items[:2]
     images = serve(behave)
@@ -169,7 +170,7 @@ def test_pictures_by_address(serve: Serve, tmp_path: Path) -> None:
     "body", [b"[]", b"no json", b"{}", b'{"data": []}', b'{"data": [{"b64_json": "%%%"}]}']
 )
 def test_answers_without_a_picture(serve: Serve, tmp_path: Path, body: bytes) -> None:
-    images = serve(lambda prompt, before: Answer(body=body))
+    images = serve(lambda prompt, before: Reply(body=body))
     asked = endpoint(images, tmp_path)
     asked.make(wanted(2), quiet)
     assert len(asked.facts()["refused"]) == 2
@@ -177,11 +178,11 @@ def test_answers_without_a_picture(serve: Serve, tmp_path: Path, body: bytes) ->
 
 
 def test_too_slow_and_too_much(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = serve(lambda prompt, before: Answer(seconds=5))
+    images = serve(lambda prompt, before: Reply(seconds=5))
     with pytest.raises(Unavailable, match=r"was silent for 0.05 s, after 2 tries"):
         server(images, timeout=0.05, retries=1).post("images/generations", {})
     monkeypatch.setattr("moyin.recognise.remote.LARGEST", 2**20)
-    large = serve(lambda prompt, before: Answer(body=b" " * (2**20 + 1)))
+    large = serve(lambda prompt, before: Reply(body=b" " * (2**20 + 1)))
     with pytest.raises(Refused, match="more than 1 MB"):
         server(large).post("images/generations", {})
     with pytest.raises(Unavailable, match="fails"):
@@ -198,7 +199,7 @@ def test_the_key_is_never_told(serve: Serve) -> None:
 
 
 def test_redirects_are_not_followed(serve: Serve) -> None:
-    images = serve(lambda prompt, before: Answer(302, headers={"Location": "http://127.0.0.1:1/"}))
+    images = serve(lambda prompt, before: Reply(302, headers={"Location": "http://127.0.0.1:1/"}))
     with pytest.raises(Refused, match="HTTP 302"):
         server(images).post("images/generations", {})
 
@@ -212,9 +213,9 @@ def test_addresses(url: str, tmp_path: Path) -> None:
 def test_a_vision_model_reads(serve: Serve) -> None:
     said = iter(["<think>hm</think>FRESH\n\n 春天 \n", "No text.", None])
 
-    def behave(prompt: str, before: int) -> Answer:
+    def behave(prompt: str, before: int) -> Reply:
         message = {"role": "assistant", "content": next(said)}
-        return Answer(body=json.dumps({"choices": [{"message": message}]}).encode())
+        return Reply(body=json.dumps({"choices": [{"message": message}]}).encode())
 
     images = serve(behave)
     reader = Vision(url=images.url, model="reader", server=server(images))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chat import Chat, Reply
+from chat import Chat
+from loopback import Reply
 
 from moyin.pipeline.batch import MANIFEST, parse_size, read_rows, run
 from moyin.pipeline.generation import Job, Picture, Settings

@@ -4,7 +4,8 @@ import socket
 from typing import Any
 
 import pytest
-from chat import SILENCE, Chat, Reply, says
+from chat import SILENCE, Chat, says
+from loopback import Reply
 
 from moyin.prompt.chat import LONGEST
 from moyin.prompt.rewrite import SYSTEM, Rewriter

@@ -27,10 +27,8 @@ RULES = (
     ("head", "lm_head"),
 )
 
-# Ours and theirs where the configuration merely renames.
-_FIELDS = {
-    "vocab": "vocab_size",
-    "vision_vocab": "vision_vocab_size",
+# Ours and theirs where the configuration merely renames: of the layers, which are GLM-4's, and all.
+BODY = {
     "hidden": "hidden_size",
     "layers": "num_hidden_layers",
     "heads": "num_attention_heads",
@@ -38,8 +36,9 @@ _FIELDS = {
     "head_dim": "head_dim",
     "ffn": "intermediate_size",
     "eps": "rms_norm_eps",
-    "pad_id": "pad_token_id",
 }
+_VOCABULARIES = {"vocab": "vocab_size", "vision_vocab": "vision_vocab_size"}
+_FIELDS = {**_VOCABULARIES, **BODY, "pad_id": "pad_token_id"}
 _FIXED = {"hidden_act": "silu", "attention_bias": True}
 
 
