@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from moyin.evaluate.pictures import parse_tiles
 from moyin.pipeline.generation import Settings
 from moyin.recognise.engine import ENGINES
 
@@ -14,7 +15,8 @@ from moyin.recognise.engine import ENGINES
 class Options:
     """engine: pp-ocrv5, tesseract, or vision at engine_url with engine_model. prompts: the file or
     folder of a benchmark that does not ship. per_level: characters of one-character, 0 for all.
-    resamples: draws of the bootstrap.
+    resamples: draws of the bootstrap. tiles: COLUMNSxROWS where each file of --pictures holds so
+    many pictures side by side.
 
     For --checkpoint: batch, pictures drawn together; seed; and the pipeline's settings, the
     checkpoint's own where None. For --endpoint: size as the service writes it, none to leave it to
@@ -27,6 +29,7 @@ class Options:
     prompts: Path | None = None
     per_level: int = 300
     resamples: int = 1000
+    tiles: str | None = None
     batch: int = 1
     seed: int = 0
     steps: int | None = None
@@ -45,6 +48,8 @@ class Options:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
+        if self.tiles is not None:
+            parse_tiles(self.tiles)
         if self.price is not None and self.price < 0:
             raise ValueError(f"price must be 0 or more, not {self.price}")
 

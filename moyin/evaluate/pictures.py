@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +31,50 @@ def load(path: Path) -> Pixels:
 
     Raises Unreadable, which says why.
     """
+    with _opened(path) as image:
+        image.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded small at once
+        return _pixels(image)
+
+
+def tiles(path: Path, columns: int, rows: int) -> list[Pixels | None]:
+    """The pictures of one file that holds several side by side, row by row, each as `load` gives
+    it; None for one that is black all over, with which a sheet is filled up.
+
+    Raises Unreadable as `load` does.
+    """
+    with _opened(path) as image:
+        width, height = image.width // columns, image.height // rows
+        if not width or not height:
+            raise Unreadable(f"too small to hold {columns}x{rows} pictures")
+        found: list[Pixels | None] = []
+        for number in range(columns * rows):
+            left, top = number % columns * width, number // columns * height
+            pixels = _pixels(image.crop((left, top, left + width, top + height)))
+            found.append(pixels if pixels.any() else None)
+        return found
+
+
+def parse_tiles(told: str) -> tuple[int, int]:
+    """Columns and rows of `COLUMNSxROWS`, such as 2x2."""
+    match = re.fullmatch(r"([1-9])x([1-9])", told)
+    if match is None:
+        raise ValueError(f"tiles must be COLUMNSxROWS, such as 2x2, not {told}")
+    return int(match[1]), int(match[2])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file as Pillow has it before it is decoded; what goes wrong within is Unreadable."""
     try:
         size = path.stat().st_size
         if size > LARGEST:
             raise Unreadable(f"{size >> 20} MB, more than the {LARGEST >> 20} MB that are read")
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             warnings.simplefilter("ignore")
-            return _pixels(image)
+            if image.width * image.height > LARGEST:
+                told = f"{image.width}x{image.height} pixels"
+                raise Unreadable(f"{told}, more than {LARGEST >> 20} million")
+            yield image
     except UnidentifiedImageError:
         raise Unreadable("no PNG, JPEG or WebP") from None
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as e:
@@ -42,10 +82,6 @@ def load(path: Path) -> Pixels:
 
 
 def _pixels(image: Any) -> Pixels:
-    width, height = image.size
-    if width * height > LARGEST:
-        raise Unreadable(f"{width}x{height} pixels, more than {LARGEST >> 20} million")
-    image.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded small at once
     if image.mode in ("RGBA", "LA", "PA", "P"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -88,7 +124,7 @@ class Folder:
         names += [stem for stem in (item.id, item.stem) if stem and repeat == 0]
         return next((self._paths[name] for name in names if name in self._paths), None)
 
-    def repeats(self, items: tuple[Item, ...]) -> int:
+    def repeats(self, items: Sequence[Item]) -> int:
         """The most pictures that any of these prompts has."""
         most = 1
         for item in items:

@@ -12,7 +12,7 @@ from moyin.evaluate.endpoint import Endpoint
 from moyin.evaluate.options import Options
 from moyin.evaluate.pictures import Unreadable
 from moyin.evaluate.reading import Reader
-from moyin.evaluate.sources import Drawn, Given, Source, Wanted, name
+from moyin.evaluate.sources import Drawn, Given, Sheets, Source, Wanted, name
 from moyin.evaluate.suite import Found, Item, Suite, without_text
 from moyin.pipeline.generation import Progress
 from moyin.pipeline.show import bars
@@ -56,6 +56,8 @@ class Request:
             raise ValueError("give one of --checkpoint, --pictures and --endpoint")
         if (self.endpoint is None) != (self.model is None):
             raise ValueError("--endpoint URL and --model NAME go together")
+        if self.options.tiles is not None and self.pictures is None:
+            raise ValueError("tiles= says how the files of --pictures are to be cut: give both")
         if self.suite == "gates" and (self.pictures is not None or self.endpoint is not None):
             raise ValueError("the gates stand inside a checkpoint: give --checkpoint")
         for told, value in (("--limit", self.limit), ("--seeds", self.seeds)):
@@ -78,8 +80,8 @@ def run(request: Request) -> Path:
     items = suite.some(request.limit)
     source = _source(request, len(suite.items))
     repeats = request.seeds or suite.repeats
-    if isinstance(source, Given) and request.seeds is None:
-        repeats = source.folder.repeats(items)
+    if isinstance(source, Given | Sheets) and request.seeds is None:
+        repeats = source.repeats(items)
     wanted = [(item, r) for item in items for r in range(repeats)]
     reader = Reader(suite, reader_engine, request.out / "readings.jsonl")
     with bars() as progress:
@@ -110,6 +112,9 @@ def build(suite: str, options: Options) -> Suite:
 
 
 def _source(request: Request, count: int) -> Source:
+    tiles = request.options.tiles
+    if request.pictures is not None and tiles is not None:
+        return Sheets(request.pictures, tiles, request.out / "pictures")
     if request.pictures is not None:
         return Given(request.pictures)
     if request.endpoint is not None and request.model is not None:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from PIL import Image
+
+from moyin.evaluate import pictures
 from moyin.evaluate.options import Options
-from moyin.evaluate.pictures import Folder
+from moyin.evaluate.pictures import Folder, Unreadable
 from moyin.evaluate.suite import Item
 from moyin.pipeline import batch
 from moyin.pipeline.generation import Job, Picture, Pipeline, Progress
@@ -89,3 +92,56 @@ class Given:
 
     def path(self, item: Item, repeat: int) -> Path | None:
         return self.folder.path(item, repeat)
+
+    def repeats(self, items: Sequence[Item]) -> int:
+        """The most pictures that any of these prompts has."""
+        return self.folder.repeats(items)
+
+
+class Sheets:
+    """Pictures that lie in a folder several to a file, as OneIG-Bench's evaluator takes them. They
+    are cut apart into `out`, anew on every run; one that is black all over is missing."""
+
+    def __init__(self, folder: Path, tiles: str, out: Path) -> None:
+        self.folder, self.out = Folder(folder), out
+        self.columns, self.rows = pictures.parse_tiles(tiles)
+        self._broken: dict[str, Path] = {}
+
+    def facts(self) -> dict[str, Any]:
+        return {"pictures": str(self.folder.folder), "tiles": f"{self.columns}x{self.rows}"}
+
+    def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        items = {item.id: item for item, _ in wanted}
+        for number, item in enumerate(items.values(), 1):
+            sheet = self.folder.path(item, 0)
+            if sheet is not None:
+                self._cut(item, sheet)
+            progress("cut", number, len(items))
+
+    def _cut(self, item: Item, sheet: Path) -> None:
+        try:
+            tiles = pictures.tiles(sheet, self.columns, self.rows)
+        except Unreadable:
+            self._broken[item.id] = sheet
+            return
+        for repeat, pixels in enumerate(tiles):
+            path = self._tile(item, repeat)
+            if pixels is None:
+                path.unlink(missing_ok=True)
+            else:
+                Image.fromarray(pixels).save(path)
+
+    def _tile(self, item: Item, repeat: int) -> Path:
+        return self.out / f"{name(item, repeat)}.png"
+
+    def path(self, item: Item, repeat: int) -> Path | None:
+        """A sheet that cannot be read stands for each of its pictures."""
+        if item.id in self._broken:
+            return self._broken[item.id]
+        path = self._tile(item, repeat)
+        return path if path.is_file() else None
+
+    def repeats(self, items: Sequence[Item]) -> int:
+        """Pictures of one file."""
+        return self.columns * self.rows

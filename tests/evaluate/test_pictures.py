@@ -33,6 +33,20 @@ def test_large_ones_are_scaled_down(tmp_path: Path) -> None:
     assert load(tmp_path / "wide.png").shape == (512, 2048, 3)
 
 
+def test_a_sheet_is_cut_row_by_row(tmp_path: Path) -> None:
+    """What does not divide evenly is left over at the right and below; black is no picture."""
+    sheet = np.zeros((41, 63, 3), np.uint8)
+    sheet[:20, :21], sheet[:20, 21:42], sheet[20:40, 21:42] = 10, 20, 50
+    Image.fromarray(sheet).save(tmp_path / "a.png")
+    found = pictures.tiles(tmp_path / "a.png", 3, 2)
+    levels = [None if tile is None else set(tile.reshape(-1)) for tile in found]
+    assert levels == [{10}, {20}, None, None, {50}, None]
+    assert {tile.shape for tile in found if tile is not None} == {(20, 21, 3)}
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
+    with pytest.raises(Unreadable, match="too small to hold 9x9"):
+        pictures.tiles(tmp_path / "b.png", 9, 9)
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(b"<html>not found</html>")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,29 @@ def test_missing_and_unreadable_pictures_are_counted(
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="no picture could be read: 1 are missing"):
         run(asked(tmp_path / "other", pictures=given))
+
+
+@pytest.mark.usefixtures("oracle")
+def test_sheets_of_pictures_are_cut(tmp_path: Path) -> None:
+    """Each file holds three pictures and one black cell, but for one that is broken."""
+    suite, given = build("one-character", OPTIONS), tmp_path / "given"
+    given.mkdir()
+    for item in suite.some(4):
+        one = suite.perfect(item)
+        upper, lower = np.hstack([one, one]), np.hstack([one, np.zeros_like(one)])
+        Image.fromarray(np.vstack([upper, lower])).save(given / f"{item.id}.webp", lossless=True)
+    broken = sorted(given.iterdir())[0]
+    broken.write_bytes(b"<html>")
+    request = asked(tmp_path / "out", pictures=given, options=replace(OPTIONS, tiles="2x2"))
+    run(request)
+    report = read(tmp_path / "out")
+    assert (report["n"], report["seeds"], report["scores"]["accuracy"]) == (9, 4, 1)
+    assert len(report["missing"]) == 3
+    assert all(name.endswith("_3") for name in report["missing"])
+    assert sorted(report["unreadable"]) == [f"{broken.stem}_{n}" for n in range(4)]
+    whole = files(tmp_path / "out")
+    run(request)
+    assert files(tmp_path / "out") == whole
 
 
 class Stopped(BaseException):
@@ -173,6 +197,7 @@ def test_nothing_is_read_twice_by_another_engine(
         ({"suite": "nano-5"}, "there are: cvtg, longtext-en"),
         ({"pictures": Path("x"), "checkpoint": "y"}, "one of --checkpoint, --pictures"),
         ({"endpoint": "http://127.0.0.1/v1"}, "--model NAME go together"),
+        ({"options": Options(tiles="2x2")}, "files of --pictures"),
         ({"limit": 0}, "--limit must be at least 1"),
         ({"seeds": -1}, "--seeds must be at least 1"),
     ],
@@ -183,7 +208,7 @@ def test_bad_requests(more: dict[str, Any], message: str, tmp_path: Path) -> Non
 
 
 def test_bad_options() -> None:
-    for name, value in {"engine": "eyes", "batch": 0, "resamples": 0, "price": -1.0}.items():
+    for name, value in {"engine": "eyes", "batch": 0, "price": -1.0, "tiles": "2"}.items():
         with pytest.raises(ValueError, match=r"engine eyes|must be"):
             Options(**{name: value})
 
