@@ -227,10 +227,12 @@ def html(content: Mapping[str, Any]) -> str:
     cards = [
         {**row, "marks": marks("\n".join(row["asked"]), "\n".join(row["read"]))} for row in rows
     ]
+    lines = table(content)
     return environment.get_template("report.html").render(
         title=title(content),
         remarks=remarks(content),
-        table=table(content),
+        whole=[row for row in lines if row[0] == ALL],
+        groups=[row for row in lines if row[0] != ALL],
         cards=cards,
         headline=content["headline"],
         shown=lambda value: figure(content["headline"], value),
