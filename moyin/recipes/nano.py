@@ -148,8 +148,10 @@ def generator_planning() -> Training:
     How many columns the text takes up was a guess after 13,000 captions, 30 % right, where only the
     mark told it; where each id told which character it is, too, 60 % were right after 16,000, and
     77 % after 33,000. By then Chinese was counted and English was not, whose words were single
-    ids; with letters apart, 87 % were right 2,000 captions later. Colours must be told too: the
-    ground that a network wrote, right in 96 % of pictures, was forgotten over a plan without it.
+    ids; with letters apart, 87 % were right 2,000 captions later.
+
+    Colours must be told too: a generator that wrote the right ground in 96 % of pictures had
+    forgotten it after a plan without. Told beside 4,000 sequences, it was right in all of 50.
     """
     return Training(
         objective=PlanningObjective.Config(network=GENERATOR, legend=LEGEND),
@@ -219,11 +221,13 @@ def decoder() -> Training:
     """Goes on from `decoder_reading` with crops of 128x128 pixels, which stand for whole pictures.
 
     Four heads: normalised queries and keys of 32 channels hardly single out one token of eighty.
-    Without `reading`, 500 steps of 16 crops wiped out all that had been learned of the ink; with
-    it nothing was lost in as many, while the error of the velocity went from 2.2 to 1.1.
+    Without `reading`, 500 steps of 16 crops wiped out all that had been learned of the ink.
 
-    The embedded decoder, 9.3 M parameters in eight blocks, is older and never learned to read:
-    after 63,000 crops it paints grounds, and text in its colour and place, without its shapes.
+    On text that was never seen (variance 3.4 in latents), the squared error at pure noise, with the
+    right glyphs and with others: after 32,000 crops 1.64 and 2.24, after 72,000 1.22 and 2.26, after
+    104,000 1.07 and 2.35, and it was falling still. Half an hour of one core brings 28,000 crops.
+    After 122,000, to which the embedded decoder was trained, the rate going down over the last 40 %,
+    a person sees which characters are meant, and OCR reads few.
     """
     return Training(
         objective=DecoderObjective.Config(

@@ -47,7 +47,8 @@ def ranks() -> int:
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """The first process alone, and then the others."""
+    """The first process alone, and then the others; all leave together, since the first may be the
+    one that holds the store."""
     if ranks() == 1:
         yield
         return
@@ -58,6 +59,7 @@ def in_turn() -> Iterator[None]:
     yield
     if not rank():
         _world[0].set(name, "over")
+    gather(0)
 
 
 def gather(x: Any) -> Any:
