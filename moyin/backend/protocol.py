@@ -435,8 +435,7 @@ class Distributed(Protocol):
         """How many processes there are."""
 
     def in_turn(self) -> AbstractContextManager[None]:
-        """A context that the first process goes through alone, and then the others at once; all
-        leave it together."""
+        """A context that the first process goes through alone, and then the others at once."""
 
     def gather(self, x: Any) -> Any:
         """A NumPy array, of one shape on all processes, as [ranks, ...] on all of them."""

@@ -223,11 +223,11 @@ def decoder() -> Training:
     Four heads: normalised queries and keys of 32 channels hardly single out one token of eighty.
     Without `reading`, 500 steps of 16 crops wiped out all that had been learned of the ink.
 
-    On text that was never seen (variance 3.4 in latents), the squared error at pure noise, with the
-    right glyphs and with others: after 32,000 crops 1.64 and 2.24, after 72,000 1.22 and 2.26, after
-    104,000 1.07 and 2.35, and it was falling still. Half an hour of one core brings 28,000 crops.
-    After 122,000, to which the embedded decoder was trained, the rate going down over the last 40 %,
-    a person sees which characters are meant, and OCR reads few.
+    On text that was never seen (variance 3.4 in latents), the squared error at pure noise, with
+    the right glyphs and with others: after 32,000 crops 1.64 and 2.24, after 72,000 1.22 and 2.26,
+    after 104,000 1.07 and 2.35, and it was falling still. Half an hour of one core brings 28,000.
+    After 122,000, to which the embedded decoder was trained with the rate going down over the last
+    40 %, a person sees which letters are meant, and OCR reads few.
     """
     return Training(
         objective=DecoderObjective.Config(

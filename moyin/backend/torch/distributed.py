@@ -47,8 +47,7 @@ def ranks() -> int:
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """The first process alone, and then the others; all leave together, since the first may be the
-    one that holds the store."""
+    """The first process alone, and then the others."""
     if ranks() == 1:
         yield
         return
@@ -59,7 +58,6 @@ def in_turn() -> Iterator[None]:
     yield
     if not rank():
         _world[0].set(name, "over")
-    gather(0)
 
 
 def gather(x: Any) -> Any:
