@@ -194,7 +194,7 @@ def _writing(preview: float) -> GeneratorObjective.Config:
         network=GENERATOR,
         legend=LEGEND,
         edges=6.0,
-        plan=0.2,
+        plan=12.0,
         preview=preview,
         preview_weight=1.0,
     )

@@ -44,8 +44,9 @@ class GeneratorObjective(Objective):
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
-        none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight of
-        telling, before the first id, what the captions ask for: what `PlanningObjective` taught.
+        none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight,
+        beside an id's, of telling before the first id what a caption asks for: what
+        `PlanningObjective` taught.
         `network`'s vocabulary fields are taken from the tokenizer.
         """
 
@@ -163,11 +164,11 @@ class GeneratorObjective(Objective):
         for i, kind in enumerate(KINDS):
             here = ops.reshape(kinds[:, i], (b * (length - 1),))
             shown[f"loss_{kind}"] = ops.stack([ops.sum(entropy * here), ops.sum(here)])
-        loss = ops.sum(entropy * counted) / ops.sum(counted)
+        total = ops.sum(entropy * counted)
         if self.config.plan:
             missed, told = self.plan(self.network, batch, dtype)
-            return loss + self.config.plan * missed, shown | told
-        return loss, shown
+            total, shown = total + self.config.plan * ops.sum(missed), shown | told
+        return total / ops.sum(counted), shown
 
     def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
         """What is painted of the ids written for each caption, where the checkpoint can paint."""

@@ -16,6 +16,7 @@ from moyin.train.objectives.base import Array, Batch
 
 FACTS = ("row", "rows", "column", "columns", "ground", "colour")
 VALUES = 65  # of a fact or an ordinal: grids have fewer rows, and there are fewer colours
+F32 = ops.float32
 LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilations
 
 
@@ -35,29 +36,32 @@ class Plan(nn.Module):
     def forward(
         self, network: Any, batch: dict[str, Tensor], dtype: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """batch: `prefixes`. The sum of both mean cross-entropies; to be shown, the share of
-        captions whose number of columns, which follows from them alone, is told right, and of those
-        whose ground is."""
+        """batch: `prefixes`. What each caption's plan misses, [B]: the mean cross-entropy of its
+        facts and that of its ids. To be shown, of how many captions the number of columns, which
+        follows from them alone, is told right, and of how many the ground."""
         states = network.states(batch["plan_ids"], batch["plan_positions"], dtype=dtype)
         b, length, hidden = states.shape
+        marks, facts = batch["plan_marks"], batch["plan_facts"]
         flat = ops.reshape(states, (b * length, hidden))
-        at_mark = ops.take(flat, ops.arange(b) * length + batch["plan_marks"], 0)
+        at_mark = ops.take(flat, ops.arange(b) * length + marks, 0)
         told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
-        told, facts = ops.cast(told, ops.float32), batch["plan_facts"]
-        said = ops.cast(self.ordinals(states), ops.float32)
+        missed = ops.mean(_missed(told, facts), 1)
+        counted = _missed(self.ordinals(states), batch["plan_ordinals"])
+        read = ops.cast(ops.reshape(ops.arange(length), (1, -1)) < ops.reshape(marks, (-1, 1)), F32)
+        missed = missed + ops.sum(counted * read, 1) / ops.cast(marks, F32)
         shown = {}
         for name in ("columns", "ground"):
             at = FACTS.index(name)
-            right = ops.argmax(told[:, at], 1) == facts[:, at]
-            shown[f"planned_{name}"] = ops.mean(ops.cast(right, ops.float32))
-        missed = _missed(told, facts)
-        return missed + _missed(said[:, :-1], batch["plan_ordinals"][:, :-1]), shown
+            right = ops.cast(ops.argmax(told[:, at], 1) == facts[:, at], F32)
+            shown[f"planned_{name}"] = ops.stack([ops.sum(right), ops.sum(0 * right + 1)])
+        return missed, shown
 
 
 def _missed(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
+    """Cross-entropy [B, N]."""
     b, n, values = logits_bnv.shape
-    flat = ops.reshape(logits_bnv, (b * n, values))
-    return ops.mean(ops.cross_entropy(flat, ops.reshape(true_bn, (b * n,))))
+    flat = ops.reshape(ops.cast(logits_bnv, F32), (b * n, values))
+    return ops.reshape(ops.cross_entropy(flat, ops.reshape(true_bn, (b * n,))), (b, n))
 
 
 def prefixes(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from moyin.backend import Tensor
+from moyin.backend import Tensor, ops
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Source
@@ -46,4 +46,4 @@ class PlanningObjective(GeneratorObjective):
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         missed, shown = self.plan(self.network, batch, dtype)
-        return self.config.plan * missed, shown
+        return ops.mean(missed), shown

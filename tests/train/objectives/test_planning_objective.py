@@ -6,6 +6,7 @@ from pathlib import Path
 import networks
 import numpy as np
 import pytest
+import stages
 from stages import OBJECTIVES
 
 from moyin.backend import autograd, nn, ops
@@ -13,7 +14,6 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.data.colours import COLOURS
 from moyin.data.store import Store
 from moyin.prompt.tokenizer import TextTokenizer
-from moyin.train import Optimizer, Training
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.plan import FACTS, VALUES, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
@@ -72,12 +72,17 @@ def test_the_loss_by_hand(source: Source) -> None:
     at_mark = states[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
     told = at_mark.reshape(2, len(FACTS), VALUES)
     said = states @ maps[1][0].T + maps[1][1]
-    counted = batch["plan_ordinals"]
-    expected = _missed(told, batch["plan_facts"]) + _missed(said[:, :-1], counted[:, :-1])
+    expected = np.mean(
+        [
+            _missed(told[i], batch["plan_facts"][i])
+            + _missed(said[i, :mark], batch["plan_ordinals"][i, :mark])
+            for i, mark in enumerate(batch["plan_marks"])
+        ]
+    )
     assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-4)
     for name, at in (("columns", 3), ("ground", 4)):
-        right = (told[:, at].argmax(-1) == batch["plan_facts"][:, at]).mean()
-        assert float(ops.numpy(shown[f"planned_{name}"])) == pytest.approx(right)
+        right = (told[:, at].argmax(-1) == batch["plan_facts"][:, at]).sum()
+        assert ops.numpy(shown[f"planned_{name}"]).tolist() == [right, 2]
 
 
 def _missed(logits: np.ndarray, true: np.ndarray) -> float:
@@ -94,24 +99,35 @@ def test_while_writing_all_captions_are_planned_from(source: Source) -> None:
     assert len(batch["plan_ids"]) == sum(map(len, captions))
     with autograd.no_grad():
         whole = float(ops.numpy(made.loss(batch, ops.float32)[0]))
-        plan = float(ops.numpy(made.plan(made.network, batch, ops.float32)[0]))
+        plan = float(ops.numpy(made.plan(made.network, batch, ops.float32)[0]).sum())
         made.config = replace(config, plan=0.0)
         alone = float(ops.numpy(made.loss(batch, ops.float32)[0]))
-    assert whole == pytest.approx(alone + 2 * plan, rel=1e-5)
+    weight = float(ops.numpy(batch["weights"]).sum())
+    assert whole == pytest.approx(alone + 2 * plan / weight, rel=1e-5)
+
+
+def test_halves_of_a_batch_give_its_loss(source: Source) -> None:
+    """Weighed by what each was divided by, as accumulation and several processes do."""
+    made = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0).build(
+        source, networks.tiny("generator")
+    )
+    parts = [
+        made.batch(np.array(indices), Draws(0, first))
+        for indices, first in (([1, 4], 0), ([1], 0), ([4], 1))
+    ]
+    with autograd.no_grad():
+        whole, *halves = [
+            float(ops.numpy(made.loss({k: ops.asarray(v) for k, v in b.items()}, ops.float32)[0]))
+            for b in parts
+        ]
+    total, *weights = map(made.weight, parts)
+    assert sum(weights) == total
+    assert np.average(halves, weights=weights) == pytest.approx(whole, rel=1e-5)
 
 
 def test_all_but_the_head_is_trained(store: Path, small_checkpoint: Path, tmp_path: Path) -> None:
-    training = Training(
-        objective=CONFIG,
-        optimizer=Optimizer(lr=3e-3, warmup=1, ema=0.0),
-        steps=12,
-        batch=4,
-        out=str(tmp_path),
-        data=str(store),
-        checkpoint=str(small_checkpoint),
-        dtype="float32",
-        log_every=1,
-        threads=1,
+    training = replace(
+        stages.training("generator", tmp_path, store, small_checkpoint), objective=CONFIG
     )
     trainer = Trainer(training)
     network = trainer.objective.network

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stages
 from networks import CONFIGS
 
 from moyin.backend import autograd, nn, ops
@@ -14,7 +15,6 @@ from moyin.data.legend import Legend
 from moyin.data.pictures import render
 from moyin.data.render import Renderer
 from moyin.data.store import Store
-from moyin.train import Optimizer, Training
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.ink import coverage
 from moyin.train.objectives.reading import ReadingObjective
@@ -103,18 +103,7 @@ def test_saying_nothing_reads_nothing(source: Source) -> None:
 
 
 def test_only_what_reads_is_trained(pictures: Path, checkpoint: Path, tmp_path: Path) -> None:
-    training = Training(
-        objective=CONFIG,
-        optimizer=Optimizer(lr=3e-3, warmup=1, ema=0.0),
-        steps=12,
-        batch=4,
-        out=str(tmp_path),
-        data=str(pictures),
-        checkpoint=str(checkpoint),
-        dtype="float32",
-        log_every=1,
-        threads=1,
-    )
+    training = replace(stages.training("decoder", tmp_path, pictures, checkpoint), objective=CONFIG)
     trainer = Trainer(training)
     network = trainer.objective.network
     before = {n: np.array(ops.numpy(p)) for n, p in nn.named_parameters(network).items()}
