@@ -1,7 +1,7 @@
 """Pictures of any model behind an OpenAI-compatible images API.
 
-Each picture that came is kept with what was asked for it, so a run that was stopped goes on; one
-that the service refuses, or whose bytes are no picture, is counted and tried again on the next run.
+What came is kept with what was asked for it, whatever it is, so a run that was stopped goes on and
+nothing is paid for twice; what the service refuses is counted and tried again on the next run.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def run(place: str | None, options: Options, limit: int | None, engine: Engine, 
             progress("gates", number, len(gates.items))
     facts: dict[str, Any] = {"n": len(judged), "prompts": len(judged), "seeds": 1}
     facts |= {"source": _facts(chain, glyphs, options.seed), "without_text": []}
-    facts |= {"missing": [], "unreadable": {}}
+    facts |= {"unwritten": "", "missing": [], "unreadable": {}}
     content = report.content(gates, engine.name, facts, judged, best, options.resamples)
     report.write(out, content)
     return out / "report.json"

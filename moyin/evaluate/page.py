@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -21,8 +22,9 @@ LEADING, GAP = 1.5, 0.5  # line height, and what more stands between strings, in
 def page(texts: Sequence[str]) -> Pixels:
     """The strings one under another, wrapped, black on white: uint8 [1024, 1024, 3].
 
-    In the largest size at which all fit; characters that the face lacks are left out. Raises
-    ValueError where they do not even fit at 12 pixels an em.
+    In the largest size at which all fit; characters that the face lacks are left out, but for
+    dashes, each of which any other can stand for. Raises ValueError where they do not even fit at
+    12 pixels an em.
     """
     known = [_writable(text) for text in texts]
     for em in range(LARGEST, SMALLEST - 1, -2):
@@ -41,12 +43,19 @@ def character(text: str) -> Pixels:
 
 
 def missing(texts: Sequence[str]) -> str:
-    """The characters, each once, that the face of the pages cannot write."""
-    return "".join(sorted({c for text in texts for c in text if not _covers(c)}))
+    """The letters, digits and characters, each once, that the face of the pages cannot write."""
+    return "".join(sorted({c for text in texts for c in text if c.isalnum() and not _covers(c)}))
 
 
 def _writable(text: str) -> str:
-    return " ".join("".join(c if _covers(c) else " " for c in text).split())
+    return " ".join("".join(map(_written, text)).split())
+
+
+def _written(character: str) -> str:
+    if _covers(character):
+        return character
+    # A blank in its place would make two words of 9–20.
+    return "-" if unicodedata.category(character) == "Pd" else " "
 
 
 def _covers(character: str) -> bool:

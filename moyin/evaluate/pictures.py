@@ -72,16 +72,19 @@ def _opened(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             warnings.simplefilter("ignore")
             if image.width * image.height > LARGEST:
-                told = f"{image.width}x{image.height} pixels"
-                raise Unreadable(f"{told}, more than {LARGEST >> 20} million")
+                raise Image.DecompressionBombError
             yield image
     except UnidentifiedImageError:
         raise Unreadable("no PNG, JPEG or WebP") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as e:
+    except Image.DecompressionBombError:
+        raise Unreadable(f"more than the {LARGEST >> 20} million pixels that are read") from None
+    except (OSError, SyntaxError, EOFError, MemoryError) as e:
         raise Unreadable(f"broken: {e}") from None
 
 
 def _pixels(image: Any) -> Pixels:
+    if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "P"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

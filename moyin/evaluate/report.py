@@ -170,15 +170,18 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
         "strings. Intervals: 95 %, bootstrap over prompts."
     ]
     told += [content["note"]] if content["note"] else []
-    for key, what in (("missing", "are missing"), ("unreadable", "cannot be read")):
-        if content[key]:
-            some = ", ".join(list(content[key])[:5])
-            told.append(
-                f"{len(content[key])} pictures {what} and are in no score: {some}"
-                + (" …" if len(content[key]) > 5 else "")
-            )
-    if content["without_text"]:
-        told.append(f"{len(content['without_text'])} prompts ask for no text.")
+    told += [
+        f"{what}: {_some(content[key], noun)}"
+        for key, noun, what in (
+            ("missing", "picture", "Missing, in no score"),
+            ("unreadable", "picture", "Unreadable, in no score"),
+            ("without_text", "prompt", "No text was asked for, so that none is right"),
+        )
+        if content[key]
+    ]
+    if content["unwritten"]:
+        lacking = " ".join(content["unwritten"])
+        told.append(f"The perfect renders lack {lacking}, for which there was no typeface.")
     refused = content["source"].get("refused", {})
     for name, why in list(refused.items())[:3]:
         told.append(f"{name} did not come: {why}")
@@ -188,8 +191,19 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def _some(names: Iterable[str], what: str) -> str:
+    """How many there are, with the first five by name."""
+    every = list(names)
+    return f"{_counted(len(every), what)}, {', '.join(every[:5])}{' …' if len(every) > 5 else ''}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def title(content: Mapping[str, Any]) -> str:
-    return f"{content['suite']}: {content['n']} pictures of {content['prompts']} prompts"
+    pictures, prompts = _counted(content["n"], "picture"), _counted(content["prompts"], "prompt")
+    return f"{content['suite']}: {pictures} of {prompts}"
 
 
 def markdown(content: Mapping[str, Any]) -> str:

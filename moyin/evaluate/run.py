@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moyin.evaluate import benchmarks, gates, nano, pictures, posters, report
+from moyin.evaluate import benchmarks, gates, nano, page, pictures, posters, report
 from moyin.evaluate.endpoint import Endpoint
 from moyin.evaluate.options import Options
 from moyin.evaluate.pictures import Unreadable
@@ -91,7 +91,8 @@ def run(request: Request) -> Path:
             raise ValueError(f"no picture could be read: {_first(faults)}")
         best = _ceiling(reader, items, progress)
     facts = {"n": len(judged), "prompts": len(items), "seeds": repeats, "source": source.facts()}
-    facts |= {"without_text": without_text(items), **faults}
+    unwritten = page.missing([text for item in items for text in item.texts])
+    facts |= {"without_text": without_text(items), "unwritten": unwritten, **faults}
     content = report.content(suite, reader_engine.name, facts, judged, best, options.resamples)
     report.write(request.out, content)
     return request.out / "report.json"
@@ -160,6 +161,6 @@ def _ceiling(reader: Reader, items: Sequence[Item], progress: Progress) -> list[
 
 def _first(faults: dict[str, Any]) -> str:
     missing, unreadable = faults["missing"], faults["unreadable"]
-    told = [f"{len(missing)} are missing, such as {missing[0]}"] if missing else []
+    told = [f"{len(missing)} missing, such as {missing[0]}"] if missing else []
     told += [f"{unread} is {why}" for unread, why in list(unreadable.items())[:1]]
     return "; ".join(told)

@@ -117,14 +117,15 @@ def count_strictly(asked: Texts, read: Texts) -> Sums:
 
 
 def total_strictly(sums: Mapping[str, float]) -> Scores:
-    """precision and f1: of `units`, as multisets, over all pictures. ordered_ned: `ned` of the
-    whole text, mean over pictures. exact: pictures that say just what was asked for. spurious: the
-    share of the characters read that stand in stray lines; lower is better."""
+    """precision and f1: of `units`, as multisets, over all pictures; precision is 0 where text was
+    asked for and none was read. ordered_ned: `ned` of the whole text, mean over pictures. exact:
+    pictures that say just what was asked for. spurious: the share of the characters read that
+    stand in stray lines; lower is better."""
     get = sums.get
     pictures, shared = get("pictures", 0), get("units shared", 0)
     asked, read = get("units asked", 0), get("units read", 0)
     return {
-        "precision": share(shared, read),
+        "precision": share(shared, read, empty=float(not asked)),
         "f1": share(2 * shared, asked + read),
         "ordered_ned": share(get("order", 0), pictures),
         "exact": share(get("exact", 0), pictures),

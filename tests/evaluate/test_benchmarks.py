@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moyin.evaluate import benchmarks, page
@@ -147,7 +148,8 @@ def test_pages() -> None:
         full = page.page(longest.texts)
         assert (full[:40] == 255).all()
         assert (full[:, -40:] == 255).all()
-    assert page.missing(["£5 – 春天"]) == "£–"
+    assert page.missing(["£5 – 春天 é", "éù"]) == "éù"  # marks are in no score
+    assert np.array_equal(page.page(["9–20 £5"]), page.page(["9-20 5"]))
     with pytest.raises(ValueError, match="do not fit"):
         page.page(["春" * 5000])
 

@@ -14,6 +14,7 @@ FACTS = {
     "seeds": 2,
     "source": {"pictures": "here"},
     "without_text": [],
+    "unwritten": "",
     "missing": ["2_1"],
     "unreadable": {},
 }
@@ -58,7 +59,8 @@ def test_the_table_in_markdown() -> None:
     text = report.markdown(content())
     assert "| all | 3 | accuracy | 33.3 % | 0.0 % to 50.0 % | 50.0 % |" in text
     assert "| level 1 | 3 | spurious ↓ |" in text
-    assert "1 pictures are missing and are in no score: 2_1" in text
+    assert "# one-character: 3 pictures of 2 prompts" in text
+    assert "- Missing, in no score: 1 picture, 2_1" in text
     assert "Read by an engine." in text
 
 

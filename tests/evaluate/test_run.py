@@ -79,11 +79,37 @@ def test_missing_and_unreadable_pictures_are_counted(
     assert report["unreadable"] == {second.stem: "no PNG, JPEG or WebP"}
     assert report["scores"]["accuracy"] == 1 / 2  # an empty picture is scored, a missing one is not
     told = capsys.readouterr().out
-    assert f"1 pictures are missing and are in no score: {first.stem}" in told
+    assert f"Missing, in no score: 1 picture, {first.stem}" in told
+    assert f"Unreadable, in no score: 1 picture, {second.stem}" in told
     for path in given.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no picture could be read: 1 are missing"):
+    with pytest.raises(ValueError, match="no picture could be read: 1 missing"):
         run(asked(tmp_path / "other", pictures=given))
+
+
+def test_prompts_without_text_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One prompt of two asks for nothing: it weighs nothing in the benchmark's own score, and a
+    blank picture of it is exact. The perfect page of the other cannot show its é."""
+    prompts, given = tmp_path / "p.csv", tmp_path / "given"
+    prompts.write_text(
+        "id,prompt,text_content\na,a cat,[]\nb,a sign,\"['Café', 'tea']\"\n", "utf-8"
+    )
+    options = replace(OPTIONS, prompts=prompts)
+    suite = build("oneig-en", options)
+    known = Oracle(suite, [item for item in suite.items if item.texts])
+    monkeypatch.setattr(engine, "find", lambda *names: known)
+    given.mkdir()
+    for item in suite.items:
+        Image.fromarray(suite.perfect(item)).save(given / f"{item.id}_0.png")
+    run(asked(tmp_path / "out", suite="oneig-en", pictures=given, options=options))
+    report = read(tmp_path / "out")
+    assert (report["n"], report["without_text"], report["unwritten"]) == (2, ["a"], "é")
+    assert (report["scores"]["wac"], report["scores"]["exact"]) == (1, 1)
+    told = capsys.readouterr().out
+    assert "No text was asked for, so that none is right: 1 prompt, a" in told
+    assert "The perfect renders lack é, for which there was no typeface." in told
 
 
 @pytest.mark.usefixtures("oracle")
