@@ -56,5 +56,5 @@ def test_killed_three_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_ten_times(tmp_path: Path) -> None:
-    kill_often(tmp_path, 10, seed=1)
+def test_killed_thirty_times(tmp_path: Path) -> None:
+    kill_often(tmp_path, 30, seed=1)
