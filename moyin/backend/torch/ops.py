@@ -262,7 +262,16 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 def layer_norm(
     x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+    if weight is None or bias is None or not _adds_up_roughly(weight):
+        return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+    return torch.addcmul(bias, F.layer_norm(x, x.shape[-1:], eps=eps), weight)
+
+
+def _adds_up_roughly(weight: Tensor) -> bool:
+    """Whether the CPU's own kernel would add up this weight's gradient in bf16: of 4096 rows, by
+    which it is a quarter off (PyTorch 2.13)."""
+    low = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+    return low and weight.requires_grad and torch.is_grad_enabled()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
