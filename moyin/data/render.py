@@ -111,10 +111,9 @@ class Renderer:
     def __call__(self, seed: int, index: int) -> Sample:
         """Picture `index` of the endless row that `seed` names. A draft with a character that its
         typeface lacks is dropped, and counted in the sample."""
-        key = (index << 64) | (seed & (2**64 - 1))
         turn = self.turns(seed, index)
         for draft in range(DRAFTS):
-            random = np.random.Generator(np.random.Philox(key=key, counter=draft << 192))
+            random = _stream(seed, index, draft)
             layout = _weighted(self.config.layouts, random)
             try:
                 made = (self._free if layout == FREE else self._sheet)(layout, turn, random)
@@ -136,6 +135,12 @@ class Renderer:
         raise ValueError(
             f"{DRAFTS} drafts of picture {index} had characters without a glyph: add typefaces"
         )
+
+    def ground(self, sample: Sample) -> Image.Image:
+        """What lies under the lines and objects of one of its samples that are placed freely."""
+        random = _stream(sample.seed, sample.index, sample.dropped)
+        _weighted(self.config.layouts, random)
+        return self._background(random)[0]
 
     def _sheet(self, layout: str, turn: str, random: np.random.Generator) -> Composition:
         config = self.config
@@ -176,11 +181,14 @@ class Renderer:
         return random.random() * (1 - turns) < self.config.chinese - turns
 
     def _free(self, layout: str, turn: str, random: np.random.Generator) -> Composition:
-        kind = _weighted(self.config.backgrounds, random)
-        image, background, colours = backgrounds.draw(kind, self.config.size, random)
+        image, background, colours = self._background(random)
         lines = self._lines(image, colours, turn, random)
         things = self._things(image, lines, random)
         return Composition(image, background, lines, things)
+
+    def _background(self, random: np.random.Generator) -> backgrounds.Background:
+        kind = _weighted(self.config.backgrounds, random)
+        return backgrounds.draw(kind, self.config.size, random)
 
     def _lines(
         self, image: Image.Image, colours: tuple[str, ...], turn: str, random: np.random.Generator
@@ -329,6 +337,12 @@ class Renderer:
         picture = assets.object_picture(number).resize((side, side), Image.Resampling.BICUBIC)
         image.paste(picture, (int(box[0]), int(box[1])), picture)
         return Thing(name.english, name.chinese, box, place)
+
+
+def _stream(seed: int, index: int, draft: int) -> np.random.Generator:
+    """What a draft of a picture is drawn with."""
+    key = (index << 64) | (seed & (2**64 - 1))
+    return np.random.Generator(np.random.Philox(key=key, counter=draft << 192))
 
 
 def _weighted(weights: Mapping[str, float], random: np.random.Generator) -> str:

@@ -49,6 +49,15 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """What makes a picture of another one: `of` is how many rows of the store the other one is
+    away, -1 for the one before; `captions` ask for it, and quote what is to be written."""
+
+    of: int
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Sample:
     """A picture [height, width, 3] uint8 with its captions and everything that is known of it.
 
@@ -56,7 +65,7 @@ class Sample:
     "colour", "second" (a gradient's other end), "texture", "photograph"; of a sheet also
     "behind", a colour, or "surface", a photograph, where it does not fill the picture. `layout` is
     its name, empty for lines placed freely; `dropped` counts the drafts of this picture that had a
-    character without a glyph.
+    character without a glyph. `edit` is there where it is made of another picture of its store.
     """
 
     picture: Picture
@@ -68,11 +77,14 @@ class Sample:
     index: int
     layout: str = ""
     dropped: int = 0
+    edit: Edit | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the picture, in JSON's own types."""
         named = ("captions", "background", "seed", "index", "layout", "dropped")
         fields = {name: getattr(self, name) for name in named}
+        if self.edit is not None:
+            fields |= {"edit": asdict(self.edit)}
         lines = [asdict(line) for line in self.lines]
         return fields | {"lines": lines, "objects": [asdict(thing) for thing in self.objects]}
 
@@ -89,11 +101,16 @@ class Sample:
             index=fields["index"],
             layout=fields.get("layout", ""),
             dropped=fields.get("dropped", 0),
+            edit=_edit(fields["edit"]) if "edit" in fields else None,
         )
 
 
 def _boxed(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"box": tuple(fields["box"])}
+
+
+def _edit(fields: dict[str, Any]) -> Edit:
+    return Edit(fields["of"], tuple(fields["captions"]))
 
 
 def _line(fields: dict[str, Any]) -> Line:

@@ -113,10 +113,12 @@ class Decoder(nn.Module):
         dtype: Any,
         references: References | None = None,
         origin: Tensor | None = None,
+        referred: Tensor | None = None,
     ) -> Scene:
         """What stays the same in all steps of a picture whose latents are [B, C, height, width].
 
-        Arguments as in `forward`; dtype is what the network computes in.
+        Arguments as in `forward`; dtype is what the network computes in; referred [B] bool: which
+        samples see their references, None for all.
         """
         hidden = self._prior(prior, prior_drop, dtype)
         stored = 0 if references is None else references[0][0].shape[2]
@@ -124,7 +126,7 @@ class Decoder(nn.Module):
             self._glyphs(glyphs, dtype),
             hidden,
             self._tables(height, width, glyphs.shape[1], dtype, origin),
-            key_mask(glyph_mask, hidden.shape[1], stored),
+            key_mask(glyph_mask, hidden.shape[1], stored, referred),
             references,
         )
 
@@ -382,12 +384,17 @@ def prepend(past: Tensor, new: Tensor) -> Tensor:
     return ops.concat([ops.broadcast_to(past, (new.shape[0], *past.shape[1:])), new], 2)
 
 
-def key_mask(glyph_mask: Tensor | None, image: int, stored: int) -> Tensor | None:
-    """[B, 1, 1, R + T + N] bool, false at padded glyphs; None where none is given."""
+def key_mask(
+    glyph_mask: Tensor | None, image: int, stored: int, referred: Tensor | None = None
+) -> Tensor | None:
+    """[B, 1, 1, R + T + N] bool, false at padded glyphs, and at the references of samples that are
+    not to see them; None where no mask of the glyphs is given."""
     if glyph_mask is None:
         return None
     b = glyph_mask.shape[0]
     before, after = ops.ones((b, stored), ops.bool_), ops.ones((b, image), ops.bool_)
+    if referred is not None:
+        before = ops.broadcast_to(referred[:, None], (b, stored))
     return ops.concat([before, glyph_mask, after], 1)[:, None, None]
 
 

@@ -87,7 +87,7 @@ def generation_sequence(
 
 def training_sequence(
     tokenizer: TextTokenizer,
-    prompt: str,
+    prompt: str | None,
     large: Ids,
     preview: Ids | None = None,
     references: Items[Ids] = (),
@@ -96,9 +96,10 @@ def training_sequence(
 ) -> Example:
     """Prefix, image ids and END, with a loss on the last two alone.
 
-    large, preview, references: semantic ids [rows, columns]. preview_weight: of each of the
-    preview's ids in the loss, where the others weigh 1. ValueError as in `generation_sequence`,
-    or if the preview is not of the size that belongs to the large grid.
+    prompt: None for a sequence without text. large, preview, references: semantic ids [rows,
+    columns]. preview_weight: of each of the preview's ids in the loss, where the others weigh 1.
+    ValueError as in `generation_sequence`, or if the preview is not of the size that belongs to
+    the large grid.
     """
     if preview is not None and references:
         raise ValueError("an example with reference pictures has no preview")

@@ -6,6 +6,7 @@ weights come from shorter runs of them; their moyin.json names the steps and set
 
 from __future__ import annotations
 
+from moyin.data.edits import EditRenderer
 from moyin.data.layouts import FREE, shipped
 from moyin.data.legend import Legend
 from moyin.data.preparation import Preparation
@@ -62,6 +63,12 @@ def pictures() -> Pictures:
         phrasings="plain",
     )
     return Pictures(renderer=renderer, count=12_000)
+
+
+def edits() -> Pictures:
+    """6,000 of `pictures`, each followed by what an edit makes of it: another text in its place, or
+    another colour. `objective.edits` has generator and decoder learn from them."""
+    return Pictures(renderer=EditRenderer.Config(**vars(pictures().renderer)), count=12_000)
 
 
 def layouts() -> Pictures:
@@ -248,6 +255,7 @@ def decoder() -> Training:
 
 RECIPES = (
     pictures,
+    edits,
     layouts,
     data,
     autoencoder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moyin.data import assets
+from moyin.data.edits import EditRenderer
 from moyin.data.preparation import Preparation
 from moyin.data.render import Renderer
 from moyin.data.stages.fit import Fit
@@ -23,6 +24,14 @@ from moyin.train.objectives.semantic import SemanticObjective
 def pictures() -> Pictures:
     """256 pictures of 512x512, one or two short lines in one face."""
     renderer = Renderer.Config(
+        characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
+    )
+    return Pictures(renderer=renderer, count=256)
+
+
+def edits() -> Pictures:
+    """128 pictures of 512x512, each followed by what an edit makes of it."""
+    renderer = EditRenderer.Config(
         characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
     return Pictures(renderer=renderer, count=256)
@@ -98,4 +107,4 @@ def decoder() -> Training:
     )
 
 
-RECIPES = (pictures, data, autoencoder, glyph, semantic, generator, decoder)
+RECIPES = (pictures, edits, data, autoencoder, glyph, semantic, generator, decoder)

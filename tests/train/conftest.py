@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import stages
 
+from moyin.data.edits import EditRenderer
+from moyin.data.pictures import render
 from moyin.train import Training
 
 Make = Callable[..., Training]
@@ -17,6 +19,17 @@ Make = Callable[..., Training]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few pictures; stages add the columns that they need."""
     return stages.store(tmp_path_factory.mktemp("store") / "small")
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures with one line each, both with an edit of theirs after them."""
+    config = EditRenderer.Config(
+        characters=10, faces=("NotoSansSC-Bold",), prominent=1.0, object_share=0.0
+    )
+    folder = tmp_path_factory.mktemp("pairs") / "store"
+    render(config, folder, count=4, seed=0, workers=1)
+    return folder
 
 
 @pytest.fixture

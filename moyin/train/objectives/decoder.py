@@ -2,8 +2,11 @@
 
 Crops are cut on the semantic grid and stand for the whole picture: the network is told the
 picture's size, its tokens turn as they do there, and noise levels are shifted as the picture's
-are. So small pieces teach what whole pictures ask for. A share of the samples goes without ids
-and glyphs, which is what guidance compares with.
+are. So small pieces teach what whole pictures ask for. A share of the samples goes without ids,
+glyphs and reference, which is what guidance compares with.
+
+A picture that is an edit of another one is read with that one before it, as `pipeline.paint` does:
+the reference whole and clean, and it sees neither the target nor the glyphs.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from moyin.train.columns import latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.ink import CELLS, cut
 from moyin.train.objectives.painter import Painter
+from moyin.train.objectives.plan import written
 
 PATCHES = 2  # patches of the decoder along a semantic id
 LATENTS = 4  # latents along a semantic id
@@ -39,8 +43,12 @@ class DecoderObjective(Objective):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """crop: a side in semantic ids, 0 for whole pictures; drop: share without condition.
+        """crop: a side in semantic ids, 0 for whole pictures; drop: share without any condition.
 
+        drop_prior, drop_glyphs, drop_reference: shares that lack the ids, the strings or the
+        reference, each drawn by itself, beside those of `drop`. edits: share of the updates in
+        which pictures that are edits of others are learned with them as references. text: weight,
+        in a picture's loss, of latents under text, those elsewhere having 1.
         on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
         of the normal draw whose sigmoid is the time. Large characters show through much noise: it
@@ -53,12 +61,24 @@ class DecoderObjective(Objective):
         network: Decoder.Config = field(default_factory=Decoder.Config)
         crop: int = 0
         drop: float = 0.1
+        drop_prior: float = 0.0
+        drop_glyphs: float = 0.0
+        drop_reference: float = 0.0
+        edits: float = 0.0
+        text: float = 1.0
         on_text: float = 0.7
         time_mean: float = 0.0
         time_std: float = 1.0
         legend: Legend | None = None
         reading: float = 0.0
         reading_blocks: int = 2
+
+        def __post_init__(self) -> None:
+            for name in ("drop", "drop_prior", "drop_glyphs", "drop_reference", "edits"):
+                if not 0 <= getattr(self, name) <= 1:
+                    raise ValueError(f"{name}={getattr(self, name)}: it is a share, from 0 to 1")
+            if self.text <= 0:
+                raise ValueError(f"text={self.text}: a weight is above 0")
 
         def build(self, source: Source, start: Any) -> DecoderObjective:
             semantic_columns(source, self.legend)
@@ -84,62 +104,75 @@ class DecoderObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         rows = self.store.read(["meta", "ids", "latents"], indices)
         own = [draws.of(number, "crops") for number in range(len(rows))]
-        dropped = np.array([rng.random() < self.config.drop for rng in own])
+        hidden = self._hidden(own, draws)
         parts = [self._crop(row, rng) for row, rng in zip(rows, own, strict=True)]
         latents = np.stack([p[0] for p in parts]).astype(np.float32)
+        edited = draws.together("edits").random() < self.config.edits
+        edits = [row["meta"].get("edit") if edited else None for row in rows]
         strings = [
-            [] if drop else written_in(row["meta"]) for row, drop in zip(rows, dropped, strict=True)
+            [] if no_glyphs else asked(edit) if edit else written_in(row["meta"])
+            for row, edit, no_glyphs in zip(rows, edits, hidden[:, 1], strict=True)
         ]
-        b = len(rows)
         made = {
             "latents": latents,
             "ids": np.stack([p[1] for p in parts]),
             "origin": np.array([p[2] for p in parts], np.float32),
-            "dropped": dropped,
+            "dropped": hidden[:, 0],
             "grid": np.array(rows[0]["ids"].shape),
             "noise": draws.normal("noise", *latents.shape),  # a row a sample
-            "time": draws.normal("time", b),
+            "time": draws.normal("time", len(rows)),
             **glyph_batch(strings),
         }
+        if any(edits):
+            made |= self._references(rows, indices, edits, hidden[:, 2])
+        if self.config.text != 1:
+            made["weights"] = np.stack(
+                [self._weights(*both) for both in zip(rows, parts, strict=True)]
+            )
         if self.config.reading:
             made["ink"] = np.stack([self._ink(r, p) for r, p in zip(rows, parts, strict=True)])
+            made["told"] = ~hidden[:, :2].any(1)
         return made
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         data, noise = batch["latents"], batch["noise"]
         b, _, h, w = data.shape
-        tokens = h * w // PATCHES**2
         rows, columns = (int(n) for n in ops.numpy(batch["grid"]))
-        whole = rows * columns * PATCHES**2
         times = logit_normal(batch["time"], self.config.time_mean, self.config.time_std)
-        sigma, timestep = self.schedule.training_sigmas(times, whole)
+        sigma, timestep = self.schedule.training_sigmas(times, rows * columns * PATCHES**2)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
-        ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
-        size = np.tile(np.array([[PIXELS * rows, PIXELS * columns]], np.float32), (b, 1))
-        latents = ops.cast(noised(data, noise, sigma), dtype)
+        tiled = np.tile(np.array([[PIXELS * rows, PIXELS * columns]], np.float32), (b, 1))
+        size, nil = ops.asarray(tiled), ops.zeros((b, 2))
+        references = None
+        if "references" in batch:
+            seen = ops.cast(batch["references"], dtype)
+            references = self.network.write(seen, upsampled(batch["reference_ids"]), size, nil)
         scene = self.network.scene(
             ops.cast(ops.stop_gradient(glyphs), dtype),
             mask,
-            ops.reshape(ids, (b, tokens)),
+            upsampled(batch["ids"]),
             batch["dropped"],
             h,
             w,
             dtype,
-            origin=batch["origin"],
+            references,
+            batch["origin"],
+            batch.get("referred"),
         )
-        moment = self.network.moment(timestep, ops.asarray(size), ops.zeros((b, 2)), scene)
+        moment = self.network.moment(timestep, size, nil, scene)
         first, layers = self.config.reading_blocks, self.network.config.layers
+        latents = ops.cast(noised(data, noise, sigma), dtype)
         read = self.network.through(0, first, self.network.enter(latents, scene), scene, moment)
         last = self.network.through(first, layers, read, scene, moment)
         said = self.network.leave(last[0], moment, h, w)
         error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
-        loss = ops.mean(error)
+        loss = ops.mean(error * batch["weights"] if "weights" in batch else error)
         shown = by_noise(ops.mean(ops.reshape(error, (b, -1)), 1), sigma)
         if self.config.reading:
             told = ops.cast(self.ink(self.network.out_norm(read[0])), ops.float32)
-            known = (1 - ops.cast(batch["dropped"], ops.float32))[:, None, None]
+            known = ops.cast(batch["told"], ops.float32)[:, None, None]
             missed = ops.square(told - batch["ink"]) * known
             shown["ink"] = ops.stop_gradient(ops.mean(missed))
             loss = loss + self.config.reading * ops.mean(missed)
@@ -154,6 +187,37 @@ class DecoderObjective(Objective):
             [row["picture"], painter.paint(row["ids"], written_in(row["meta"]), int(i))]
             for i, row in zip(indices, rows, strict=True)
         ]
+
+    def _hidden(self, own: list[np.random.Generator], draws: Draws) -> Array:
+        """Which samples lack ids, strings and reference: [B, 3] bool."""
+        c = self.config
+        shares = np.array([c.drop_prior, c.drop_glyphs, c.drop_reference])
+        all_b = np.array([rng.random() < c.drop for rng in own])
+        each = [draws.of(number, "drops").random(3) < shares for number in range(len(own))]
+        return all_b[:, None] | np.stack(each)
+
+    def _references(
+        self, rows: list[dict[str, Any]], indices: Array, edits: list[Any], hidden: Array
+    ) -> Batch:
+        """The pictures that these are edits of, whole, and which samples see theirs. Where a sample
+        is no edit, it stands there itself, unseen."""
+        at = [int(i) + (edit["of"] if edit else 0) for i, edit in zip(indices, edits, strict=True)]
+        found = self.store.read(["ids", "latents"], at)
+        if any(one["ids"].shape != row["ids"].shape for one, row in zip(found, rows, strict=True)):
+            raise ValueError(f"{self.store.path}: an edit and its reference must be of one size")
+        return {
+            "references": np.stack([one["latents"] for one in found]).astype(np.float32),
+            "reference_ids": np.stack([one["ids"] for one in found]).astype(np.int64),
+            "referred": np.array([edit is not None for edit in edits]) & ~hidden,
+        }
+
+    def _weights(self, row: dict[str, Any], part: Any) -> Array:
+        """What a crop's latents count for, 1 in the mean: [1, h, w]."""
+        grid, (height, width) = row["ids"].shape, part[0].shape[1:]
+        text = written(row["meta"]["lines"], grid, (LATENTS * grid[0], LATENTS * grid[1]))
+        top, left = (LATENTS * n // PATCHES for n in part[2])
+        counted = np.where(text[top : top + height, left : left + width], self.config.text, 1.0)
+        return np.asarray(counted / counted.mean(), np.float32)[None]
 
     def _ink(self, row: dict[str, Any], part: Any) -> Array:
         """What of a crop's cells is inked."""
@@ -206,6 +270,17 @@ def by_noise(errors_b: Tensor, sigma_b: Tensor) -> dict[str, Tensor]:
 def written_in(meta: dict[str, Any]) -> list[str]:
     """What a picture says: its lines, or where none are known, what its first caption quotes."""
     return [line["text"] for line in meta["lines"]] or quoted(meta["captions"][0])
+
+
+def asked(edit: dict[str, Any]) -> list[str]:
+    """What an edit writes: what its first caption quotes."""
+    return quoted(edit["captions"][0])
+
+
+def upsampled(ids_brc: Tensor) -> Tensor:
+    """Each id for the tokens that it covers, [B, N]."""
+    ids = ops.repeat(ops.repeat(ids_brc, PATCHES, 1), PATCHES, 2)
+    return ops.reshape(ids, (ids.shape[0], -1))
 
 
 def fresh(config: Decoder.Config, source: Source, glyph: Any, legend: Legend | None) -> Decoder:

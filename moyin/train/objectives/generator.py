@@ -39,6 +39,9 @@ class GeneratorObjective(Objective):
     class Config(Objective.Config):
         """preview: share of sequences with one; preview_weight: of its ids in the loss.
 
+        edits: share of the updates in which pictures that are edits of others are learned so, with
+        those read before what is asked for; drop: share of sequences without any caption, which
+        guidance of the ids compares with.
         edges: weight of the ids with which a row's text begins and ends, and of the first, whose
         ground the others repeat. They say what stands where and are few.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
@@ -55,6 +58,8 @@ class GeneratorObjective(Objective):
         text: int = 2048
         preview: float = 0.5
         preview_weight: float = 1.5
+        edits: float = 0.0
+        drop: float = 0.0
         edges: float = 1.0
         plan: float = 0.0
         language_model: str = ""
@@ -112,13 +117,17 @@ class GeneratorObjective(Objective):
         with_preview = draws.together("preview").random() < self.config.preview
         examples, kinds = [], []
         rows = self.store.read(["meta", "ids", "preview_ids"], indices)
-        for number, row in enumerate(rows):
-            pictures = [row["preview_ids"], row["ids"]] if with_preview else [row["ids"]]
+        edited = draws.together("edits").random() < self.config.edits
+        for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
+            edit = row["meta"].get("edit") if edited else None
+            preview = with_preview and edit is None
+            pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
             example = training_sequence(
                 self.tokenizer,
-                caption_of(row, number, draws),
+                self._caption(row["meta"] if edit is None else edit, number, draws),
                 row["ids"].astype(np.int64),
-                row["preview_ids"].astype(np.int64) if with_preview else None,
+                row["preview_ids"].astype(np.int64) if preview else None,
+                [] if edit is None else [self._ids(int(index) + edit["of"])],
                 preview_weight=self.config.preview_weight,
             )
             found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
@@ -141,6 +150,16 @@ class GeneratorObjective(Objective):
             captions, of = zip(*asked, strict=True)
             made |= plan.prefixes(self.tokenizer, list(captions), list(of), with_preview)
         return made
+
+    def _caption(self, told: dict[str, Any], number: int, draws: Draws) -> str | None:
+        """One of the captions of a picture or an edit, or none."""
+        if draws.of(number, "drop").random() < self.config.drop:
+            return None
+        return caption_of(told, number, draws)
+
+    def _ids(self, index: int) -> Array:
+        ids: Array = self.store.read(["ids"], [index])[0]["ids"]
+        return ids.astype(np.int64)
 
     def weight(self, batch: Batch) -> float:
         return float(batch["weights"].sum())
@@ -188,9 +207,9 @@ class GeneratorObjective(Objective):
         return found
 
 
-def caption_of(row: dict[str, Any], number: int, draws: Draws) -> str:
-    """One of the captions of a batch's sample, any of them."""
-    captions: list[str] = row["meta"]["captions"]
+def caption_of(told: dict[str, Any], number: int, draws: Draws) -> str:
+    """One of the captions that are told of a batch's sample, any of them."""
+    captions: list[str] = told["captions"]
     return captions[int(draws.of(number, "captions").integers(len(captions)))]
 
 

@@ -38,7 +38,7 @@ class PlanningObjective(GeneratorObjective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         preview = draws.together("preview").random() < self.config.preview
         rows = self.store.read(["meta", "ids"], indices)
-        captions = [caption_of(row, number, draws) for number, row in enumerate(rows)]
+        captions = [caption_of(row["meta"], number, draws) for number, row in enumerate(rows)]
         return plan.prefixes(self.tokenizer, captions, rows, preview)
 
     def weight(self, batch: Batch) -> float:

@@ -11,7 +11,7 @@ from stages import OBJECTIVES
 from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
-from moyin.pipeline.paint import glyph_states
+from moyin.pipeline.paint import glyph_states, remembered
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.decoder import (
     DecoderObjective,
@@ -88,6 +88,137 @@ def test_dropped_samples_read_neither_ids_nor_strings(source: Source) -> None:
     kept = objective(source, drop=0.0).batch(np.arange(4), Draws(0, 0))
     assert not kept["dropped"].any()
     assert kept["glyph_ids"].shape[1] > nothing["glyph_ids"].shape[1]
+
+
+@pytest.mark.parametrize("name", ["drop_prior", "drop_glyphs"])
+def test_ids_and_strings_are_dropped_apart(source: Source, name: str) -> None:
+    plain = objective(source, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    batch = objective(source, drop=0.0, reading=1.0, **{name: 1.0}).batch(np.arange(4), Draws(0, 0))
+    assert batch["dropped"].all() == (name == "drop_prior")
+    strings = glyph_batch([[]] if name == "drop_glyphs" else [[], ["春天"]])
+    assert (batch["glyph_ids"].shape == plain["glyph_ids"].shape) == (name == "drop_prior")
+    if name == "drop_glyphs":
+        assert (batch["glyph_ids"] == strings["glyph_ids"]).all()
+    assert not batch["told"].any()  # the ink under a token needs both
+    assert (batch["latents"] == plain["latents"]).all()
+
+
+def test_shares_are_drawn_apart(source: Source) -> None:
+    """Half of 400 samples without ids, half without strings, and a quarter without both."""
+    made = objective(source, drop=0.0, drop_prior=0.5, drop_glyphs=0.5)
+    draws = Draws(0, 0)
+    hidden = made._hidden([draws.of(number, "crops") for number in range(400)], draws)
+    assert hidden[:, :2].mean(0) == pytest.approx([0.5, 0.5], abs=0.08)
+    assert hidden[:, :2].all(1).mean() == pytest.approx(0.25, abs=0.08)
+    assert not hidden[:, 2].any()
+
+
+def test_text_weighs_more(source: Source) -> None:
+    """Three times what the ground does, in a loss whose weights are 1 in the mean."""
+    made = objective(source, crop=0, drop=0.0, text=3.0)
+    batch = made.batch(np.arange(4), Draws(0, 0))
+    plain = objective(source, crop=0, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    np.testing.assert_allclose(batch["weights"].mean((1, 2, 3)), 1, rtol=1e-5)
+    for weights, row in zip(
+        batch["weights"], source.pictures.read(["meta"], range(4)), strict=True
+    ):
+        inside = np.zeros((64, 64), bool)  # latents of 8 pixels, whose middles lie in a square
+        at = 8 * np.arange(64) + 4
+        for line in row["meta"]["lines"]:
+            for left, top, right, bottom in line["squares"]:
+                rows, columns = (at >= top) & (at < bottom), (at >= left) & (at < right)
+                inside |= rows[:, None] & columns
+        low = weights[0][~inside].mean()
+        np.testing.assert_allclose(weights[0], np.where(inside, 3 * low, low), rtol=1e-5)
+    with autograd.no_grad():
+        loss, _ = made.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)
+    expected = (np.square(plain["noise"] - plain["latents"]) * batch["weights"]).mean()
+    assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-5)  # fresh: it says nothing
+
+
+def test_a_crop_has_the_weights_of_its_part(source: Source) -> None:
+    part = objective(source, text=2.0).batch(np.arange(4), Draws(0, 0))
+    whole = objective(source, text=2.0, crop=0).batch(np.arange(4), Draws(0, 0))
+    for crop, weights, origin in zip(
+        part["weights"], whole["weights"], part["origin"], strict=True
+    ):
+        y, x = (2 * origin).astype(int)
+        cut = weights[:, y : y + 8, x : x + 8]
+        np.testing.assert_allclose(crop, cut / cut.mean(), rtol=1e-5)
+
+
+@pytest.fixture
+def editing(pairs: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
+
+
+def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
+    """The network called as the pipeline calls it, sample by sample, with what it remembers."""
+    made = objective(editing, edits=1.0, drop=0.0)
+    made.network = networks.tiny("decoder")
+    batch = made.batch(np.arange(4), Draws(0, 2))
+    assert batch["referred"].tolist() == [False, True, False, True]
+    rows = editing.pictures.read(["meta", "ids", "latents"], range(4))
+    t = np.clip(1 / (1 + np.exp(-batch["time"])), 0.001, 1)
+    sigma = 1 / (1 + (1 / t - 1) / (0.75 * (32 * 32 / 256) ** 0.5 + 0.25))
+    wrong = []
+    for i, row in enumerate(rows):
+        edit = row["meta"].get("edit")
+        prompt = edit["captions"][0] if edit else row["meta"]["captions"][0]
+        noise, data = batch["noise"][i : i + 1], batch["latents"][i : i + 1]
+        x = (1 - sigma[i]) * data + sigma[i] * noise
+        seen = [(rows[i - 1]["ids"], rows[i - 1]["latents"].astype(np.float32))] if edit else []
+        with autograd.no_grad():
+            said = made.network(
+                ops.asarray(x.astype(np.float32)),
+                ops.asarray(glyph_states(made.frozen[0], prompt)[None]),
+                None,
+                ops.asarray(batch["ids"][i : i + 1].repeat(2, 1).repeat(2, 2).reshape(1, -1)),
+                ops.zeros((1,), ops.bool_),
+                ops.asarray((1000 * t[i : i + 1] - 1).astype(np.float32)),
+                ops.asarray(np.full((1, 2), 512, np.float32)),
+                ops.zeros((1, 2)),
+                remembered(made.network, [seen]),
+                ops.asarray(batch["origin"][i : i + 1]),
+            )
+        wrong.append(ops.numpy(said) - (noise - data))
+    with autograd.no_grad():
+        loss, _ = made.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)
+    assert float(ops.numpy(loss)) == pytest.approx(np.square(np.stack(wrong)).mean(), rel=1e-5)
+
+
+def test_a_dropped_reference_is_not_seen(editing: Source) -> None:
+    """Then what the reference holds makes no difference, and without `edits` it is not read."""
+    made = objective(editing, edits=1.0, drop=0.0, drop_reference=1.0)
+    made.network = networks.tiny("decoder")
+    batch = made.batch(np.array([1, 3]), Draws(0, 0))
+    assert not batch["referred"].any()
+    losses = []
+    for references in (batch["references"], -batch["references"]):
+        tensors = {n: ops.asarray(x) for n, x in (batch | {"references": references}).items()}
+        with autograd.no_grad():
+            losses.append(float(ops.numpy(made.loss(tensors, ops.float32)[0])))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-7)
+    assert "references" not in objective(editing, drop=0.0).batch(np.arange(4), Draws(0, 0))
+
+
+def test_the_reference_teaches_too(editing: Source) -> None:
+    """Through its keys and values the loss has a gradient at the network that wrote them."""
+    made = objective(editing, edits=1.0, drop=0.0)
+    made.network = networks.tiny("decoder")
+    gradient = autograd.value_and_grad(lambda b: made.loss(b, ops.float32), made)
+    batch = made.batch(np.array([1, 3]), Draws(0, 0))
+    found = []
+    for referred in (batch["referred"], ~batch["referred"]):
+        tensors = {n: ops.asarray(x) for n, x in (batch | {"referred": referred}).items()}
+        found.append(ops.numpy(gradient(tensors)[2]["network.patches.weight"]))
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("wrong", [{"drop_glyphs": 1.5}, {"edits": -0.1}, {"text": 0.0}])
+def test_impossible_shares(source: Source, wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        replace(OBJECTIVES["decoder"], **wrong)
 
 
 def test_a_fresh_network_errs_by_the_whole_velocity(source: Source) -> None:

@@ -11,6 +11,8 @@ from stages import OBJECTIVES
 from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
+from moyin.prompt.grid import Grid
+from moyin.prompt.sequence import generation_sequence
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, edges
 
@@ -108,3 +110,36 @@ def test_the_edges_weigh_more(source: Source) -> None:
         preview = made.config.preview_weight
         np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))
         np.testing.assert_allclose(counted[IMAGE:-1], np.where(at, 4, 1))
+
+
+def test_an_edit_reads_the_other_picture_first(pairs: Path, small_checkpoint: Path) -> None:
+    """What generation reads of a reference and what is asked for, and then the picture's ids;
+    pictures that are no edits are learned as ever beside them."""
+    source = Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
+    config = replace(OBJECTIVES["generator"], edits=1.0, preview=1.0)
+    made = config.build(source, networks.tiny("generator"))
+    batch = made.batch(np.arange(4), Draws(0, 0))
+    rows = source.pictures.read(["meta", "ids"], range(4))
+    tokenizer = made.tokenizer
+    for i, row in enumerate(rows):
+        edit = row["meta"].get("edit")
+        assert (edit is None) == (i % 2 == 0)
+        start = int(np.flatnonzero(batch["weights"][i])[0])
+        seen = [rows[i - 1]["ids"].astype(np.int64)] if edit else []
+        prefixes = {
+            tuple(generation_sequence(tokenizer, c, Grid(16, 16), True, seen).ids)
+            for c in (edit or row["meta"])["captions"]
+        }
+        assert tuple(batch["ids"][i][:start]) in prefixes
+        counted = batch["ids"][i][batch["weights"][i] > 0]
+        assert len(counted) == IMAGE * (1 if edit else 2) + 1
+        assert (counted[-IMAGE - 1 : -1] == row["ids"].reshape(-1)).all()
+
+
+def test_a_dropped_caption_leaves_the_unconditional_sequence(source: Source) -> None:
+    config = replace(OBJECTIVES["generator"], drop=1.0, preview=0.0)
+    made = config.build(source, networks.tiny("generator"))
+    batch = made.batch(np.arange(2), Draws(0, 0))
+    wanted = generation_sequence(made.tokenizer, None, Grid(16, 16), False).ids
+    for ids in batch["ids"]:
+        assert (ids[: len(wanted)] == wanted).all()

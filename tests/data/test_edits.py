@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from moyin.data.edits import EditRenderer
+from moyin.data.render import Renderer
+from moyin.data.sample import Line, Sample
+from moyin.prompt.quotes import quoted
+
+COMMON = {"size": 128, "characters": 300, "max_characters": 6}
+FREE = EditRenderer.Config(**COMMON)
+SQUARES = EditRenderer.Config(**COMMON | {"size": 256}, squares=(64,), prominent=1.0)
+
+
+def pairs(config: EditRenderer.Config, count: int = 10) -> list[tuple[Sample, Sample]]:
+    renderer = config.build()
+    return [(renderer(3, 2 * n), renderer(3, 2 * n + 1)) for n in range(count)]
+
+
+def edited(first: Sample, second: Sample) -> tuple[Line, Line]:
+    """The one line that differs, before and after."""
+    both = zip(first.lines, second.lines, strict=True)
+    (found,) = [(old, new) for old, new in both if old != new]
+    return found
+
+
+@pytest.mark.parametrize("config", [FREE, SQUARES], ids=["free", "squares"])
+def test_one_line_changes_and_nothing_else_does(config: EditRenderer.Config) -> None:
+    kinds = set()
+    for first, second in pairs(config):
+        old, new = edited(first, second)
+        differs = np.argwhere((first.picture != second.picture).any(-1))
+        assert len(differs) > 10
+        for line in (old, new):
+            assert min(line.box) >= 0
+            assert max(line.box) <= config.size
+        lefts, tops, rights, bottoms = zip(old.box, new.box, strict=True)
+        assert (differs >= (min(tops), min(lefts))).all()
+        assert (differs < (max(bottoms), max(rights))).all()
+        assert (old.text == new.text) != (old.colour == new.colour)
+        assert len(old.text) == len(new.text) == len(new.characters) == len(new.squares)
+        assert old.place == new.place
+        kinds.add(old.text == new.text)
+    assert kinds == {True, False}
+
+
+def test_what_is_asked_for_quotes_what_is_then_written() -> None:
+    for first, second in pairs(FREE):
+        assert first.edit is None
+        assert second.edit is not None
+        assert second.edit.of == -1
+        _, new = edited(first, second)
+        assert len(second.edit.captions) == 2
+        for caption in second.edit.captions:
+            assert quoted(caption) == [new.text]
+        for caption in second.captions:
+            assert sorted(quoted(caption)) == sorted(line.text for line in second.lines)
+
+
+def test_another_text_has_the_same_ink() -> None:
+    """On a flat ground: the colour of the full strokes, before and after."""
+    config = EditRenderer.Config(
+        **COMMON | {"size": 256}, backgrounds={"flat": 1.0}, recoloured=0.0, prominent=1.0
+    )
+    for first, second in pairs(config):
+        old, new = edited(first, second)
+        inks = []
+        for sample, line in ((first, old), (second, new)):
+            left, top, right, bottom = map(int, line.box)
+            part = sample.picture[top:bottom, left:right].reshape(-1, 3).astype(int)
+            ground = np.asarray(sample.picture[0, 0], int)
+            inks.append(part[np.abs(part - ground).sum(1).argmax()])
+        assert np.abs(inks[0] - inks[1]).max() <= 1
+
+
+def test_the_first_of_each_pair_is_the_renderers() -> None:
+    fields = asdict(FREE)
+    del fields["recoloured"]
+    renderer = Renderer.Config(**fields).build()
+    for n, (first, _) in enumerate(pairs(FREE, 3)):
+        assert (first.picture == renderer(3, n).picture).all()
+
+
+def test_an_edit_is_json() -> None:
+    _, second = pairs(FREE, 1)[0]
+    fields = json.loads(json.dumps(second.to_json()))
+    assert Sample.from_json(fields, second.picture).edit == second.edit
+
+
+def test_sheets_are_refused() -> None:
+    with pytest.raises(ValueError, match="layouts=free:1"):
+        EditRenderer.Config(layouts={"poster": 1.0})
