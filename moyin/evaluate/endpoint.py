@@ -16,6 +16,7 @@ from typing import Any
 
 from moyin.evaluate.options import Options
 from moyin.evaluate.pictures import LARGEST
+from moyin.evaluate.report import replace
 from moyin.evaluate.suite import Item
 from moyin.pipeline.generation import Progress
 from moyin.recognise.remote import Refused, Server, Unavailable
@@ -57,7 +58,8 @@ class Endpoint:
         """Ask for what is not there yet. Raises Denied where key, address or model are wrong, and
         Unavailable where the service fails several times in a row."""
         self._wanted = {f"{item.id}_{repeat}" for item, repeat in wanted}
-        self.out.mkdir(parents=True, exist_ok=True)
+        # Anew, for what is added to a line cut short would be lost with it.
+        replace(self.out / REQUESTS, "".join(map(_line, self._kept.values())))
         absent = 0
         for number, (item, repeat) in enumerate(wanted, 1):
             name = f"{item.id}_{repeat}"
@@ -103,7 +105,7 @@ class Endpoint:
         row = {"name": name, "sha256": hashlib.sha256(raw).hexdigest(), **request}
         row["tokens"] = tokens if isinstance(tokens, int) else None
         with (self.out / REQUESTS).open("a", encoding="utf-8") as f:
-            f.write(json.dumps(row, ensure_ascii=False) + "\n")
+            f.write(_line(row))
         self._kept[name] = row
 
     def _bytes(self, answer: dict[str, Any]) -> bytes:
@@ -118,6 +120,10 @@ class Endpoint:
         except (KeyError, IndexError, TypeError, AttributeError, binascii.Error):
             pass
         raise Refused("an answer without a picture")
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -134,6 +134,8 @@ def test_stopped_and_started_again(serve: Serve, tmp_path: Path) -> None:
     assert len(images.asked) == 3 + 4
     assert all(again.path(item, repeat) for item, repeat in wanted())
     assert again.facts()["cost"]["pictures"] == 6
+    endpoint(images, tmp_path).make(wanted(), quiet)
+    assert len(images.asked) == 3 + 4  # nothing was lost with the line that was cut short
     # Bytes that somebody changed do not count as the picture that came.
     (tmp_path / f"{SUITE.items[0].id}_0").write_bytes(b"")
     assert again.path(SUITE.items[0], 0) is None
