@@ -1,4 +1,5 @@
-"""Columns that a stage needs and the stores may lack, made by the networks of its checkpoint."""
+"""What a stage needs of its stores: columns that they may lack, made by the networks of its
+checkpoint, and edits."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from moyin.data import tokens
 if TYPE_CHECKING:
     from moyin.data.legend import Legend
     from moyin.train.objectives.base import Source
+
+LOOKED_AT = 64  # pictures of a store in which there is an edit if it holds some
 
 
 def semantic_columns(source: Source, legend: Legend | None = None) -> None:
@@ -27,3 +30,15 @@ def latent_column(source: Source, dtype: Any) -> None:
     network = source.network("autoencoder")
     for store in source.pictures.parts:
         tokens.latent_column(store, network, dtype)
+
+
+def check_edits(source: Source) -> None:
+    """ValueError where none of the first pictures of any store is an edit of another one."""
+    for store in source.pictures.parts:
+        rows = store.read(["meta"], range(min(len(store), LOOKED_AT)))
+        if any("edit" in row["meta"] for row in rows):
+            return
+    raise ValueError(
+        f"edits: {source.pictures.path} holds none; add a store of some, as moyin prepare "
+        "nano/edits makes it, or take objective.edits=0"
+    )

@@ -111,3 +111,9 @@ def test_a_picture_that_the_tokenizer_enlarges_is_refused(source: Source, tmp_pa
     store.append([Sample(np.zeros((384, 640, 3), np.uint8), (), (), {}, (), 0, 0)])
     with pytest.raises(ValueError, match=r"384x640 has 16x\d+ ids: sides of at least 512"):
         columns.semantic_columns(Source(store, source.checkpoint))
+
+
+def test_stores_without_edits_are_told(source: Source, pairs: Path) -> None:
+    columns.check_edits(Source(Stores.open(f"{source.pictures.path},{pairs}"), None))
+    with pytest.raises(ValueError, match=r"edits: .* holds none; add a store of some"):
+        columns.check_edits(source)

@@ -23,7 +23,7 @@ from moyin.flow.schedule import Schedule, logit_normal
 from moyin.model.decoder import Decoder, zero
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
-from moyin.train.columns import latent_column, semantic_columns
+from moyin.train.columns import check_edits, latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.ink import CELLS, cut
 from moyin.train.objectives.painter import Painter
@@ -83,6 +83,8 @@ class DecoderObjective(Objective):
         def build(self, source: Source, start: Any) -> DecoderObjective:
             semantic_columns(source, self.legend)
             latent_column(source, ops.bfloat16 if device.supports_bfloat16() else ops.float32)
+            if self.edits:
+                check_edits(source)
             glyph = source.network("glyph")
             start = start or fresh(self.network, source, glyph, self.legend)
             return DecoderObjective(self, source, start, glyph)
@@ -94,6 +96,11 @@ class DecoderObjective(Objective):
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
         self.schedule = Schedule()
         if config.reading:
+            if config.reading_blocks > network.config.layers:
+                raise ValueError(
+                    f"reading_blocks={config.reading_blocks} of a network of "
+                    f"{network.config.layers}: take fewer, or objective.reading=0"
+                )
             # Zero, so that it pulls at nothing before it knows anything.
             self.ink = zero(nn.Linear(network.config.dim, CELLS**2))
 
@@ -162,7 +169,8 @@ class DecoderObjective(Objective):
             batch.get("referred"),
         )
         moment = self.network.moment(timestep, size, nil, scene)
-        first, layers = self.config.reading_blocks, self.network.config.layers
+        first = self.config.reading_blocks if self.config.reading else 0
+        layers = self.network.config.layers
         latents = ops.cast(noised(data, noise, sigma), dtype)
         read = self.network.through(0, first, self.network.enter(latents, scene), scene, moment)
         last = self.network.through(first, layers, read, scene, moment)

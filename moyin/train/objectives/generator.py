@@ -20,7 +20,7 @@ from moyin.prompt.grid import Grid
 from moyin.prompt.quotes import quoted
 from moyin.prompt.sequence import generation_sequence, right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
-from moyin.train.columns import semantic_columns
+from moyin.train.columns import check_edits, semantic_columns
 from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.painter import Painter
@@ -67,6 +67,8 @@ class GeneratorObjective(Objective):
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
             semantic_columns(source, self.legend)
+            if self.edits:
+                check_edits(source)
             tokenizer = self._tokenizer(source)
             return GeneratorObjective(self, source, start or self._fresh(tokenizer), tokenizer)
 

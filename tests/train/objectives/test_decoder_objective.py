@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import networks
 import numpy as np
@@ -26,7 +27,7 @@ def source(store: Path, small_checkpoint: Path) -> Source:
     return Source(Store.open(store), Checkpoint.open(small_checkpoint))
 
 
-def objective(source: Source, **changes: float) -> DecoderObjective:
+def objective(source: Source, **changes: Any) -> DecoderObjective:
     made = replace(OBJECTIVES["decoder"], **changes).build(source, None)
     assert isinstance(made, DecoderObjective)
     return made
@@ -293,3 +294,14 @@ def test_reading_adds_the_ink_that_is_not_told(source: Source) -> None:
         plain, _ = made.loss(tensors, ops.float32)
     added = float(ops.numpy(whole)) - float(ops.numpy(plain))
     assert added == pytest.approx(3 * np.square(batch["ink"]).mean(), rel=1e-4)
+
+
+def test_blocks_that_are_not_there_cannot_read(source: Source) -> None:
+    """A network of one block learns, and cannot be asked to read after two."""
+    one = replace(OBJECTIVES["decoder"].network, layers=1)
+    made = objective(source, network=one)
+    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(2), Draws(0, 0)).items()}
+    with autograd.no_grad():
+        assert np.isfinite(ops.numpy(made.loss(batch, ops.float32)[0]))
+    with pytest.raises(ValueError, match="reading_blocks=2 of a network of 1"):
+        objective(source, network=one, reading=1.0)
