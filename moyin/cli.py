@@ -225,11 +225,26 @@ def prepare(
 
 
 @app.command()
-def train(recipe: str, overrides: Overrides = None) -> None:
+def train(
+    recipe: str,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only what it needs, on mesh=64xAscend910B for one.")
+    ] = False,
+) -> None:
     """Train one stage: train RECIPE out=DIR data=STORE seed=0; starts again where it stopped."""
     from moyin.backend import distributed
     from moyin.recipes import find
     from moyin.recipes.overrides import apply
+
+    if dry_run:
+        from moyin.train.estimate import Mesh, lines
+
+        meshes = [o for o in overrides or [] if o.startswith("mesh=")]
+        training = apply(find(recipe)(), [o for o in overrides or [] if o not in meshes])
+        for line in lines(training, Mesh.parse(meshes[-1][5:] if meshes else "1xCPU")):
+            print(line)
+        return
     from moyin.train.trainer import Interrupted, run
 
     try:

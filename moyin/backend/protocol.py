@@ -45,7 +45,10 @@ class Ops(Protocol):
         """
 
     def numpy(self, x: Tensor) -> Any:
-        """The values on the host, bf16 widened to float32. May share memory: only to be read."""
+        """The values on the host, bf16 widened to float32, or the array that it is already.
+
+        May share memory: only to be read.
+        """
 
     def zeros(self, shape: Sequence[int], dtype: DType = ...) -> Tensor:
         """All zeros, float32 unless told."""
@@ -346,7 +349,10 @@ class Optim(Protocol):
     def clip_by_global_norm(
         self, gradients: dict[str, Tensor], limit: float
     ) -> tuple[dict[str, Tensor], float]:
-        """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm."""
+        """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm.
+
+        The dict's tensors are replaced, so that there are never two of all.
+        """
 
     def ema_update(
         self, average: dict[str, Tensor], parameters: dict[str, Any], decay: float
@@ -393,6 +399,17 @@ class Device(Protocol):
 
     def count_flops(self, fn: Callable[[], object]) -> float:
         """Floating-point operations of the products in fn(); NaN where nothing counts them."""
+
+    def rehearse(
+        self, make: Callable[[], Callable[[], Mapping[str, Tensor]]], fused: bool
+    ) -> tuple[float, Any]:
+        """Floating-point operations of make()(), which gives gradients by name, and the bytes that
+        it holds beside what make made, moment by moment [moments, 3]: of gradients the second, of
+        casts of parameters the third, of all else the first.
+
+        Nothing is computed: make builds networks without memory. fused: as an accelerator computes
+        attention. ValueError where the framework cannot.
+        """
 
     def peak_flops(self, dtype: DType, size: int = 2048) -> float:
         """FLOP/s of a size³ product, the best of five: what this machine can do."""

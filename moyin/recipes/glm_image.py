@@ -57,6 +57,7 @@ def _stage(objective: Objective.Config, lr: float) -> Training:
         steps=100_000,
         batch=16,
         accumulate=16,
+        recompute=True,
     )
 
 

@@ -223,13 +223,17 @@ class Trainer:
             weights.append(self.objective.weight(batch) if parts > 1 else 1.0)
             _, shown, gradients = self.gradient(self._tensors(batch), weights[-1])
             losses.append(shown["loss"])
-            total = {n: total[n] + g for n, g in gradients.items()} if total else gradients
+            for n in list(gradients):  # one by one, so that there are never three of all
+                g = gradients.pop(n)
+                total[n] = total[n] + g if n in total else g
             self.means.add(shown, weights[-1])
         # Of every process and micro-batch: its loss, and what it counts.
         values = [float(ops.numpy(loss)) for loss in losses]
         found, counted = distributed.gather([values, weights]).swapaxes(0, 1)
         if parts > 1:
-            total = {n: g / float(counted.sum() / self.ranks) for n, g in total.items()}
+            share = float(counted.sum() / self.ranks)
+            for n in total:
+                total[n] = total[n] / share
         gradients, norm = optim.clip_by_global_norm(total, o.clip)
         self._check_finite(found, norm, first)
         rate = learning_rate(o, self.step, t.steps)

@@ -6,12 +6,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import mindspore as ms
 import psutil
+from mindspore import Tensor
 
 _TARGETS = {"cpu": "CPU", "npu": "Ascend"}
 
@@ -101,6 +102,13 @@ def set_threads(count: int) -> None:
 def count_flops(fn: Callable[[], object]) -> float:
     """Not a number: MindSpore does not count its operations, so `fn` is not even called."""
     return float("nan")
+
+
+def rehearse(
+    make: Callable[[], Callable[[], Mapping[str, Tensor]]], fused: bool
+) -> tuple[float, Any]:
+    """Only PyTorch has tensors without memory."""
+    raise ValueError("what a training needs is reckoned by PyTorch: set MOYIN_BACKEND=torch")
 
 
 def peak_flops(dtype: Any, size: int = 2048) -> float:

@@ -26,6 +26,8 @@ def asarray(x: Any, dtype: DType | None = None) -> Tensor:
 
 
 def numpy(x: Tensor) -> np.ndarray[Any, Any]:
+    if isinstance(x, np.ndarray):
+        return x
     values: np.ndarray[Any, Any] = (x.astype(float32) if x.dtype == bfloat16 else x).asnumpy()
     return values
 

@@ -59,11 +59,15 @@ class AdamW:
 def clip_by_global_norm(
     gradients: dict[str, Tensor], limit: float
 ) -> tuple[dict[str, Tensor], float]:
-    """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm."""
+    """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm.
+
+    The dict's tensors are replaced, so that there are never two of all.
+    """
     squares = [ops.sum(ops.square(ops.cast(g, ops.float32))) for g in gradients.values()]
     norm = math.sqrt(float(ops.sum(ops.stack(squares))))
     if norm > limit:
-        gradients = {n: g * (limit / (norm + 1e-6)) for n, g in gradients.items()}
+        for n in gradients:
+            gradients[n] = gradients[n] * (limit / (norm + 1e-6))
     return gradients, norm
 
 

@@ -7,11 +7,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 
 @lru_cache(maxsize=1)
@@ -109,6 +111,15 @@ def count_flops(fn: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         fn()
     return float(counter.get_total_flops())
+
+
+def rehearse(
+    make: Callable[[], Callable[[], Mapping[str, Tensor]]], fused: bool
+) -> tuple[float, Any]:
+    """See `backend.torch.rehearsal`."""
+    from moyin.backend.torch.rehearsal import rehearse as run
+
+    return run(make, fused)
 
 
 def peak_flops(dtype: torch.dtype, size: int = 2048) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ float32, float64, bfloat16, float16 = torch.float32, torch.float64, torch.bfloat
 int8, int16, int32, int64 = torch.int8, torch.int16, torch.int32, torch.int64
 uint8, bool_ = torch.uint8, torch.bool
 
+FUSED = ContextVar("fused", default=False)  # attention on a CPU as accelerators do it, always
 HIDDEN = -1e30  # added to the score of a key that is not seen
 GELU_1 = 2 * math.sqrt(2 / math.pi)  # Hendrycks and Gimpel 2016, the tanh as a sigmoid
 GELU_3 = 0.044715 * GELU_1
@@ -29,6 +31,8 @@ def asarray(x: Any, dtype: DType | None = None) -> Tensor:
 
 
 def numpy(x: Tensor) -> np.ndarray[Any, Any]:
+    if isinstance(x, np.ndarray):
+        return x
     x = x.detach()
     return (x.float() if x.dtype == bfloat16 else x).cpu().numpy()
 
@@ -291,7 +295,8 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    if q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled():
+    products = q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled()
+    if products and not FUSED.get():
         return _products(q, k, v, mask, bias, causal, scale or q.shape[3] ** -0.5)
     extra = mask if bias is None else bias
     if mask is not None and bias is not None:
@@ -328,7 +333,7 @@ def _products(
     if bias is not None:
         scores = scores + bias
     if mask is not None:
-        scores = scores + torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, HIDDEN)
+        scores += torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, HIDDEN)
     weights = torch.softmax(scores, -1).view(b, groups, -1, seen)
     y = (weights @ v).view(b, heads, length, v.shape[3])
     # A query that sees nothing gets nothing.

@@ -35,22 +35,34 @@ class AdamW:
     def step(self, gradients: dict[str, Tensor], lr: float) -> None:
         """One update of the parameters that have a gradient; the others stay as they are."""
         self.count += 1
-        b1, b2 = self.betas
-        c1, c2 = 1 - b1**self.count, 1 - b2**self.count
         names = [n for n in self.parameters if n in gradients]
+        for matrices, decay in ((True, self.weight_decay), (False, 0.0)):
+            some = [n for n in names if (self.parameters[n].ndim > 1) == matrices]
+            if some:
+                self._step(some, gradients, lr, decay)
+
+    def _step(
+        self, names: list[str], gradients: dict[str, Tensor], lr: float, decay: float
+    ) -> None:
         p = _held(self.parameters[n] for n in names)
         g = _held(gradients[n].to(self.parameters[n].dtype) for n in names)
         m, v = _held(self.m[n] for n in names), _held(self.v[n] for n in names)
-        decayed = [q for q in p if q.ndim > 1]
-        if self.weight_decay and decayed:
-            torch._foreach_mul_(decayed, 1 - lr * self.weight_decay)
-        torch._foreach_lerp_(m, g, 1 - b1)
-        torch._foreach_mul_(v, b2)
-        torch._foreach_addcmul_(v, g, g, 1 - b2)
-        denominator = torch._foreach_sqrt(v)
-        torch._foreach_div_(denominator, c2**0.5)
-        torch._foreach_add_(denominator, self.eps)
-        torch._foreach_addcdiv_(p, m, denominator, -lr / c1)
+        count = torch.tensor(float(self.count), device=p[0].device)
+        torch._fused_adamw_(
+            p,
+            g,
+            m,
+            v,
+            [],
+            [count] * len(p),
+            lr=lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def state(self) -> dict[str, Tensor]:
         out = {"step": torch.tensor(self.count)}
@@ -68,13 +80,15 @@ class AdamW:
 def clip_by_global_norm(
     gradients: dict[str, Tensor], limit: float
 ) -> tuple[dict[str, Tensor], float]:
-    """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm."""
-    values = list(gradients.values())
-    joint: Any = torch.stack(torch._foreach_norm(values)).norm()
+    """Scale all gradients so that their joint L2 norm is at most `limit`; also that norm.
+
+    The dict's tensors are replaced, so that there are never two of all.
+    """
+    joint: Any = torch.stack(torch._foreach_norm(list(gradients.values()))).norm()
     norm = float(joint.full_tensor() if sharded(joint) else joint)
     if norm > limit:
-        scaled = torch._foreach_mul(values, limit / (norm + 1e-6))
-        gradients = dict(zip(gradients, scaled, strict=True))
+        for n in gradients:
+            gradients[n] = gradients[n] * (limit / (norm + 1e-6))
     return gradients, norm
 
 

@@ -1,0 +1,90 @@
+"""What a step would take, without computing it: tensors without memory walk through it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
+
+from moyin.backend.torch import nn, ops
+
+# Which PyTorch does not count, and where its queries stand.
+ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: 0,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: 1,
+}
+OTHER, GRADIENT, COPY = range(3)
+
+
+def rehearse(
+    make: Callable[[], Callable[[], Mapping[str, Tensor]]], fused: bool
+) -> tuple[float, np.ndarray[Any, Any]]:
+    """See `protocol.Device`."""
+    token = ops.FUSED.set(fused)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), nn.empty_weights(), _Watch() as watch:
+            step = make()
+            watch.events.clear()
+            gradients = step()
+            return float(watch.flops), watch.moments(gradients)
+    finally:
+        ops.FUSED.reset(token)
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """When the memory of tensors made under it comes and goes; and floating-point operations.
+
+    FlopCounterMode's hooks would keep alive what blocks that are computed again have let go.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.events: list[tuple[int, int]] = []  # a memory's number, and bytes that come or go
+        self.kinds: list[int] = []
+        self.numbers = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        operation = func.overloadpacket
+        if operation in ATTENTION:
+            query, key = args[ATTENTION[operation] :][:2]
+            products = 2 + 3 * ATTENTION[operation]  # backwards, the scores are made again
+            self.flops += products * 2 * query.numel() * key.shape[-2]
+        elif operation in flop_registry:
+            self.flops += flop_registry[operation](*args, **(kwargs or {}), out_val=out)
+        copied = operation is torch.ops.aten._to_copy and isinstance(args[0], nn.Parameter)
+        for x in tree_leaves(out):
+            if isinstance(x, Tensor):
+                self._see(x.untyped_storage(), COPY if copied else OTHER)
+        return out
+
+    def moments(self, gradients: Mapping[str, Tensor]) -> np.ndarray[Any, Any]:
+        """Bytes after each event, [events, kinds]."""
+        for x in gradients.values():
+            self.kinds[self.numbers[x.untyped_storage()]] = GRADIENT
+        changes = np.zeros((len(self.events) + 1, 3))
+        for row, (number, count) in enumerate(self.events, 1):
+            changes[row, self.kinds[number]] = count
+        held: np.ndarray[Any, Any] = changes.cumsum(0)
+        return held
+
+    def _see(self, storage: Any, kind: int) -> None:
+        if storage in self.numbers:
+            return
+        number, count = len(self.kinds), storage.nbytes()
+        self.numbers[storage] = number
+        self.kinds.append(kind)
+        self.events.append((number, count))
+        weakref.finalize(storage, self.events.append, (number, -count))
