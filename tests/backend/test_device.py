@@ -36,6 +36,18 @@ def test_flops_are_those_of_the_products() -> None:
     assert 1e6 < device.peak_flops(ops.float32, 64) < 1e18
 
 
+@pytest.mark.skipif(NAME != "torch", reason="nothing counts them")
+def test_flops_are_those_of_attention_too() -> None:
+    """Two products forwards, and five backwards, since the scores are made again."""
+    q, k, v = (ops.asarray(np.ones((1, 2, 6, 4), np.float32)) for _ in range(3))
+    q.requires_grad_()
+
+    def run() -> None:
+        ops.sum(ops.attention(q, k, v, causal=True)).backward()
+
+    assert device.count_flops(run) == (2 + 5) * 2 * (2 * 6 * 6 * 4)
+
+
 def ask(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(HOME), **variables}
     return subprocess.run(

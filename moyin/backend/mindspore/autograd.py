@@ -9,6 +9,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor
 
+from moyin.backend.mindspore import distributed
 from moyin.backend.mindspore.nn import Module, named_parameters
 
 
@@ -25,7 +26,7 @@ def value_and_grad(
     """fn(*args) → (loss, aux) becomes (*args) → (loss, aux, gradients by parameter name).
 
     names: the parameters to differentiate by; None for all. The gradient is zero for those that
-    the loss does not depend on.
+    the loss does not depend on. Of several processes it is the mean.
     """
     every = named_parameters(module)
     names = list(every) if names is None else list(names)
@@ -41,6 +42,6 @@ def value_and_grad(
             return loss
 
         loss, grads = ms.value_and_grad(loss_of, None, parameters)()
-        return loss, kept[0], dict(zip(names, grads, strict=True))
+        return loss, kept[0], dict(zip(names, distributed.mean(grads), strict=True))
 
     return run

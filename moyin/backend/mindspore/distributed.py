@@ -1,49 +1,79 @@
-"""One process: a training by several is for PyTorch."""
+"""Several processes of one training, as msrun starts them: each holds all weights.
+
+Of collectives a CPU has the plain AllReduce and AllGather alone; so nothing else is used.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, communication
 
 from moyin.backend.mindspore import ops
 from moyin.backend.mindspore.nn import Module
 
+_joined: list[int] = []  # rank and ranks, once there are several
+
 
 def join() -> None:
-    """ValueError where msrun or mpirun started several."""
-    if int(os.environ.get("MS_WORKER_NUM", "1")) > 1:
-        raise ValueError("several processes train by PyTorch alone: leave msrun out, or torchrun")
+    """Meet the processes that msrun started, if it started several."""
+    if int(os.environ.get("MS_WORKER_NUM", "1")) == 1 or _joined:
+        return
+    communication.init()
+    _joined[:] = [communication.get_rank(), communication.get_group_size()]
 
 
 def rank() -> int:
-    return 0
+    return _joined[0] if _joined else 0
 
 
 def ranks() -> int:
-    return 1
+    return _joined[1] if _joined else 1
 
 
-def in_turn() -> AbstractContextManager[None]:
-    """Nobody waits."""
-    return nullcontext()
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """The first process alone, and then the others."""
+    if rank():
+        gather(0)
+    yield
+    if not rank():
+        gather(0)
 
 
 def gather(x: Any) -> Any:
-    """x as [1, ...]."""
-    return np.asarray(x)[None]
+    """A NumPy array of every process: [ranks, ...], on all of them."""
+    x = np.asarray(x)
+    if ranks() == 1:
+        return x[None]
+    words = np.frombuffer(x.tobytes(), np.int32)  # a CPU gathers these of any kind
+    parts = ms.ops.AllGather()(Tensor(words)).asnumpy()
+    return np.frombuffer(parts.tobytes(), x.dtype).reshape(ranks(), *x.shape)
+
+
+def mean(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Of every process's gradients, on all of them."""
+    if ranks() == 1:
+        return list(gradients)
+    total = ms.ops.AllReduce()
+    return [total(g) / ranks() for g in gradients]
 
 
 def shard(module: Module, units: Sequence[Module], entry: str, group: int, dtype: Any) -> None:
-    """Nothing: one process holds all."""
+    """Nothing is shared out: gradients are averaged, by `mean`."""
+    if group not in (0, 1):
+        raise ValueError(
+            f"shard={group}: on MindSpore each process holds all weights; leave it out"
+        )
 
 
 def sharded(x: Tensor) -> bool:
-    """False: one process holds all."""
+    """False: each process holds all."""
     return False
 
 

@@ -108,7 +108,9 @@ def count_flops(fn: Callable[[], object]) -> float:
     """Floating-point operations of the matrix products and convolutions in fn()."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    from moyin.backend.torch.rehearsal import ATTENTION
+
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
         fn()
     return float(counter.get_total_flops())
 

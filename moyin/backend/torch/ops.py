@@ -296,8 +296,8 @@ def attention(
     scale: float | None = None,
 ) -> Tensor:
     products = q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled()
-    if products and not FUSED.get():
-        return _products(q, k, v, mask, bias, causal, scale or q.shape[3] ** -0.5)
+    if products and not causal and not FUSED.get():
+        return _products(q, k, v, mask, bias, scale or q.shape[3] ** -0.5)
     extra = mask if bias is None else bias
     if mask is not None and bias is not None:
         extra = bias.masked_fill(~mask, float("-inf"))
@@ -318,15 +318,12 @@ def _products(
     v: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    causal: bool,
     scale: float,
 ) -> Tensor:
-    """Attention whose scores exist: on a CPU it and its gradient take a half to a third of the
-    fused kernel's time."""
+    """Attention whose scores exist: on a CPU it and its gradient take as long as the fused kernel,
+    or down to a third of its time. Where half of the scores are left out, that one is faster."""
     b, heads, length, size = q.shape
     groups, seen = k.shape[1:3]
-    if causal:
-        mask = torch.ones(length, seen, dtype=torch.bool).tril()
     # Heads that share their keys become the rows of one product: nothing is repeated.
     rows = (q * scale).reshape(b, groups, -1, size)
     scores = (rows @ k.transpose(2, 3)).view(b, heads, length, seen)
@@ -337,7 +334,7 @@ def _products(
     weights = torch.softmax(scores, -1).view(b, groups, -1, seen)
     y = (weights @ v).view(b, heads, length, v.shape[3])
     # A query that sees nothing gets nothing.
-    return y if mask is None or causal else y.masked_fill(~mask.any(-1, keepdim=True), 0)
+    return y if mask is None else y.masked_fill(~mask.any(-1, keepdim=True), 0)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

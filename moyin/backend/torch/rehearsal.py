@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,19 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from moyin.backend.torch import nn, ops
 
-# Which PyTorch does not count, and where its queries stand.
-ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: 0,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: 1,
+
+def _forward(query: Sequence[int], key: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * 2 * prod(query) * key[-2]
+
+
+def _backward(_: Any, query: Sequence[int], key: Sequence[int], *__: Any, **___: Any) -> int:
+    return 5 * 2 * prod(query) * key[-2]  # the scores are made again
+
+
+# Operations of what PyTorch does not count, by the shapes of its arguments.
+ATTENTION: dict[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
 }
 OTHER, GRADIENT, COPY = range(3)
 
@@ -59,9 +69,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         operation = func.overloadpacket
         if operation in ATTENTION:
-            query, key = args[ATTENTION[operation] :][:2]
-            products = 2 + 3 * ATTENTION[operation]  # backwards, the scores are made again
-            self.flops += products * 2 * query.numel() * key.shape[-2]
+            self.flops += ATTENTION[operation](*(x.shape for x in args[:3]))
         elif operation in flop_registry:
             self.flops += flop_registry[operation](*args, **(kwargs or {}), out_val=out)
         copied = operation is torch.ops.aten._to_copy and isinstance(args[0], nn.Parameter)
