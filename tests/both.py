@@ -22,6 +22,7 @@ from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws
 
 PROMPT = '红底，写着“春天”和"Tea"'
+COURSE = 50  # steps
 Answer = dict[str, np.ndarray[Any, Any]]
 
 
@@ -40,15 +41,37 @@ def trainer(stage: str, folder: Path) -> Trainer:
     return Trainer(stages.training(stage, folder / NAME / stage, *places(folder)))
 
 
+def begin(training: Trainer, folder: Path) -> None:
+    """Give the stage the weights that it begins with on either backend."""
+    with np.load(folder / f"{training.objective.stage}.start.npz") as start:
+        for name, parameter in training.parameters.items():
+            nn.set_parameter(parameter, ops.asarray(start[name]))
+
+
 def step(stage: str, folder: Path) -> Answer:
     """Loss and gradients at the start."""
     training = trainer(stage, folder)
-    with np.load(folder / f"{stage}.start.npz") as start:
-        for name, parameter in training.parameters.items():
-            nn.set_parameter(parameter, ops.asarray(start[name]))
+    begin(training, folder)
     batch = training.objective.batch(np.arange(2), Draws(0, 3))
     loss, _, gradients = training.gradient({n: ops.asarray(x) for n, x in batch.items()})
     return {"loss": ops.numpy(loss), **{n: ops.numpy(g) for n, g in gradients.items()}}
+
+
+def course(stage: str, folder: Path) -> np.ndarray[Any, Any]:
+    """The losses of `COURSE` steps."""
+    small = stages.training(stage, folder / NAME / f"course-{stage}", *places(folder))
+    trainer = Trainer(replace(small, steps=COURSE))
+    begin(trainer, folder)
+    with patch.object(device, "peak_flops", lambda dtype: 1e11):  # to measure takes seconds
+        trainer.run()
+    rows = map(json.loads, (trainer.out / "metrics.jsonl").read_text().splitlines())
+    return np.array([row["loss"] for row in rows])
+
+
+def courses(folder: Path) -> None:
+    """The courses of all stages, as FOLDER/<backend>.course.npz."""
+    found = {stage: course(stage, folder) for stage in stages.STAGES}
+    np.savez(folder / f"{NAME}.course.npz", **found)
 
 
 def trained(folder: Path) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import both
@@ -19,14 +20,21 @@ Answers = Callable[[str], tuple[dict[str, Any], dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory, on_mindspore: Callable[..., str]) -> Answers:
-    """Both backends' answers to a question of `both`."""
+def begun(tmp_path_factory: pytest.TempPathFactory, on_mindspore: Callable[..., str]) -> Path:
+    """A folder with all that both backends begin with."""
     folder = tmp_path_factory.mktemp("both")
     networks.save_all(folder / "checkpoint")
     stages.store(folder / "store")
     for stage in stages.STAGES:  # this also adds the columns that stages need
         start = nn.named_parameters(networks.drawn(both.trainer(stage, folder).objective))
         np.savez(folder / f"{stage}.start.npz", **{n: ops.numpy(p) for n, p in start.items()})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answers(begun: Path, on_mindspore: Callable[..., str]) -> Answers:
+    """Both backends' answers to a question of `both`."""
+    folder = begun
     both.answer(folder)
     on_mindspore("import sys, pathlib, both; both.answer(pathlib.Path(sys.argv[1]))", folder)
 
@@ -70,3 +78,17 @@ def test_training_goes_the_same_way(answers: Answers) -> None:
     np.testing.assert_allclose(mindspore["metrics"], torch["metrics"], rtol=1e-4)
     one_bit = 2**-7
     np.testing.assert_allclose(mindspore["weight"], torch["weight"], rtol=one_bit, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_fifty_steps_have_the_same_losses(begun: Path, on_mindspore: Callable[..., str]) -> None:
+    """Of every stage; nothing in their losses is chosen by an argmin, which rounding might flip."""
+    both.courses(begun)
+    script = "import sys, pathlib, both; both.courses(pathlib.Path(sys.argv[1]))"
+    on_mindspore(script, begun, timeout=3000)
+    torch, mindspore = (np.load(begun / f"{name}.course.npz") for name in ("torch", "mindspore"))
+    apart = {stage: np.abs(torch[stage] - mindspore[stage]).max() for stage in stages.STAGES}
+    for stage in stages.STAGES:
+        assert len(torch[stage]) == both.COURSE
+        assert torch[stage][-8:].mean() < torch[stage][:8].mean()
+        assert apart[stage] < 1e-4, stage
