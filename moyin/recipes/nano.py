@@ -123,12 +123,18 @@ def autoencoder_large() -> Training:
 
 
 def glyph() -> Training:
-    """3.4 M parameters, the thousand most frequent characters and the Latin ones."""
+    """3.4 M parameters, the thousand most frequent characters and the Latin ones.
+
+    Half an hour of one core. The decoder learns no stroke that is not in the states: of the 32x32
+    bitmaps of Chinese characters in new strings, a linear map left 8 % of the variance unread
+    after 118,000 strings with bitmaps of 24x24, and 2 % after 200,000 more with 32x32, the rate
+    going down over the second half.
+    """
     network = GlyphEncoder.Config(hidden=256, layers=4, heads=4, head_dim=64, ffn=704)
     return Training(
-        objective=GlyphObjective.Config(network=network, characters=CHARACTERS, longest=4),
-        optimizer=Optimizer(lr=1e-3, warmup=200, decay=0.0),
-        steps=2300,
+        objective=GlyphObjective.Config(network=network, characters=CHARACTERS, longest=4, side=32),
+        optimizer=Optimizer(lr=1.2e-3, warmup=200, decay=0.5, ema=0.98),
+        steps=2500,
         batch=128,
     )
 
@@ -233,8 +239,11 @@ def decoder() -> Training:
     On text that was never seen (variance 3.4 in latents), the squared error at pure noise, with
     the right glyphs and with others: after 32,000 crops 1.64 and 2.24, after 72,000 1.22 and 2.26,
     after 104,000 1.07 and 2.35, and it was falling still. Half an hour of one core brings 28,000.
-    After 122,000, to which the embedded decoder was trained with the rate going down over the last
-    40 %, a person sees which letters are meant, and OCR reads few.
+    After 122,000, with the rate going down over the last 40 %, a person saw which letters were
+    meant, and OCR read few. Painted in 1, 2, 4, 8 and 16 steps these pictures erred the more the
+    more steps they took: ids and glyphs say all of them, so the first step must be right. The
+    embedded decoder saw 19,000 crops more, then with the glyph encoder's finer states and
+    `time_mean=2.5 time_std=2 reading=30` another 29,000, which took the error from 1.02 to 0.94.
     """
     return Training(
         objective=DecoderObjective.Config(
