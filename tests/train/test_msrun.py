@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HOME, MINDSPORE
 from safetensors.numpy import load_file
 
 from moyin.train import state
+
+HOME = Path(__file__).parents[2]
+MINDSPORE = "MOYIN_MINDSPORE_PYTHON"
 
 pytestmark = [
     pytest.mark.slow,

@@ -42,6 +42,14 @@ def value_and_grad(
             return loss
 
         loss, grads = ms.value_and_grad(loss_of, None, parameters)()
-        return loss, kept[0], dict(zip(names, distributed.mean(grads), strict=True))
+        return loss, kept[0], dict(zip(names, _mean(grads), strict=True))
 
     return run
+
+
+def _mean(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Of every process's gradients, on all of them."""
+    if distributed.ranks() == 1:
+        return list(gradients)
+    total = ms.ops.AllReduce()
+    return [total(g) / distributed.ranks() for g in gradients]

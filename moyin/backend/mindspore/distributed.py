@@ -56,14 +56,6 @@ def gather(x: Any) -> Any:
     return np.frombuffer(parts.tobytes(), x.dtype).reshape(ranks(), *x.shape)
 
 
-def mean(gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Of every process's gradients, on all of them."""
-    if ranks() == 1:
-        return list(gradients)
-    total = ms.ops.AllReduce()
-    return [total(g) / ranks() for g in gradients]
-
-
 def shard(module: Module, units: Sequence[Module], entry: str, group: int, dtype: Any) -> None:
     """Nothing is shared out: gradients are averaged, by `mean`."""
     if group not in (0, 1):
