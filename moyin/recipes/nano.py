@@ -127,8 +127,8 @@ def glyph() -> Training:
 
     Half an hour of one core. The decoder learns no stroke that is not in the states: of the 32x32
     bitmaps of Chinese characters in new strings, a linear map left 8 % of the variance unread
-    after 118,000 strings with bitmaps of 24x24, and 2 % after 200,000 more with 32x32, the rate
-    going down over the second half.
+    after 118,000 strings with bitmaps of 24x24, and 2 % after 200,000 more, most with 32x32, the
+    rate going down over the second half.
     """
     network = GlyphEncoder.Config(hidden=256, layers=4, heads=4, head_dim=64, ffn=704)
     return Training(
