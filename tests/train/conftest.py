@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import stages
 
 from moyin.data.edits import EditRenderer
 from moyin.data.pictures import render
+from moyin.data.store import Store
 from moyin.train import Training
 
 Make = Callable[..., Training]
@@ -19,6 +21,15 @@ Make = Callable[..., Training]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few pictures; stages add the columns that they need."""
     return stages.store(tmp_path_factory.mktemp("store") / "small")
+
+
+@pytest.fixture
+def own_store(store: Path, tmp_path: Path) -> Path:
+    """A copy of `store` without columns, for those that others would find stale."""
+    copy = Store.open(shutil.copytree(store, tmp_path / "store"))
+    for name in set(copy.columns) - {"picture", "meta"}:
+        copy.drop_column(name)
+    return copy.path
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import networks
@@ -53,10 +54,10 @@ class Gradients:
 
 
 @pytest.fixture
-def gradients(make: Make) -> Callable[[str], Gradients]:
+def gradients(make: Make, own_store: Path) -> Callable[[str], Gradients]:
     def of(name: str) -> Gradients:
         config = LEARNED[name]
-        return Gradients(make(config.stage, objective=config))
+        return Gradients(make(config.stage, objective=config, data=str(own_store)))
 
     return of
 

@@ -16,6 +16,7 @@ from moyin.backend import Tensor, nn, ops
 from moyin.data.legend import Legend
 from moyin.model.semantic import SemanticTokenizer, unit
 from moyin.pipeline.tokenize import preprocess
+from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 SHARPNESS = 24.0  # logits of a cosine of 1
@@ -36,6 +37,7 @@ class LegendObjective(Objective):
         on_text: float = 4.0
 
         def build(self, source: Source, start: Any) -> LegendObjective:
+            semantic_columns(source, self.legend)
             if start is None:
                 start = self.network.build()
                 codes, width = start.config.codes, start.config.code_width
@@ -52,10 +54,10 @@ class LegendObjective(Objective):
         return len(self.store)
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
-        samples = [self.store.sample(i) for i in indices]
+        rows = self.store.read(["picture", "ids"], indices)
         return {
-            "pixels": np.stack([preprocess(s.picture) for s in samples]),
-            "ids": np.stack([self.config.legend.ids(s) for s in samples]).astype(np.int64),
+            "pixels": np.stack([preprocess(row["picture"]) for row in rows]),
+            "ids": np.stack([row["ids"] for row in rows]).astype(np.int64),
         }
 
     def weight(self, batch: Batch) -> float:

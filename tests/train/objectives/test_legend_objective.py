@@ -22,8 +22,8 @@ CONFIG = LegendObjective.Config(
 
 
 @pytest.fixture
-def source(store: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+def source(own_store: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(own_store), Checkpoint.open(small_checkpoint))
 
 
 def test_the_loss_by_hand(source: Source) -> None:
