@@ -381,6 +381,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _told(str(e), 2)
     except OSError as e:
         full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and str(e.strerror).startswith("no room on disk"):  # and what to do
+            return _told(str(e.strerror), 2)
         return _told(f"no room on disk: free some and start again ({e})" if full else str(e), 2)
     except Exception as e:
         return _usage(e)

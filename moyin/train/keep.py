@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from moyin.backend import Tensor
 from moyin.train import state
+
+TRIES, PAUSE = 10, 30.0  # how often, and after how many seconds, what nothing follows is tried
 
 
 class Keeper:
@@ -39,9 +42,36 @@ class Keeper:
         self.pending = self.pool.submit(self._write, step, tensors, record)
 
     def save_last(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
-        """Write a state that nothing follows. OSError where the disk is full."""
+        """Write a state that nothing follows, `patiently`."""
         self.wait()
-        self._write(step, tensors, record)
+        self.patiently(lambda: self._write(step, tensors, record), self.out / "state")
+
+    def patiently(self, write: Callable[[], Path], place: Path) -> Path:
+        """write(), again and again for some minutes while the disk has no room.
+
+        OSError then says what to do, and from which step the training will go on.
+        """
+        left = TRIES
+        while True:
+            left -= 1
+            try:
+                return write()
+            except Exception as e:
+                if not state.full(e):
+                    raise
+                if not left:
+                    raise OSError(errno.ENOSPC, self._told(place)) from e
+            warnings.warn(
+                f"no room on disk for {place}: free some. Trying again in {PAUSE:.0f} s, "
+                f"{left} more times at most",
+                stacklevel=3,
+            )
+            time.sleep(PAUSE)
+
+    def _told(self, place: Path) -> str:
+        kept = state.steps(self.out)
+        further = f"goes on from step {kept[-1]}, whose state is kept" if kept else "begins anew"
+        return f"no room on disk for {place}: free some, and the same command {further}"
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> Path:
         return state.save(self.out, step, tensors, record, self.keep, self.keep_every)
@@ -52,7 +82,11 @@ class Keeper:
         try:
             if pending is not None:
                 pending.result()
-        except OSError as e:
-            if e.errno != errno.ENOSPC:
+        except Exception as e:
+            if not state.full(e):
                 raise
-            warnings.warn(f"{e.strerror}. The training goes on and will try again", stacklevel=3)
+            warnings.warn(
+                f"no room on disk for {self.out / 'state'}: free some. The training goes on and "
+                "will try again",
+                stacklevel=3,
+            )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import socket
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moyin.backend import device
+from moyin.train import state
+from moyin.train.growing import Growing
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +26,7 @@ METRICS, VALIDATION, SAMPLES = "metrics.jsonl", "validation.jsonl", "samples"
 
 
 class Report:
-    """Progress and metrics of one run; use as a context."""
+    """Progress and metrics of one run; use as a context. A full disk is warned of, no more."""
 
     def __init__(self, out: Path, stage: str, start: int, steps: int, peak: float) -> None:
         """peak: the machine's measured FLOP/s in the training's dtype."""
@@ -38,6 +42,7 @@ class Report:
         self.task = self.line.add_task(stage, total=steps, completed=start, said="")
         for name in (METRICS, VALIDATION):
             _keep_until(out / name, start)
+        self.rows = {name: Growing(out / name) for name in (METRICS, VALIDATION)}
         self.events = _events(out / "tensorboard", start)
         self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
 
@@ -47,8 +52,9 @@ class Report:
 
     def __exit__(self, *_: object) -> None:
         self.line.stop()
-        if self.events is not None:
-            self.events.close()
+        for file in (*self.rows.values(), *([self.events.file] if self.events else [])):
+            if file.waiting:
+                file.add()
 
     def advance(self, step: int, pictures: int, flops: float) -> None:
         """One update done, of so many pictures and so much arithmetic."""
@@ -81,8 +87,14 @@ class Report:
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG")
         path = self.out / SAMPLES / f"step-{step:08d}.png"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content.getvalue())
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content.getvalue())
+        except OSError as e:
+            if not state.full(e):
+                raise
+            path.unlink(missing_ok=True)
+            warnings.warn(f"no room on disk for {path}: it is left out", stacklevel=2)
         if self.events is not None:
             self.events.picture(SAMPLES, content.getvalue(), pixels.shape[:2], step)
 
@@ -91,8 +103,7 @@ class Report:
         self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
 
     def _keep(self, name: str, row: dict[str, float]) -> None:
-        with (self.out / name).open("a", encoding="utf-8") as f:
-            f.write(json.dumps(row) + "\n")
+        self.rows[name].add((json.dumps(row) + "\n").encode())
         if self.events is not None:
             for key, value in row.items():
                 self.events.scalar(key, float(value), int(row["step"]))
@@ -137,35 +148,38 @@ def _keep_until(path: Path, step: int) -> None:
 
 
 class _Events:
-    """Tensorboard's event files, by its own writer: no framework is asked."""
+    """Tensorboard's event files, in its own words: no framework is asked."""
 
     def __init__(self, folder: Path, start: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.compat.proto.event_pb2 import SessionLog
 
-        self.writer = EventFileWriter(str(folder))
+        folder.mkdir(exist_ok=True)
+        self.file = Growing(
+            folder / f"events.out.tfevents.{time.time():.3f}.{socket.gethostname()}"
+        )
+        self._add(file_version="brain.Event:2")
         # Tells the reader to forget what a training that was killed had written of later steps.
-        begun = SessionLog(status=SessionLog.START)
-        self.writer.add_event(Event(wall_time=time.time(), step=start + 1, session_log=begun))
+        self._add(step=start + 1, session_log=SessionLog(status=SessionLog.START))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
-        self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._add(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
 
     def picture(self, name: str, png: bytes, size: tuple[int, ...], step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         height, width = size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._add(step=step, summary=Summary(value=[Summary.Value(tag=name, image=image)]))
 
-    def close(self) -> None:
-        self.writer.close()
+    def _add(self, **event: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(wall_time=time.time(), **event).SerializeToString())
+        self.file.add(record.getvalue())
 
 
 def _events(folder: Path, start: int) -> _Events | None:

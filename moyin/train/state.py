@@ -33,7 +33,7 @@ def save(
 ) -> Path:
     """Write a state, and drop all but the newest `keep` and those of every `keep_every` steps.
 
-    OSError says so where the disk is full.
+    OSError where the disk is full; nothing of the state is left then (`full`).
     """
     folder = out / "state"
     final, part = folder / f"step-{step:08d}", folder / f".step-{step:08d}.part"
@@ -46,15 +46,8 @@ def save(
         (part / RECORD).write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
         for path in (*part.iterdir(), part):
             _fsync(path)
-    except Exception as e:
+    except BaseException:
         shutil.rmtree(part, ignore_errors=True)
-        full = (isinstance(e, OSError) and e.errno == errno.ENOSPC) or "No space left" in str(e)
-        if full:
-            raise OSError(
-                errno.ENOSPC,
-                f"no room on disk for the training state in {folder}: free some and start again; "
-                "the state before it is kept",
-            ) from e
         raise
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
@@ -63,6 +56,12 @@ def save(
         if not keep_every or old % keep_every:
             shutil.rmtree(folder / f"step-{old:08d}", ignore_errors=True)
     return final
+
+
+def full(error: Exception) -> bool:
+    """Whether a disk without room is what it tells of, in the system's words or safetensors'."""
+    known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return known or "No space left" in str(error) or "quota exceeded" in str(error)
 
 
 def steps(out: Path) -> list[int]:

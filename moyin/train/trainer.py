@@ -357,9 +357,11 @@ class Trainer:
 
     def _written(self) -> Path:
         if lora := self.training.lora:
-            stage = self.objective.stage
-            return save_lora(self.out / "lora", stage, self.adapters, lora.rank, lora.alpha)
-        network = self.objective.finish()
+            stage, folder = self.objective.stage, self.out / "lora"
+            return self.keeper.patiently(
+                lambda: save_lora(folder, stage, self.adapters, lora.rank, lora.alpha), folder
+            )
+        network, folder = self.objective.finish(), self.out / "weights"
         base = self.source.checkpoint
         trained = dict(base.notes.get("training", {})) if base is not None else {}
         trained[self.objective.stage] = {
@@ -367,12 +369,10 @@ class Trainer:
             "pictures": self.step * self.training.batch * self.training.accumulate,
             "configuration": identity(plain(self.training)),
         }
-        return save_checkpoint(
-            self.out / "weights",
-            {self.objective.stage: network},
-            base=base,
-            notes={"training": trained, "settings": self._settings()},
-            **self.objective.extras,
+        notes = {"training": trained, "settings": self._settings()}
+        networks, extras = {self.objective.stage: network}, self.objective.extras
+        return self.keeper.patiently(
+            lambda: save_checkpoint(folder, networks, base=base, notes=notes, **extras), folder
         )
 
     def _settings(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli import main
 from moyin.data.store import Store
-from moyin.train import Interrupted, Optimizer, Trainer, Training, run, state
+from moyin.train import Interrupted, Optimizer, Trainer, Training, keep, run, state
 from moyin.train import trainer as trainer_module
 from moyin.train.objectives import Objective
 from moyin.train.objectives.base import Draws
@@ -258,25 +259,63 @@ def test_interrupted_on_the_command_line(
     assert (tmp_path / "weights" / "text_encoder").is_dir()
 
 
+def fills_up(monkeypatch: pytest.MonkeyPatch, *, failures: int = 10**9) -> None:
+    """So many tensors' files find no room; nobody waits between the tries."""
+    whole, left = io.save, [failures]
+
+    def save(*arguments: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(*arguments)
+
+    monkeypatch.setattr(io, "save", save)
+    monkeypatch.setattr(keep, "PAUSE", 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:no room on disk")
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(linear(tmp_path / "whole"), until=4)
     run(linear(tmp_path / "full"), until=2)
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(io, "save", full)
-        with pytest.raises(OSError, match="no room on disk for the training state"):
-            run(linear(tmp_path / "full"), until=4)
+        fills_up(patch)
         with (
             pytest.warns(UserWarning, match=r"no room on disk .* goes on and will try again"),
-            pytest.raises(OSError, match="no room on disk"),
+            pytest.warns(UserWarning, match=r"Trying again in 0 s, 9 more times"),
+            pytest.raises(OSError, match=r"the same command goes on from step 2, whose state"),
         ):
             run(linear(tmp_path / "full", save_every=1), until=4)
     assert content(tmp_path / "full")[0] == 2
     run(linear(tmp_path / "full"), until=4)
     assert content(tmp_path / "full") == content(tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore:no room on disk")
+def test_a_disk_that_is_full_at_the_end_is_waited_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(make("glyph", "whole"))
+    fills_up(monkeypatch, failures=9)
+    written = run(make("glyph", "state"))
+    assert content(written.parent) == content(Path(make("glyph", "whole").out))
+    fills_up(monkeypatch, failures=10)
+    with pytest.raises(OSError, match=r"/state: free some, and the same command begins anew"):
+        run(make("glyph", "nothing"))
+
+
+@pytest.mark.filterwarnings("ignore:no room on disk")
+def test_weights_without_room_are_written_by_the_same_command(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(make("glyph"))
+    digest = Checkpoint.open(whole).digest()
+    shutil.rmtree(whole)
+    with monkeypatch.context() as patch:
+        fills_up(patch)
+        with pytest.raises(OSError, match=r"/weights: .* goes on from step 4, whose state is kept"):
+            run(make("glyph"))
+    assert not whole.exists()
+    assert Checkpoint.open(run(make("glyph"))).digest() == digest
 
 
 def test_a_state_from_before_a_field_was_there(tmp_path: Path) -> None:
