@@ -85,6 +85,7 @@ class Trainer:
         distributed.shard(self.objective, units, "loss", training.shard, self.dtype)
         every = nn.named_parameters(self.objective)
         self.parameters = {n: p for n, p in every.items() if self._trained(n)}
+        self.kept = {n: p for n, p in every.items() if self.objective.kept(n)}
         o = training.optimizer
         self.optimizer = optim.AdamW(self.parameters, o.betas, weight_decay=o.weight_decay)
         self.average = {n: ops.stop_gradient(p) + 0 for n, p in self.parameters.items()}
@@ -305,8 +306,9 @@ class Trainer:
             (self.keeper.save_last if last else self.keeper.save)(self.step, tensors, record)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Copies of all that changes, whole on the first process; and what it belongs to."""
-        held: dict[str, Tensor] = {f"weights.{n}": p for n, p in self.parameters.items()}
+        """Copies of all that changes or is kept, whole on the first process; whose they are."""
+        weights = self.parameters | self.kept
+        held: dict[str, Tensor] = {f"weights.{n}": p for n, p in weights.items()}
         held |= {f"average.{n}": p for n, p in self.average.items()}
         held |= {f"optimizer.{n}": p for n, p in self.optimizer.state().items()}
         tensors = {n: distributed.whole(x) for n, x in held.items()}
@@ -340,8 +342,9 @@ class Trainer:
         def held(name: str, like: Any) -> Tensor:
             return distributed.part(io.load(file, [name])[name], like)
 
-        for n, p in self.parameters.items():
+        for n, p in (self.parameters | self.kept).items():
             nn.set_parameter(p, held(f"weights.{n}", p))
+        for n, p in self.parameters.items():
             self.average[n] = held(f"average.{n}", p)
         moments = self.optimizer.state()
         self.optimizer.load({n: held(f"optimizer.{n}", x) for n, x in moments.items()})

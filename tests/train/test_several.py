@@ -116,7 +116,7 @@ def same(out: Path, other: Path) -> None:
 
 def objective(stage: str) -> Any:
     config = OBJECTIVES[stage]
-    return replace(config, edges=3.0) if stage == "generator" else config
+    return replace(config, edges=3.0, freeze_text=True) if stage == "generator" else config
 
 
 @pytest.mark.parametrize("stage", ["decoder", "generator"])

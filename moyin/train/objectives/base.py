@@ -133,6 +133,10 @@ class Objective(nn.Module):
         """Whether this parameter is updated."""
         return True
 
+    def kept(self, name: str) -> bool:
+        """Whether states hold this parameter although it is not updated."""
+        return False
+
     def batch(self, indices: Array, draws: Draws) -> Batch:
         """Arrays for `loss`, on the host."""
         raise NotImplementedError

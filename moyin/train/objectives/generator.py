@@ -14,6 +14,7 @@ import numpy as np
 from moyin.backend import Tensor, nn, ops
 from moyin.checkpoint.glm4 import generator_from
 from moyin.data.legend import Legend
+from moyin.model.frozen import FROZEN, PartlyFrozen
 from moyin.model.generator import Generator
 from moyin.pipeline.write import grids, uniforms, write
 from moyin.prompt.grid import Grid
@@ -49,7 +50,7 @@ class GeneratorObjective(Objective):
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight,
         beside an id's, of telling before the first id what a caption asks for: what
-        `PlanningObjective` taught.
+        `PlanningObjective` taught. freeze_text: text ids' rows of the embedding stay as they are.
         `network`'s vocabulary fields are taken from the tokenizer.
         """
 
@@ -63,6 +64,7 @@ class GeneratorObjective(Objective):
         edges: float = 1.0
         plan: float = 0.0
         language_model: str = ""
+        freeze_text: bool = False
         legend: Legend | None = None
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
@@ -103,6 +105,9 @@ class GeneratorObjective(Objective):
         super().__init__()
         self.config, self.network, self.tokenizer = config, network, tokenizer
         self.source, self.store = source, source.pictures
+        if config.freeze_text:
+            part = PartlyFrozen(network.embedding, network.config.vision_vocab)
+            nn.replace(network, "embedding", part)
         if config.plan:
             self.plan = plan.Plan(network.config.hidden)
 
@@ -113,6 +118,17 @@ class GeneratorObjective(Objective):
     @property
     def extras(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer}
+
+    def trained(self, name: str) -> bool:
+        return not self.kept(name)
+
+    def kept(self, name: str) -> bool:
+        return name.endswith(FROZEN)
+
+    def finish(self) -> Any:
+        if self.config.freeze_text:
+            nn.replace(self.network, "embedding", self.network.embedding.joined())
+        return self.network
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         # All of an update alike, so that little is padded.

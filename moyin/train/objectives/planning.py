@@ -33,7 +33,7 @@ class PlanningObjective(GeneratorObjective):
 
     def trained(self, name: str) -> bool:
         """All but what writes ids."""
-        return not name.startswith("network.head.")
+        return super().trained(name) and not name.startswith("network.head.")
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         preview = draws.together("preview").random() < self.config.preview

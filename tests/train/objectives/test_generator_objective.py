@@ -6,13 +6,14 @@ from pathlib import Path
 import networks
 import numpy as np
 import pytest
-from stages import OBJECTIVES
+from stages import OBJECTIVES, training
 
-from moyin.backend import autograd, ops
+from moyin.backend import autograd, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import generation_sequence
+from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, edges
 
@@ -143,3 +144,40 @@ def test_a_dropped_caption_leaves_the_unconditional_sequence(source: Source) -> 
     wanted = generation_sequence(made.tokenizer, None, Grid(16, 16), False).ids
     for ids in batch["ids"]:
         assert (ids[: len(wanted)] == wanted).all()
+
+
+def test_the_text_embedding_is_frozen_on_request(
+    store: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Bit for bit, over a stop too; in the checkpoint as bf16, rounded to the nearest even."""
+    small = training("generator", tmp_path, store, small_checkpoint)
+    frozen = replace(small, objective=replace(small.objective, freeze_text=True), fine_tune=True)
+    start = Checkpoint.open(small_checkpoint).network("generator")
+    before, text = ops.numpy(start.embedding.weight), start.config.vision_vocab
+    run(frozen, until=2)
+    trainer = Trainer(frozen)
+    written = Checkpoint.open(trainer.run()).network("generator")
+    after = ops.numpy(trainer.objective.network.embedding.weight)
+    assert after[text:].tobytes() == before[text:].tobytes()
+    assert (after[:text] != before[:text]).any()
+    bits = np.ascontiguousarray(before[text:]).view(np.uint32)
+    as_bf16 = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
+    assert ops.numpy(written.embedding.weight)[text:].tobytes() == as_bf16.tobytes()
+
+
+def test_a_frozen_text_embedding_changes_no_loss(source: Source) -> None:
+    config = replace(OBJECTIVES["generator"], preview=1.0, plan=0.5)
+    found = []
+    for freeze in (False, True):
+        device.seed(3)
+        made = replace(config, freeze_text=freeze).build(source, networks.tiny("generator"))
+        batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(3), Draws(0, 1)).items()}
+        names = [n for n in nn.named_parameters(made) if made.trained(n)]
+        loss, _, gradients = autograd.value_and_grad(
+            lambda x, m=made: m.loss(x, ops.float32), made, names
+        )(batch)
+        table = next(g for n, g in gradients.items() if "embedding" in n)
+        vision = made.network.config.vision_vocab
+        found.append((float(ops.numpy(loss)), ops.numpy(table)[:vision]))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
