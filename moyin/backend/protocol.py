@@ -426,6 +426,9 @@ class Device(Protocol):
     def release_memory(self) -> None:
         """Give freed memory that the allocator keeps back to the device or the system."""
 
+    def spare_memory(self) -> None:
+        """Have the allocator keep as little as it can from now on, at some cost of time."""
+
     def supports_bfloat16(self) -> bool:
         """Whether a network can run in bf16 here, and gains by it."""
 

@@ -30,6 +30,8 @@ class Networks:
         self.checkpoint, self.adapters = checkpoint, tuple(adapters)
         self.merged, self.alone, self.compiled = merged, alone, compiled
         self._loaded: dict[str, Any] = {}
+        if alone:
+            device.spare_memory()
         for lora, _ in self.adapters:
             for name in lora.pairs:
                 with nn.empty_weights():

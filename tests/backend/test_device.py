@@ -70,3 +70,36 @@ def test_an_unknown_backend_is_refused() -> None:
 def test_an_unknown_device_is_refused() -> None:
     done = ask("from moyin.backend import ops", MOYIN_DEVICE="abacus")
     assert "MOYIN_DEVICE=abacus: on MindSpore it must be cpu or npu" in done.stderr
+
+
+HELD = """
+import sys
+import numpy as np
+import psutil
+from moyin.backend import device, ops
+
+if sys.argv[1] == "spare":
+    device.spare_memory()
+
+
+def block(mebibytes):
+    return ops.zeros((mebibytes, 2**18)) + 1
+
+
+block(24)  # once it is freed, glibc keeps smaller ones
+large = block(16)
+above = [ops.asarray(np.ones(2**14, np.float32)) + 1 for _ in range(64)]
+before = psutil.Process().memory_info().rss
+del large
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(NAME != "torch" or sys.platform != "linux", reason="of glibc's allocator")
+def test_spared_memory_is_given_back_at_once() -> None:
+    given = {
+        way: int(subprocess.check_output([sys.executable, "-c", HELD, way], text=True))
+        for way in ("keep", "spare")
+    }
+    assert given["keep"] < 2**20
+    assert given["spare"] > 0.9 * 2**24

@@ -74,6 +74,10 @@ def release_memory() -> None:
         ms.runtime.empty_cache()
 
 
+def spare_memory() -> None:
+    """Nothing: MindSpore takes its memory from a pool of its own, which keeps it."""
+
+
 def supports_bfloat16() -> bool:
     """Not on a CPU: products, softmax and others have no bf16 kernel there."""
     return is_accelerator()
