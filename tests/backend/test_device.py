@@ -103,3 +103,12 @@ def test_spared_memory_is_given_back_at_once() -> None:
     }
     assert given["keep"] < 2**20
     assert given["spare"] > 0.9 * 2**24
+
+
+def test_counting_does_not_import_the_compiler() -> None:
+    script = (
+        "import sys; from moyin.backend import device as d, ops; a = ops.ones((8, 16)); "
+        "d.count_flops(lambda: ops.matmul(a, ops.transpose(a, 0, 1))); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert ask(script).stdout.split() == ["False"]

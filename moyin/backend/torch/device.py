@@ -121,13 +121,9 @@ def set_threads(count: int) -> None:
 
 def count_flops(fn: Callable[[], object]) -> float:
     """Floating-point operations of the matrix products and convolutions in fn()."""
-    from torch.utils.flop_counter import FlopCounterMode
+    from moyin.backend.torch.rehearsal import count_flops as count
 
-    from moyin.backend.torch.rehearsal import ATTENTION
-
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-        fn()
-    return float(counter.get_total_flops())
+    return count(fn)
 
 
 def rehearse(

@@ -1,4 +1,4 @@
-"""What a step would take, without computing it: tensors without memory walk through it."""
+"""What a step takes, and would take without computing it: tensors without memory walk through."""
 
 from __future__ import annotations
 
@@ -50,8 +50,15 @@ def rehearse(
         ops.FUSED.reset(token)
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """When the memory of tensors made under it comes and goes; and floating-point operations.
+def count_flops(fn: Callable[[], object]) -> float:
+    """See `protocol.Device`."""
+    with _Count() as count:
+        fn()
+    return float(count.flops)
+
+
+class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Floating-point operations of the products and convolutions that are made under it.
 
     FlopCounterMode's hooks would keep alive what blocks that are computed again have let go.
     """
@@ -59,9 +66,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
-        self.events: list[tuple[int, int]] = []  # a memory's number, and bytes that come or go
-        self.kinds: list[int] = []
-        self.numbers = WeakIdKeyDictionary()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to be skipped by PyTorch's compiler it would have to be imported, for seconds."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -72,7 +81,24 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flops += ATTENTION[operation](*(x.shape for x in args[:3]))
         elif operation in flop_registry:
             self.flops += flop_registry[operation](*args, **(kwargs or {}), out_val=out)
-        copied = operation is torch.ops.aten._to_copy and isinstance(args[0], nn.Parameter)
+        return out
+
+
+class _Watch(_Count):  # type: ignore[no-untyped-call]
+    """When the memory of tensors made under it comes and goes, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[tuple[int, int]] = []  # a memory's number, and bytes that come or go
+        self.kinds: list[int] = []
+        self.numbers = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        first = func.overloadpacket is torch.ops.aten._to_copy and args[0]
+        copied = isinstance(first, nn.Parameter)
         for x in tree_leaves(out):
             if isinstance(x, Tensor):
                 self._see(x.untyped_storage(), COPY if copied else OTHER)
