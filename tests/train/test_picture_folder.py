@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,25 @@ def test_what_is_wrong_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "c.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"c\.png cannot be read as a picture"):
         store_of(folder, tmp_path / "s", (64, 64))
+
+
+def test_whatever_prepare_reads_will_do(folder: Path, tmp_path: Path) -> None:
+    """A folder within it with a table of its own, a tar, and a file of another kind."""
+    add(folder / "later", "d", (0, 255, 0), None)
+    row = {"file_name": "d.png", "text": "green"}
+    (folder / "later/metadata.jsonl").write_text(json.dumps(row) + "\n")
+    add(tmp_path / "packed", "e", (255, 255, 255), "white")
+    with tarfile.open(folder / "z.tar", "w") as tar:
+        for file in sorted((tmp_path / "packed").iterdir()):
+            tar.add(file, file.name)
+    (folder / "README.md").write_text("about these pictures")
+    store = store_of(folder, tmp_path / "store", (32, 32))
+    samples = [store.sample(i) for i in range(len(store))]
+    assert [s.captions[0] for s in samples] == ["red", 'blue, "海"', "green", "white"]
+    assert [s.picture[0, 0].argmax() for s in samples[:3]] == [0, 2, 1]
+
+
+def test_a_picture_that_ends_too_soon_is_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"b\.png cannot be read as a picture: damaged"):
+        store_of(folder, tmp_path / "store", (64, 64))
