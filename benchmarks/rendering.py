@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SIZE, COUNT, WARM, ROUNDS = 512, 30, 5, 3
+SIZE, COUNT, WARM, ROUNDS = 512, 200, 5, 3
 FIRST, HANZI = 0x4E00, 1000  # so many hanzi from this code on are drawn evenly
 Draw = Callable[[int], Any]
 

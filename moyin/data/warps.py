@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class Arched:
         radius = self._radius + h / 2 - flat[..., 1]
         return np.stack([radius * np.sin(angle), -radius * np.cos(angle)], -1)
 
-    @property
+    @cached_property
     def _corner(self) -> Points:
         w, h = self.flat
         edge = np.linspace(0, w, 65)
@@ -127,13 +128,12 @@ class Projected:
     corners: tuple[tuple[float, float], ...]
     size: tuple[int, int]
 
-    def _matrix(self, inverse: bool) -> Points:
-        """[3, 3] of the plane projection that takes four points to four others."""
+    @cached_property
+    def _matrix(self) -> Points:
+        """[3, 3] of the plane projection that takes the flat picture's corners to these."""
         w, h = self.flat
-        source: Any = ((0, 0), (w, 0), (w, h), (0, h))
-        target: Any = self.corners
-        if inverse:
-            source, target = target, source
+        source = ((0, 0), (w, 0), (w, h), (0, h))
+        target = self.corners
         rows, values = [], []
         for (x, y), (u, v) in zip(source, target, strict=True):
             rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
@@ -142,12 +142,13 @@ class Projected:
         return np.append(solved, 1).reshape(3, 3)
 
     def points(self, flat: Points) -> Points:
-        seen = np.concatenate([flat, np.ones_like(flat[..., :1])], -1) @ self._matrix(False).T
+        seen = np.concatenate([flat, np.ones_like(flat[..., :1])], -1) @ self._matrix.T
         projected: Points = seen[..., :2] / seen[..., 2:]
         return projected
 
     def image(self, flat: Image.Image) -> Image.Image:
-        matrix = self._matrix(True).reshape(-1)[:8].tolist()
+        back = np.linalg.inv(self._matrix)
+        matrix = (back / back[2, 2]).reshape(-1)[:8].tolist()
         kind = Image.Transform.PERSPECTIVE
         return flat.transform(self.size, kind, matrix, Image.Resampling.BILINEAR)
 
