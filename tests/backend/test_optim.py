@@ -56,6 +56,18 @@ def test_adamw_equals_the_hand_version() -> None:
         np.testing.assert_allclose(ops.numpy(parameters[n]), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_adamw_takes_gradients_in_any_order_in_memory() -> None:
+    """As those of convolutions come, whose channels lie last."""
+    parameters = layer()
+    optimizer = optim.AdamW(parameters, BETAS, EPS, DECAY)
+    for t in range(1, 7):
+        turned = ops.asarray(np.ascontiguousarray(draws(t)["weight"].T))
+        gradients = tensors(draws(t)) | {"weight": ops.transpose(turned, 0, 1)}
+        optimizer.step(gradients, 0.1 / t)
+    for n, expected in adamw_by_hand(6).items():
+        np.testing.assert_allclose(ops.numpy(parameters[n]), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_adamw_goes_on_where_its_state_was_taken() -> None:
     whole, halves = layer(), layer()
     train(optim.AdamW(whole, BETAS, EPS, DECAY), 1, 6)

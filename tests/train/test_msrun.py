@@ -47,7 +47,7 @@ def test_two_are_as_one(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,  # a busy machine takes five minutes for one
             check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

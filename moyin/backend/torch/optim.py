@@ -45,7 +45,7 @@ class AdamW:
         self, names: list[str], gradients: dict[str, Tensor], lr: float, decay: float
     ) -> None:
         p = _held(self.parameters[n] for n in names)
-        g = _held(gradients[n].to(self.parameters[n].dtype) for n in names)
+        g = _alike(_held(gradients[n] for n in names), p)
         m, v = _held(self.m[n] for n in names), _held(self.v[n] for n in names)
         count = torch.tensor(float(self.count), device=p[0].device)
         torch._fused_adamw_(
@@ -103,3 +103,12 @@ def ema_update(average: dict[str, Tensor], parameters: dict[str, Parameter], dec
 def _held(tensors: Iterable[Any]) -> list[Tensor]:
     """What this process holds of them, as tensors of the same memory."""
     return [x.to_local() if sharded(x) else x for x in tensors]
+
+
+def _alike(gradients: list[Tensor], parameters: list[Tensor]) -> list[Tensor]:
+    """The gradients in their parameters' dtype and order in memory, by which the fused kernel goes:
+    those of convolutions may come with channels last."""
+    return [
+        g.to(p.dtype) if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+        for g, p in zip(gradients, parameters, strict=True)
+    ]
