@@ -142,15 +142,19 @@ def glyph() -> Training:
 def semantic() -> Training:
     """1.8 M parameters, 4096 codes, of which the legend uses 3880.
 
-    After 3,700 pictures it knows the grounds and 4 % of the ids with text: it needs far more.
+    Colours come first, then the row and column in a character's square, last which character of its
+    line it is: that was right for 39 % of the ids with text after 8,000 pictures, 72 % after
+    20,000 and 99 % after 34,000, rows and columns then for 85 and 95 %; all of it for 69 %, and
+    for 64 % in pictures not seen before. Over an hour of one core, and half of the steps at a
+    rate going down.
     """
     network = SemanticTokenizer.Config(
         width=192, layers=4, heads=4, mlp=576, table=16, codes=4096, code_width=32
     )
     return Training(
         objective=LegendObjective.Config(network=network, legend=LEGEND),
-        optimizer=Optimizer(lr=1e-3, warmup=100, decay=0.3, ema=0.998),
-        steps=4000,
+        optimizer=Optimizer(lr=1.5e-3, warmup=100, decay=0.5, ema=0.995),
+        steps=4200,
         batch=8,
     )
 
@@ -192,7 +196,11 @@ def generator() -> Training:
 
 
 def generator_preview() -> Training:
-    """Goes on from `generator`, half of the sequences with previews: it learns to copy them."""
+    """Goes on from `generator`, half of the sequences with previews: it learns to copy them.
+
+    Of 50 pictures at a temperature of 0.5, 82 % had their text where it belongs, though each plan
+    named that place; 1,450 steps more, 0.3 of them with previews, and it was 94 %.
+    """
     return Training(
         objective=_writing(preview=0.5),
         optimizer=Optimizer(lr=1.5e-3, warmup=20, decay=0.5, ema=0.99),
@@ -243,7 +251,8 @@ def decoder() -> Training:
     meant, and OCR read few. Painted in 1, 2, 4, 8 and 16 steps these pictures erred the more the
     more steps they took: ids and glyphs say all of them, so the first step must be right. The
     embedded decoder saw 19,000 crops more, then with the glyph encoder's finer states and
-    `time_mean=2.5 time_std=2 reading=30` another 29,000, which took the error from 1.02 to 0.94.
+    `time_mean=2.5 time_std=2 reading=30` another 29,000, which took the error from 1.02 to 0.94,
+    and 23,000 more, to 0.89.
     """
     return Training(
         objective=DecoderObjective.Config(
