@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -39,7 +39,6 @@ COLOURS = {
 }
 
 
-@lru_cache(maxsize=4096)
 def luminance(rgb: RGB) -> float:
     """Relative luminance in [0, 1] (WCAG 2.2)."""
     levels = [c / 255 for c in rgb]
