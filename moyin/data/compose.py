@@ -337,8 +337,30 @@ def _shade(image: Image.Image, corners: warps.Points, size: int) -> None:
     inside = (corners + depth - low) / 4
     ImageDraw.Draw(mask).polygon([(x, y) for x, y in inside], fill=140)
     soft = mask.filter(ImageFilter.GaussianBlur(depth / 4))
-    soft = soft.resize((wide, tall), Image.Resampling.BILINEAR)
-    image.paste(effects.BLACK, (int(low[0]), int(low[1])), soft)
+    scale = (soft.width / wide, soft.height / tall) * 2
+    for box in _around((0, 0, wide, tall), corners - low):
+        left, top, right, bottom = box
+        part = tuple(end * by for end, by in zip(box, scale, strict=True))
+        strip = soft.resize((right - left, bottom - top), Image.Resampling.BILINEAR, part)
+        image.paste(effects.BLACK, (int(low[0]) + left, int(low[1]) + top), strip)
+
+
+def _around(
+    whole: tuple[int, int, int, int], corners: warps.Points
+) -> Iterator[tuple[int, int, int, int]]:
+    """The boxes of `whole` around an upright box that lies within these corners [4, 2], clockwise
+    from the top left: above, left, right and below of what a sheet covers."""
+    x, y = np.clip(corners, whole[:2], whole[2:]).T
+    left, top = math.ceil(max(x[0], x[3])), math.ceil(max(y[0], y[1]))
+    right, bottom = max(left, int(min(x[1], x[2]))), max(top, int(min(y[2], y[3])))
+    for box in (
+        (whole[0], whole[1], whole[2], top),
+        (whole[0], top, left, bottom),
+        (right, top, whole[2], bottom),
+        (whole[0], bottom, whole[2], whole[3]),
+    ):
+        if box[0] < box[2] and box[1] < box[3]:
+            yield box
 
 
 def _placed(
@@ -346,31 +368,45 @@ def _placed(
 ) -> Composition:
     """The sheet's lines and things where `points` takes them."""
 
-    def moved(boxes: Sequence[Box]) -> warps.Points:
-        return points(warps.corners(np.array(boxes, float)))
-
-    lines = []
+    # All corners at once: a call for each line takes longer than the sums.
+    groups = [
+        part
+        for line in sheet.lines
+        for part in (
+            np.array(line.quads).reshape(-1, 4, 2),
+            np.array(line.quad).reshape(1, 4, 2),
+            warps.corners(np.array(line.squares, float)),
+        )
+    ]
+    if sheet.things:
+        groups.append(warps.corners(np.array([thing.box for thing in sheet.things], float)))
+    moved = points(np.concatenate(groups))
+    boxes = [_box(row) for row in warps.bounds(moved)]
+    lines, start = [], 0
     for line in sheet.lines:
-        quads = points(np.array(line.quads).reshape(-1, 4, 2))
-        whole = points(np.array(line.quad).reshape(1, 4, 2))
+        count = len(line.quads)
+        whole, squares = start + count, start + count + 1
         lines.append(
             replace(
                 line,
-                box=_box(warps.bounds(whole)[0]),
-                characters=tuple(map(_box, warps.bounds(quads))),
-                squares=tuple(map(_box, warps.bounds(moved(line.squares)))),
-                quad=_quad(whole[0]),
-                quads=tuple(map(_quad, quads)),
+                box=boxes[whole],
+                characters=tuple(boxes[start:whole]),
+                squares=tuple(boxes[squares : squares + count]),
+                quad=_quad(moved[whole]),
+                quads=tuple(map(_quad, moved[start:whole])),
             )
         )
-    things = [replace(t, box=_box(warps.bounds(moved([t.box]))[0])) for t in sheet.things]
+        start = squares + count
+    things = [
+        replace(thing, box=box) for thing, box in zip(sheet.things, boxes[start:], strict=True)
+    ]
     return Composition(image, sheet.background, lines, things)
 
 
 def _box(row: warps.Points) -> Box:
-    left, top, right, bottom = map(float, row)
+    left, top, right, bottom = row.tolist()
     return left, top, right, bottom
 
 
 def _quad(corners: warps.Points) -> Quad:
-    return tuple(map(float, corners.reshape(-1)))
+    return tuple(corners.reshape(-1).tolist())
