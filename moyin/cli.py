@@ -6,6 +6,7 @@ Heavy modules are imported inside the verbs, so that `moyin --help` answers at o
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -381,7 +382,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _told(str(e), 2)
     except OSError as e:
         full = e.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full and str(e.strerror).startswith("no room on disk"):  # and what to do
+        if full and e.strerror != os.strerror(e.errno or 0):  # our own words, which say what to do
             return _told(str(e.strerror), 2)
         return _told(f"no room on disk: free some and start again ({e})" if full else str(e), 2)
     except Exception as e:

@@ -7,6 +7,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -365,12 +366,13 @@ class Trainer:
                 lambda: save_lora(folder, stage, self.adapters, lora.rank, lora.alpha), folder
             )
         network, folder = self.objective.finish(), self.out / "weights"
+        used = replace(self.training, objective=self.objective.config)
         base = self.source.checkpoint
         trained = dict(base.notes.get("training", {})) if base is not None else {}
         trained[self.objective.stage] = {
             "steps": self.step,
             "pictures": self.step * self.training.batch * self.training.accumulate,
-            "configuration": identity(plain(self.training)),
+            "configuration": identity(plain(used)),
         }
         notes = {"training": trained, "settings": self._settings()}
         networks, extras = {self.objective.stage: network}, self.objective.extras

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import networks
 import numpy as np
 import pytest
+import stages
 from PIL import Image
 
 from moyin.backend import NAME, autograd, device, io, nn, ops
@@ -111,6 +115,28 @@ def test_fine_tuning_takes_the_same_folder(
     command = ["train", "sft/generator", f"data={pictures}", f"checkpoint={small_checkpoint}"]
     assert main([*command, f"out={tmp_path / 'out'}", "steps=2", "batch=1", "threads=1"]) == 0
     assert Checkpoint.open(tmp_path / "out" / "weights").has("decoder")
+
+
+def test_a_decoder_goes_on_at_the_times_that_it_knows(
+    make: Make, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    place = shutil.copytree(small_checkpoint, tmp_path / "near-noise")
+    known = {"decoder": {"configuration": {"objective.time_mean": 2.5}}}
+    (place / "moyin.json").write_text(json.dumps({"training": known}))
+    tuned = Trainer(make("decoder", checkpoint=str(place), fine_tune=True, steps=1))
+    assert tuned.objective.times == (2.5, 1.0)
+    noted = Checkpoint.open(tuned.run()).notes["training"]["decoder"]["configuration"]
+    assert noted["objective.time_mean"] == 2.5  # what is tuned once more knows it too
+    adapted = make("decoder", checkpoint=str(place), lora=Lora())
+    assert Trainer(adapted).objective.times == (2.5, 1.0)
+    # What is named comes first, and fresh weights know nothing.
+    named = replace(adapted, objective=small("decoder", time_mean=0.5, time_std=2.0))
+    assert Trainer(named).objective.times == (0.5, 2.0)
+    assert Trainer(make("decoder", checkpoint=str(place))).objective.times == (0.0, 1.0)
+
+
+def small(stage: str, **changes: Any) -> Any:
+    return replace(stages.OBJECTIVES[stage], **changes)
 
 
 def test_faults_are_named(make: Make) -> None:

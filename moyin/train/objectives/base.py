@@ -81,6 +81,13 @@ class Source:
             raise ValueError(f"this stage needs a trained {name}: name its checkpoint=FOLDER")
         return self.checkpoint.config(name)
 
+    def trained(self, name: str) -> dict[str, Any]:
+        """The configuration that the checkpoint says it last trained a network with, by dotted
+        names; empty where it does not say."""
+        training = self.checkpoint.notes.get("training", {}) if self.checkpoint is not None else {}
+        found: dict[str, Any] = training.get(name, {}).get("configuration", {})
+        return found
+
     def tokenizer(self) -> TextTokenizer | None:
         """The checkpoint's text tokenizer, or None where it has none."""
         if self.checkpoint is None or not self.checkpoint.has_tokenizer():
@@ -98,6 +105,7 @@ class Objective(nn.Module):
     """
 
     stage: ClassVar[str]
+    config: Any  # its Config, with what that had left to the checkpoint
     network: Any
     store: Any = None  # whose rows the indices of `batch` are, if it reads any
 

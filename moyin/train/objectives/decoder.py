@@ -51,8 +51,10 @@ class DecoderObjective(Objective):
         in a picture's loss, of latents under text, those elsewhere having 1.
         on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
-        of the normal draw whose sigmoid is the time. Large characters show through much noise: it
-        is close to pure noise that a decoder learns to look at the glyphs. reading: weight of
+        of the normal draw whose sigmoid is the time; none for what the network's checkpoint says
+        that it was trained with, or else 0 and 1. Large characters show through much noise: it
+        is close to pure noise that a decoder learns to look at the glyphs, and one that paints in
+        a step or two never sees less. reading: weight of
         telling the ink under each token after the first `reading_blocks` blocks: what
         `ReadingObjective` taught them, blocks after them that know nothing yet would wipe out.
         """
@@ -67,8 +69,8 @@ class DecoderObjective(Objective):
         edits: float = 0.0
         text: float = 1.0
         on_text: float = 0.7
-        time_mean: float = 0.0
-        time_std: float = 1.0
+        time_mean: float | None = None
+        time_std: float | None = None
         legend: Legend | None = None
         reading: float = 0.0
         reading_blocks: int = 2
@@ -86,8 +88,16 @@ class DecoderObjective(Objective):
             if self.edits:
                 check_edits(source)
             glyph = source.network("glyph")
-            start = start or fresh(self.network, source, glyph, self.legend)
-            return DecoderObjective(self, source, start, glyph)
+            if start is None:
+                network = fresh(self.network, source, glyph, self.legend)
+                return DecoderObjective(self, source, network, glyph)
+            known = source.trained("decoder")
+            times: dict[str, Any] = {
+                name: known.get(f"objective.{name}")
+                for name in ("time_mean", "time_std")
+                if getattr(self, name) is None
+            }
+            return DecoderObjective(replace(self, **times), source, start, glyph)
 
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
         super().__init__()
@@ -95,6 +105,8 @@ class DecoderObjective(Objective):
         self.source, self.store = source, source.pictures
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
         self.schedule = Schedule()
+        mean, std = config.time_mean, config.time_std
+        self.times = (0.0 if mean is None else mean, 1.0 if std is None else std)
         if config.reading:
             if config.reading_blocks > network.config.layers:
                 raise ValueError(
@@ -145,7 +157,7 @@ class DecoderObjective(Objective):
         data, noise = batch["latents"], batch["noise"]
         b, _, h, w = data.shape
         rows, columns = (int(n) for n in ops.numpy(batch["grid"]))
-        times = logit_normal(batch["time"], self.config.time_mean, self.config.time_std)
+        times = logit_normal(batch["time"], *self.times)
         sigma, timestep = self.schedule.training_sigmas(times, rows * columns * PATCHES**2)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
