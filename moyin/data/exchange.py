@@ -87,7 +87,8 @@ def import_store(path: Path, out: Path) -> Store:
         try:
             rows = [_row(columns, row) for row in read(file, columns)]
         except (OSError, ValueError, KeyError, tarfile.TarError) as error:
-            raise ValueError(f"{file} is damaged or cut short: export it again") from error
+            mend = "if it is damaged or cut short, export it again"
+            raise ValueError(f"{file} cannot be read ({error}): {mend}") from error
         for name in columns:
             store.write_column(name, number, [row[name] for row in rows])
     return store

@@ -1,11 +1,13 @@
 """Folders of files: pictures with their captions beside them, and archives of any known kind.
 
-A caption stands in a file of the picture's name that ends in .txt or .json, or in a
-`metadata.jsonl` whose rows name the folder's pictures, as Hugging Face's image folders have it.
+A caption stands in a file of the picture's name that ends in .txt or .json, or in a table whose
+rows name the folder's pictures: a `metadata.jsonl`, as Hugging Face's image folders have it,
+Parquet or Arrow. Other pictures beside such a table and below it are left out.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ TABLE = "metadata.jsonl"
 BESIDE = (".txt", ".json")  # what holds the captions of the picture beside it
 LONGEST = 2**22  # bytes of a file or a line with captions
 INDEX = ".mindrecord.db"  # what stands beside a MindRecord file and holds no pictures
+ABOUT = ("README.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True)
@@ -102,20 +105,32 @@ def shares(path: Path) -> Iterator[Share]:
 
 
 def _entries(path: Path) -> Iterator[walk.Entry]:
-    """The files to look at: not those beside a picture or a table, nor those that a table names."""
+    """The files to look at: not those beside a picture or a table, nor those that a table names,
+    nor what Hugging Face's datasets say about themselves."""
     if not path.is_dir():
         yield walk.Entry(path.name)
         return
-    folder, tabled = "", (path / TABLE).is_file()
+    names_files = functools.cache(_names_files)
+    folder, tabled = "", names_files(path)
     for entry in walk.walk(path):
         name = PurePosixPath(entry.name)
         if str(name.parent) != folder:
             folder = str(name.parent)
-            tabled = any((path / above / TABLE).is_file() for above in name.parents)
-        named = tabled and name.name != TABLE
+            tabled = any(names_files(path / above) for above in name.parents)
+        named = tabled and name.name != TABLE and name.suffix.lower() not in _readers()
         beside = captions.belongs(path / name, BESIDE) or entry.name.endswith(INDEX)
-        if entry.fault or not (named or beside):
+        if entry.fault or not (named or beside or name.name in ABOUT):
             yield entry
+
+
+def _names_files(folder: Path) -> bool:
+    """Whether a table in the folder names pictures that stand beside it or below."""
+    from moyin.data.sources import tables
+
+    if (folder / TABLE).is_file():
+        return True
+    found = (path for path in folder.iterdir() if path.suffix.lower() in (".parquet", ".arrow"))
+    return any(tables.names_files(path) for path in found)
 
 
 def _special(root: Path, entry: walk.Entry) -> Iterator[Share] | None:

@@ -34,7 +34,8 @@ class Records:
             names, _ = described(path)
             rows = io.read_records(path, names, self.first, self.last)
             for number, row in enumerate(rows, self.first):
-                yield tables.item(self.root, f"{self.file}:{number}", row)
+                folder = (self.root / self.file).parent
+                yield tables.item(self.root, folder, f"{self.file}:{number}", row)
         except (OSError, ValueError) as error:
             yield found(self.root.name, self.file, fault=f"damaged table: {error}")
 

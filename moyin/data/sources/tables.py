@@ -1,7 +1,7 @@
 """Tables of pictures: Parquet and Arrow files, as Hugging Face's datasets keep them.
 
 A picture stands in a column of bytes, or of {bytes, path} as `datasets` has it, or is named by a
-path below the folder that was given.
+path below the table's folder.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class Rows:
     last: int
 
     def read(self) -> Iterator[Item]:
+        folder = (self.root / self.table).parent
         try:
             for number, row in enumerate(self._rows(), self.first):
-                yield item(self.root, f"{self.table}:{self.group}:{number}", row)
+                yield item(self.root, folder, f"{self.table}:{self.group}:{number}", row)
         except BROKEN as error:
             key = f"{self.table}:{self.group}"
             yield found(self.root.name, key, fault=f"damaged table: {error}")
@@ -79,6 +80,20 @@ def arrow_shares(root: Path, name: str) -> Iterator[Share]:
                 yield from _cut(root, name, group, batch.num_rows)
     except BROKEN as error:
         yield _damaged(root, name, error)
+
+
+def names_files(path: Path) -> bool:
+    """Whether the rows of a table name pictures by their paths, and hold none."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            schema = pq.read_schema(path, memory_map=True)
+        else:
+            with pa.memory_map(str(path)) as file:
+                schema = next(_batches(file)).schema
+        kind = schema.field(columns(schema)[0]).type
+    except (*BROKEN, StopIteration):
+        return False
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _cut(root: Path, name: str, group: int, rows: int) -> Iterator[Share]:
@@ -124,8 +139,9 @@ def _holds_pictures(name: str, kind: pa.DataType) -> bool:
     return bool(text) and name.lower() in PATHS
 
 
-def item(root: Path, key: str, row: Mapping[str, Any]) -> Item:
-    """A row as an item: the first column is the picture, the others are its captions."""
+def item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
+    """A row of a table in `folder` as an item: the first column is the picture, the others are its
+    captions."""
     picture, *_ = row.values()
     content, path = picture, None
     if isinstance(picture, Mapping):
@@ -134,7 +150,7 @@ def item(root: Path, key: str, row: Mapping[str, Any]) -> Item:
         content, path = None, picture
     try:
         if not content and path:
-            content = walk.load(walk.inside(root, path), LARGEST)
+            content = walk.load(walk.inside(folder, path), LARGEST)
         if not content:
             raise ValueError("row without a picture")
         if len(content) > LARGEST:

@@ -168,6 +168,24 @@ def test_parquet_with_paths_or_bytes_of_any_name(tmp_path: Path) -> None:
     assert item.detail == "no column of pictures among number"
 
 
+@pytest.mark.parametrize("end", ["parquet", "arrow"])
+def test_a_table_of_paths_has_the_captions_of_the_pictures_beside_it(
+    tmp_path: Path, end: str
+) -> None:
+    files = {"train/a.png": picture(1), "train/below/b.png": picture(2), "train/c.png": picture(3)}
+    put(tmp_path, files | {"README.md": b"# Pictures", "before/d.png": picture(4)})
+    rows = pa.table({"file_name": ["a.png", "below/b.png"], "text": ["one", "two"]})
+    table = tmp_path / f"train/metadata.{end}"
+    if end == "parquet":
+        pq.write_table(rows, table)
+    else:
+        with pa.ipc.new_stream(table, rows.schema) as writer:
+            writer.write_table(rows)
+    found = items(tmp_path)
+    assert [item.content for item in found] == [picture(4), picture(1), picture(2)]
+    assert [item.sample.captions for item in found] == [(), ("one",), ("two",)]
+
+
 def test_a_damaged_row_group_loses_its_rows_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"jpg": [b"%d" % n * 50 for n in range(20)]})
