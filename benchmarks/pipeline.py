@@ -1,13 +1,13 @@
 """Whole pictures against diffusers' own pipeline: time by part, and peak memory.
 
-    python benchmarks/pipeline.py [--size nano|middle|both] [--dtype float32] [--runs 3]
+    python benchmarks/pipeline.py [--size nano|middle|both] [--dtype float32] [--runs 3] [--compile]
 
 Both get the same checkpoint folder, prompt, size (512×512), steps, guidance, dtype and threads, one
 picture at a time. Each run is a process of its own, the two in turn, so that a noisy machine
 disturbs both alike; medians are printed. `nano` is the embedded checkpoint; `middle` has 0.3 B
 parameters each in generator and decoder, drawn at random. Beside the times stand the limits of the
 machine: an id's weights read at the memory's bandwidth, a step's products at the peak of a large
-product.
+product. --compile has both compile the blocks of their decoder, during a picture that is not timed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ PROMPT = "一张红色海报，中间写着“春天”"
 STEPS, GUIDANCE, SIDE = 8, 1.5, 512
 NANO = Path(__file__).parents[1] / "checkpoints" / "nano"
 PARTS = ("generator", "decoder", "whole")
+OFFLOAD, COMPILE = " --offload", " --compile"
 
 
-def ours(folder: Path, dtype: str, offload: bool) -> dict[str, float]:
+def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, float]:
     from dataclasses import replace
 
     from moyin.pipeline.generation import Job, Pipeline
 
-    pipeline = Pipeline.open(folder, dtype, offload=offload)
+    pipeline = Pipeline.open(folder, dtype, offload=offload, compiled=compiled)
     settings = replace(
         pipeline.defaults,
         height=SIDE,
@@ -48,6 +49,8 @@ def ours(folder: Path, dtype: str, offload: bool) -> dict[str, float]:
     if not offload:
         for name in ("generator", "glyph", "decoder", "autoencoder"):
             pipeline.networks.get(name)
+    if compiled:
+        pipeline.latents(pipeline.ids(jobs), jobs)
     start = time.perf_counter()
     ids = pipeline.ids(jobs)
     written = time.perf_counter()
@@ -58,7 +61,7 @@ def ours(folder: Path, dtype: str, offload: bool) -> dict[str, float]:
     return {"generator": written - start, "decoder": painted - written, "whole": end - start}
 
 
-def theirs(folder: Path, dtype: str) -> dict[str, float]:
+def theirs(folder: Path, dtype: str, compiled: bool) -> dict[str, float]:
     import diffusers
     import torch
     import transformers
@@ -79,16 +82,22 @@ def theirs(folder: Path, dtype: str) -> dict[str, float]:
         marks["painted"] = time.perf_counter()
         return rest[-1]
 
+    def draw() -> None:
+        pipe(
+            prompt=PROMPT,
+            height=SIDE,
+            width=SIDE,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            callback_on_step_end=stepped,
+        )
+
     pipe.vision_language_encoder.generate = timed
+    if compiled:
+        pipe.transformer.compile_repeated_blocks()
+        draw()
     start = time.perf_counter()
-    pipe(
-        prompt=PROMPT,
-        height=SIDE,
-        width=SIDE,
-        num_inference_steps=STEPS,
-        guidance_scale=GUIDANCE,
-        callback_on_step_end=stepped,
-    )
+    draw()
     end = time.perf_counter()
     return {
         "generator": marks["written"] - start,
@@ -99,7 +108,11 @@ def theirs(folder: Path, dtype: str) -> dict[str, float]:
 
 def child(which: str, folder: Path, dtype: str) -> None:
     """One run, told as a line of JSON."""
-    found = theirs(folder, dtype) if which == "diffusers" else ours(folder, dtype, "off" in which)
+    compiled = which.endswith(COMPILE)
+    if which.startswith("diffusers"):
+        found = theirs(folder, dtype, compiled)
+    else:
+        found = ours(folder, dtype, which.endswith(OFFLOAD), compiled)
     print(json.dumps(found | {"peak": peak_memory()}))
 
 
@@ -205,9 +218,10 @@ def _seconds(call: Any) -> float:
     return time.perf_counter() - start
 
 
-def compare(name: str, folder: Path, dtype: str, runs: int) -> None:
+def compare(name: str, folder: Path, dtype: str, runs: int, compiled: bool) -> None:
     """Print a table of one checkpoint."""
-    kinds = ("diffusers", "moyin", "moyin --offload")
+    kinds = ["diffusers", "moyin", "moyin" + OFFLOAD]
+    kinds += ["diffusers" + COMPILE, "moyin" + COMPILE] if compiled else []
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(runs):
         for kind in kinds:
@@ -243,13 +257,15 @@ def main() -> None:
     parser.add_argument("--size", default="nano", choices=["nano", "middle", "both"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
+    how = (options.dtype, options.runs, options.compile)
     if options.size != "middle":
-        compare("nano", NANO, options.dtype, options.runs)
+        compare("nano", NANO, *how)
     if options.size != "nano":
         with tempfile.TemporaryDirectory() as folder:
             made = middle(Path(folder) / "middle")
-            compare("middle", made, options.dtype, options.runs)
+            compare("middle", made, *how)
 
 
 if __name__ == "__main__":
