@@ -12,12 +12,17 @@ from moyin.train.objectives.generator import GeneratorObjective
 
 
 def decoder() -> Training:
-    """How things look: lettering, materials, colours. Some dozens of pictures."""
+    """How things look: lettering, materials, colours. Some dozens of pictures.
+
+    Of 40 underlined ones nano learned to paint bars under letters in five minutes of two cores: the
+    difference from such pictures, of 255, went from 83 to 42 within the bars, and with 300 updates
+    at twice the rate to 32.
+    """
     return Training(
         objective=DecoderObjective.Config(),
         lora=Lora(),
         optimizer=Optimizer(lr=1e-3, warmup=20, decay=0.5, ema=0.98),
-        steps=300,
+        steps=200,
         batch=2,
         save_every=100,
         out="runs/lora-decoder",
