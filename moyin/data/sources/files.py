@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -127,10 +128,12 @@ def _names_files(folder: Path) -> bool:
     """Whether a table in the folder names pictures that stand beside it or below."""
     from moyin.data.sources import tables
 
-    if (folder / TABLE).is_file():
-        return True
-    found = (path for path in folder.iterdir() if path.suffix.lower() in (".parquet", ".arrow"))
-    return any(tables.names_files(path) for path in found)
+    try:
+        with os.scandir(folder) as entries:
+            files = (e for e in entries if e.is_file(follow_symlinks=False) and e.name[0] != ".")
+            return any(e.name == TABLE or tables.names_files(Path(e.path)) for e in files)
+    except OSError:
+        return False  # the walk says what is wrong with it
 
 
 def _special(root: Path, entry: walk.Entry) -> Iterator[Share] | None:

@@ -83,10 +83,12 @@ def arrow_shares(root: Path, name: str) -> Iterator[Share]:
 
 
 def names_files(path: Path) -> bool:
-    """Whether the rows of a table name pictures by their paths, and hold none."""
+    """Whether this is a table whose rows name pictures by their paths, and hold none."""
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path, memory_map=True)
+        elif path.suffix.lower() != ".arrow":
+            return False
         else:
             with pa.memory_map(str(path)) as file:
                 schema = next(_batches(file)).schema
