@@ -10,7 +10,7 @@ import pytest
 
 from moyin.backend import NAME, ops, random
 from moyin.checkpoint.place import EMBEDDED
-from moyin.pipeline.generation import Pipeline, Settings
+from moyin.pipeline.generation import Job, Pipeline, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.grid import Grid
 
@@ -106,8 +106,8 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
     from moyin.backend import autograd
     from moyin.prompt.sequence import training_sequence
 
-    draw = np.random.default_rng(1).integers(0, pipeline.decoder.config.codes, (2, 16, 16))
-    example = training_sequence(pipeline.tokenizer, PROMPT, draw[0], draw[1])
+    (written,) = pipeline.ids([Job(prompt=PROMPT, settings=pipeline.defaults, seed=1)])
+    example = training_sequence(pipeline.tokenizer, PROMPT, written.preview, written.grid)
     ids, positions = ops.asarray(example.ids[None]), ops.asarray(example.positions[:, None])
     model = theirs.vision_language_encoder.eval()
     with autograd.no_grad():
@@ -115,7 +115,8 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
         reference = model.lm_head(
             model.model.language_model(input_ids=ids, position_ids=positions).last_hidden_state
         )
-        # Logits reach 34, where the reference itself is 1.7e-4 off what it gives in float64.
+        # Logits reach 43, where the reference itself is 0.7e-4 off what it gives in float64 (and
+        # 5e-4 with ids drawn at random, among which the trained network magnifies rounding).
         tolerance = 1e-5 * np.abs(whole).max()
         np.testing.assert_allclose(whole, ops.numpy(reference), rtol=0, atol=tolerance)
         cache = pipeline.generator.new_cache(1, len(example.ids))
