@@ -253,8 +253,8 @@ def decoder() -> Training:
     more steps they took: ids and glyphs say all of them, so the first step must be right. Up to
     there `reading` was 10 and times were drawn with 1.5 and 1.7. 19,000 crops more, then, with the
     glyph encoder's finer states and the settings below, another 29,000 took the error from 1.02 to
-    0.94, and 23,000 more to 0.89. Twice as many different pictures (4,352) and 32,000 crops more
-    took it to 0.80: it is new pictures that teach.
+    0.94, and 23,000 more to 0.89. With twice as many different pictures (4,352), 32,000 more took
+    it to 0.80.
     """
     return Training(
         objective=_painting(crop=4, on_text=0.85),
@@ -270,10 +270,9 @@ def decoder_large() -> Training:
 
     Whatever it was told of the whole picture, a network that saw eighty tokens at a time does not
     attend well among a thousand: of text never seen, the squared error at pure noise (median of 32
-    pictures) was 0.36 in crops of 128x128, 0.48 in 256x256 and 0.90 in whole pictures, and more of
-    the small crops closed no gap. After 800 crops of 256x256 it was 0.46, 0.30 and 0.45, after
-    9,600, 22 minutes of two cores, 0.44, 0.23 and 0.30, and OCR read 54 of 56 single characters in
-    place of 24.
+    pictures) was 0.36 in crops of 128x128, 0.48 in 256x256 and 0.90 in whole pictures. After 800
+    crops of 256x256 it was 0.46, 0.30 and 0.45, after 9,600, 20 minutes of two cores, 0.44, 0.23
+    and 0.30, and OCR read 54 of 56 single characters in place of 24.
     """
     return Training(
         objective=_painting(crop=8, on_text=1.0, text=8.0),
