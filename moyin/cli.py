@@ -271,7 +271,7 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Score how a model writes: cvtg, longtext-en, longtext-zh, oneig-en, oneig-zh, one-character,
-    posters, gates or nano-50."""
+    posters, gates, nano-50 or wording-50."""
     from moyin.evaluate.options import Options
     from moyin.evaluate.run import Request, run
     from moyin.recipes.overrides import apply

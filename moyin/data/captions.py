@@ -16,8 +16,6 @@ from moyin.data.assets import PHOTOGRAPHS
 from moyin.data.colours import COLOURS
 from moyin.data.faces import style
 from moyin.data.layouts import FREE, shipped
-from moyin.data.phrasings import CHINESE_PHRASINGS as CHINESE_PHRASINGS  # the suite's
-from moyin.data.phrasings import ENGLISH_PHRASINGS as ENGLISH_PHRASINGS
 from moyin.data.phrasings import SETS, Phrasing
 from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.sample import Line, Thing
@@ -27,6 +25,20 @@ QUOTES = ("''", "“”", '""', "「」")
 NOUNS = {
     "en": ("a {} poster", "a {} poster", "a {} card", "a {} picture", "a {} sign"),
     "zh": ("{}海报", "{}海报", "{}卡片", "{}图片"),
+}
+FLAT_NOUNS = {  # of plain grounds, besides
+    "en": ("a picture with a {} background", "a poster on a {} ground", "a {} background"),
+    "zh": ("{}背景的图片", "{}底的海报", "背景是{}的图片"),
+}
+WORDS = {  # what a text without a role is called
+    "letter": ("letter", "letter", "capital"),
+    "sign": ("character", "character", "sign", "single character"),
+    "number": ("number", "number", "figure"),
+    "word": ("word", "word", "text", "single word", "lettering"),
+    "text": ("text", "text", "lettering", "inscription"),
+    "汉字": ("字", "字", "汉字", "单字", "大字"),
+    "一字": ("字", "字", "字样"),
+    "文字": ("文字", "文字", "字样", "字", "大字"),
 }
 ROLES = {
     "title": ("title", "titles", "标题"),
@@ -138,7 +150,7 @@ class _Told:
             yield form.format(
                 quote=self._quoted([line.text for line in group]),
                 place=pick(self.places[group[0].place], self.random),
-                noun=_noun(self.language, group),
+                noun=_noun(self.language, group, self.random),
                 coloured=colour if self.coloured else phrasing.plain,
             )
 
@@ -152,10 +164,13 @@ class _Told:
         """The background with what it is the background of: "a red poster", "红色海报"."""
         chinese = self.language == "zh"
         known: Sequence[str] = NOUNS[self.language]
+        if background["kind"] == "flat":
+            known = (*known, *FLAT_NOUNS[self.language])
         if self.layout:
             known = self.layout.chinese if chinese else self.layout.english
-        # Not "an image of a picture".
-        fresh = [form for form in known if form.split("{}")[1].strip() not in self.phrasing.opening]
+        # Not "a picture of a picture".
+        shown = [word for word in ("picture", "图片") if word in self.phrasing.opening]
+        fresh = [form for form in known if not any(word in form for word in shown)]
         form = pick(fresh or known, self.random)
         return (_chinese if chinese else _english)(background, form)
 
@@ -184,17 +199,25 @@ def _colour(language: str, name: str) -> str:
     return COLOURS[name].chinese + "色" if language == "zh" else name
 
 
-def _noun(language: str, lines: Sequence[Line]) -> str:
+def _noun(language: str, lines: Sequence[Line], random: np.random.Generator) -> str:
     text = lines[0].text
     if lines[0].role:
         one, many, chinese = ROLES[lines[0].role]
         return chinese if language == "zh" else many if len(lines) > 1 else one
-    if language == "zh":
-        return "字" if len(text) == 1 else "文字"
-    if len(text) == 1:
-        return "character"
+    return pick(WORDS[(_chinese_kind if language == "zh" else _english_kind)(text)], random)
+
+
+def _chinese_kind(text: str) -> str:
+    if len(text) > 1:
+        return "文字"
+    return "一字" if text.isascii() else "汉字"
+
+
+def _english_kind(text: str) -> str:
     if text.isdigit():
-        return "number"
+        return "number" if len(text) > 1 else "sign"
+    if len(text) == 1:
+        return "letter" if text.isascii() and text.isupper() else "sign"
     return "word" if text.isalpha() and len(text) <= 10 else "text"
 
 

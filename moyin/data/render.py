@@ -26,7 +26,7 @@ from moyin.data.shape import Shape, row_width
 from moyin.data.turns import Turns
 from moyin.prompt.grid import PIXELS
 
-VERSION = 5  # goes up whenever the same configuration and seed give another picture
+VERSION = 6  # goes up whenever the same configuration and seed give another picture
 DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
 
 

@@ -1,5 +1,5 @@
 """nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
-picture.
+picture. wording-50 asks for the same fifty in words that are kept out of all captions.
 
 The texts are of the thousand most frequent Chinese characters and of plain English words. Nothing
 is drawn by lot: colours, places and phrasings follow from a prompt's number.
@@ -7,7 +7,7 @@ is drawn by lot: colours, places and phrasings follow from a prompt's number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from moyin.data import captions, faces, places
 from moyin.data.colours import COLOURS, readable
+from moyin.data.phrasings import HELD_OUT, PLAIN, Phrasing
 from moyin.data.shape import Shape
 from moyin.evaluate.judge import look
 from moyin.evaluate.suite import Found, Item, Suite
@@ -64,11 +65,12 @@ class Expectation:
     place: str
 
 
-def suite() -> Suite:
-    """The fifty prompts with their characters, colours and places."""
+def suite(name: str = "nano-50") -> Suite:
+    """The fifty prompts with their characters, colours and places: nano-50 or wording-50."""
+    fifty = nano_50() if name == "nano-50" else wording_50()
     return Suite(
-        name="nano-50",
-        items=tuple(_item(number, asked) for number, asked in enumerate(nano_50())),
+        name=name,
+        items=tuple(_item(number, asked) for number, asked in enumerate(fifty)),
         scorer=scores.characters,
         headline="ordered_ned",
         look=_seen,
@@ -101,10 +103,26 @@ def _seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
 
 def nano_50() -> tuple[Expectation, ...]:
     """All fifty, Chinese and English in turn, their lengths going round."""
-    return tuple(_expectation(number) for number in range(COUNT))
+    return tuple(_expectation(number, PLAIN) for number in range(COUNT))
 
 
-def _expectation(number: int) -> Expectation:
+def wording_50() -> tuple[Expectation, ...]:
+    """The same in held-out phrasings, those that say place and colour."""
+    # Of those kept out one is a plain one but for a noun.
+    plain = {(p.opening, p.line) for known in PLAIN.values() for p in known}
+    telling = {
+        language: tuple(
+            p
+            for p in known
+            if "{place}" in p.line and "{coloured}" in p.line
+            if (p.opening, p.line.replace("{noun}", "文字")) not in plain
+        )
+        for language, known in HELD_OUT.items()
+    }
+    return tuple(_expectation(number, telling) for number in range(COUNT))
+
+
+def _expectation(number: int, phrasings: Mapping[str, Sequence[Phrasing]]) -> Expectation:
     n, language = number // 2, "zh" if number % 2 == 0 else "en"
     length, turn = n % 4, n // 4
     text = TEXTS[language][length][turn]
@@ -115,7 +133,7 @@ def _expectation(number: int) -> Expectation:
     place = _pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
     return Expectation(
         id=f"{number:02d}",
-        prompt=_prompt(n, language, text, background, colour, place),
+        prompt=_prompt(n, phrasings[language], language, text, background, colour, place),
         language=language,
         text=text,
         background=background,
@@ -124,22 +142,32 @@ def _expectation(number: int) -> Expectation:
     )
 
 
-def _prompt(n: int, language: str, text: str, background: str, colour: str, place: str) -> str:
+def _prompt(
+    n: int,
+    phrasings: Sequence[Phrasing],
+    language: str,
+    text: str,
+    background: str,
+    colour: str,
+    place: str,
+) -> str:
     chinese = language == "zh"
-    phrasings = captions.CHINESE_PHRASINGS if chinese else captions.ENGLISH_PHRASINGS
     phrasing, pair = _pick(phrasings, n), _pick(captions.QUOTES, n)
     noun = _pick(("海报", "卡片", "图片") if chinese else ("poster", "card", "sign"), n)
     names = {c.name: c.chinese + "色" if chinese else c.name for c in COLOURS.values()}
     ground = names[background] + noun if chinese else f"a {names[background]} {noun}"
     if ground.startswith("a orange"):
         ground = ground.replace("a ", "an ", 1)
-    told = phrasing.opening.format(ground=ground) + phrasing.line.format(
+    opening = phrasing.opening.format(ground=ground)
+    line = phrasing.line.format(
         quote=pair[0] + text + pair[1],
         place=_pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
         noun=_noun(text, chinese),
         coloured=phrasing.colour.format(colour=names[colour]),
     )
-    return told[0].upper() + told[1:] + phrasing.end
+    # What follows a full stop begins a sentence.
+    told = opening + (line[0].upper() + line[1:] if opening.endswith(". ") else line)
+    return told[0].upper() + told[1:] + phrasing.end.format(ground=ground)
 
 
 def _noun(text: str, chinese: bool) -> str:

@@ -29,6 +29,7 @@ SCORERS = {
     "posters": scores.characters,
     "gates": scores.characters,
     "nano-50": scores.characters,
+    "wording-50": scores.characters,
 }
 SUITES = tuple(SCORERS)
 
@@ -109,7 +110,7 @@ def build(suite: str, options: Options) -> Suite:
         return benchmarks.oneig(language, options.prompts)
     if suite == "one-character":
         return benchmarks.one_character(options.per_level)
-    return posters.suite() if suite == "posters" else nano.suite()
+    return posters.suite() if suite == "posters" else nano.suite(suite)
 
 
 def _source(request: Request, count: int) -> Source:

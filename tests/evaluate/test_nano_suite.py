@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from moyin.data import assets
 from moyin.data.colours import COLOURS, JITTER, contrast
+from moyin.data.phrasings import HELD_OUT, SEEN
 from moyin.data.places import CHINESE, ENGLISH
-from moyin.evaluate.nano import nano_50, perfect
+from moyin.evaluate.nano import Expectation, nano_50, perfect, wording_50
 from moyin.prompt.quotes import quoted
 
 
@@ -19,14 +21,33 @@ def test_the_suite_is_fixed() -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
 
 
-def test_prompts_say_what_is_expected() -> None:
-    for one in nano_50():
+def test_its_other_wording_is_fixed() -> None:
+    text = "\n".join(one.prompt for one in wording_50())
+    digest = "5f97a273e66eb98549e4c517ba5d6b568a729381106937609d01ffe6b18d93f5"
+    assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
+
+
+def test_its_other_wording_asks_for_the_same_and_is_in_no_caption() -> None:
+    same = ("id", "language", "text", "background", "colour", "place")
+    for plain, other in zip(nano_50(), wording_50(), strict=True):
+        assert all(getattr(plain, name) == getattr(other, name) for name in same)
+        assert plain.prompt != other.prompt
+    assert len({one.prompt for one in wording_50()}) == 50
+    for language, held_out in HELD_OUT.items():
+        assert not set(held_out) & set(SEEN[language])
+
+
+@pytest.mark.parametrize("fifty", [nano_50, wording_50])
+def test_prompts_say_what_is_expected(fifty: Callable[[], tuple[Expectation, ...]]) -> None:
+    for one in fifty():
         assert quoted(one.prompt) == [one.text]
         chinese = one.language == "zh"
         said = {c: v.chinese + "色" if chinese else c for c, v in COLOURS.items()}
         assert said[one.background] in one.prompt
         assert said[one.colour] in one.prompt
-        assert any(form in one.prompt for form in (CHINESE if chinese else ENGLISH)[one.place])
+        assert any(
+            form in one.prompt.lower() for form in (CHINESE if chinese else ENGLISH)[one.place]
+        )
         assert contrast(COLOURS[one.background].rgb, COLOURS[one.colour].rgb) >= 3
 
 
