@@ -1,6 +1,7 @@
 """Training steps against a plain loop over transformers' and diffusers' modules, in the same run.
 
-    python benchmarks/training.py [--stage decoder] [--steps 5] [--dtype float32] [--compile]
+    python benchmarks/training.py [--stage decoder] [--steps 5] [--dtype float32]
+                                  [--compile] [--recompute]
 
 Generator and decoder at width 512, with the same sizes, random weights, batch, dtype and optimizer:
 a forward and a backward pass, clipping, AdamW and a moving average. The plain loop is what a
@@ -54,6 +55,7 @@ DECODER = Decoder.Config(
     layers=4, heads=4, head_dim=128, glyph_dim=256, time_dim=128, size_dim=64, codes=2048
 )
 Step = Callable[[], object]
+Treat = Callable[[Any], None]  # what is done to the blocks of our network
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Plain:
         self.average.step(self.network.parameters())
 
 
-def generators(dtype: torch.dtype, compiled: bool) -> dict[str, Callable[[], Step]]:
+def generators(dtype: torch.dtype, treat: Treat) -> dict[str, Callable[[], Step]]:
     """Makers of ours and of theirs."""
     length = PROMPT + IDS
     ids = torch.randint(2048, (BATCH, length))
@@ -113,8 +115,7 @@ def generators(dtype: torch.dtype, compiled: bool) -> dict[str, Callable[[], Ste
             return ops.mean(ops.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets))
 
         network = GENERATOR.build()
-        if compiled:
-            nn.compile_blocks(network.layers)
+        treat(network.layers)
         return Ours(network, loss).step
 
     def theirs() -> Step:
@@ -131,7 +132,7 @@ def generators(dtype: torch.dtype, compiled: bool) -> dict[str, Callable[[], Ste
     return {"moyin": ours, "plain": theirs}
 
 
-def decoders(dtype: torch.dtype, compiled: bool) -> dict[str, Callable[[], Step]]:
+def decoders(dtype: torch.dtype, treat: Treat) -> dict[str, Callable[[], Step]]:
     """Makers of ours and of theirs."""
     latents, target = torch.randn(2, 1, DECODER.channels, LATENT, LATENT)
     glyphs = torch.randn(1, GLYPHS, DECODER.glyph_dim)
@@ -145,8 +146,7 @@ def decoders(dtype: torch.dtype, compiled: bool) -> dict[str, Callable[[], Step]
             return ops.mean(ops.square(said.float() - target))
 
         network = DECODER.build()
-        if compiled:
-            nn.compile_blocks(network.blocks)
+        treat(network.blocks)
         return Ours(network, loss).step
 
     def theirs() -> Step:
@@ -216,14 +216,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--recompute", action="store_true")
     options = parser.parse_args()
+
+    def treat(blocks: Any) -> None:
+        if options.compile:
+            nn.compile_blocks(blocks)
+        if options.recompute:
+            nn.recompute_blocks(blocks)
+
     low = device.supports_bfloat16() if options.dtype == "auto" else options.dtype == "bfloat16"
     dtype = torch.bfloat16 if low else torch.float32
     print(f"{device.name()}, {device.threads()} threads, torch {device.version()}, {dtype}")
     torch.manual_seed(0)
     for stage, makers in (("generator", generators), ("decoder", decoders)):
         if options.stage in (stage, "both"):
-            compare(stage, makers(dtype, options.compile), dtype, options.steps)
+            compare(stage, makers(dtype, treat), dtype, options.steps)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,11 @@ WORDS = {  # what a text without a role is called
     "一字": ("字", "字", "字样"),
     "文字": ("文字", "文字", "字样", "字", "大字"),
 }
+FILLERS = {  # said of a text without a role, before its colour or its name: any, one that is large
+    "en": (("", "", "", "simple ", "plain "), ("large ", "big ", "huge ")),
+    "zh": (("", "", "", "一个", "几个"), ("大大的", "巨大的", "一个大大的", "特别大的")),
+}
+LARGE = 1 / 7  # of a picture's side: the height of text from which on it may be called so
 ROLES = {
     "title": ("title", "titles", "标题"),
     "subtitle": ("subtitle", "subtitles", "副标题"),
@@ -92,13 +97,14 @@ def captions(
     random: np.random.Generator,
     phrasings: str = "seen",
     layout: str = FREE,
+    size: int = 512,
 ) -> tuple[str, ...]:
     """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
-    the SETS of phrasings."""
+    the SETS of phrasings. size: of the picture, in the pixels of the boxes."""
     said = []
     for language, known in SETS[phrasings].items():
         for number in random.permutation(len(known))[:each]:
-            told = _Told(language, known[number], layout, random)
+            told = _Told(language, known[number], layout, size, random)
             said.append(told.caption(background, lines, things))
     return tuple(said)
 
@@ -107,9 +113,14 @@ class _Told:
     """One language, phrasing and layout, with what is drawn by lot about them."""
 
     def __init__(
-        self, language: str, phrasing: Phrasing, layout: str, random: np.random.Generator
+        self,
+        language: str,
+        phrasing: Phrasing,
+        layout: str,
+        size: int,
+        random: np.random.Generator,
     ) -> None:
-        self.language, self.phrasing, self.random = language, phrasing, random
+        self.language, self.phrasing, self.size, self.random = language, phrasing, size, random
         self.layout = None if layout == FREE else shipped()[layout]
         self.places = CHINESE if language == "zh" else ENGLISH
         self.coloured, self.pair = random.random() < 0.8, pick(QUOTES, random)
@@ -147,12 +158,31 @@ class _Told:
         for group in _grouped(lines) if phrasing.many else [[line] for line in lines]:
             form = phrasing.many if len(group) > 1 else phrasing.bare if bare else phrasing.line
             colour = phrasing.colour.format(colour=_colour(self.language, group[0].colour))
+            if "{noun}" in form:
+                form = self._filled(form, group)
             yield form.format(
                 quote=self._quoted([line.text for line in group]),
                 place=pick(self.places[group[0].place], self.random),
                 noun=_noun(self.language, group, self.random),
                 coloured=colour if self.coloured else phrasing.plain,
             )
+
+    def _filled(self, form: str, group: Sequence[Line]) -> str:
+        """With a word more before "{noun}", or before the colour that stands before it."""
+        box, text, chinese = group[0].box, group[0].text, self.language == "zh"
+        if group[0].role:
+            return form
+        neutral, large = FILLERS[self.language]
+        known = (*neutral, *large) if box[3] - box[1] > LARGE * self.size else neutral
+        # One character is not several, several are not one.
+        wrong = "几个" if len(text) == 1 else "一个"
+        word = pick([word for word in known if wrong not in word], self.random)
+        if chinese:
+            at = "{coloured}{noun}" if "{coloured}{noun}" in form else "{noun}"
+            return form.replace(at, word + at)
+        if "{coloured} {noun}" in form:
+            return form.replace("{coloured} {noun}", f" {word}".rstrip() + "{coloured} {noun}")
+        return form.replace("{noun}", word + "{noun}")
 
     def _thing(self, thing: Thing) -> str:
         name = thing.chinese if self.language == "zh" else thing.name

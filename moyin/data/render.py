@@ -123,7 +123,9 @@ class Renderer:
             each, phrasings = self.config.captions, self.config.phrasings
             return Sample(
                 picture=np.array(made.image),
-                captions=captions(background, lines, things, each, random, phrasings, layout),
+                captions=captions(
+                    background, lines, things, each, random, phrasings, layout, self.config.size
+                ),
                 lines=tuple(lines),
                 background=background,
                 objects=tuple(things),

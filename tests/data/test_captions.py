@@ -123,3 +123,33 @@ def test_lines_of_one_role_colour_and_place_are_said_at_once() -> None:
     assert any("“茶”和“米饭”" in text for text in texts)
     assert any('the lines "茶" and "米饭"' in text for text in texts)
     assert any("are written" in text and "is written" in text for text in texts)
+
+
+def test_only_large_text_is_called_so() -> None:
+    """And one character is not several, nor several one."""
+    large = line("海", "middle")
+    tall = replace(large, box=(0.0, 0.0, 90.0, 90.0))
+    several = replace(tall, text="大海", squares=tall.squares * 2, quads=tall.quads * 2)
+    found: dict[str, str] = {}
+    for name, one in (("small", large), ("large", tall), ("several", several)):
+        found[name] = " ".join(
+            re.sub("“.*?”|「.*?」|'.*?'|\".*?\"", "", text)
+            for key in range(60)
+            for text in said([one], [], RED, key, phrasings="seen")
+        )
+    for word in ("huge", "big", "大大的", "巨大的"):
+        assert word not in found["small"]
+        assert word in found["large"]
+        assert word in found["several"]
+    assert "几个" not in found["large"]
+    assert "一个" in found["large"]
+    assert "几个" in found["several"]
+    assert "一个" not in found["several"]
+
+
+def test_a_plain_ground_may_be_called_a_background_and_no_picture_is_one_of_a_picture() -> None:
+    texts = [t for key in range(80) for t in said([line("海", "top")], [], RED, key)]
+    more = [t for key in range(80) for t in said([line("海", "top")], [], RED, key, 6, "seen")]
+    assert any("red background" in t for t in texts)
+    assert any("红色背景" in t for t in texts)
+    assert not [t for t in more if "picture of a" in t and "picture with" in t]
