@@ -32,6 +32,11 @@ def join() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     store, number, count = next(rendezvous("env://"))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # Begun again on one machine, torchrun has the same store on the same port, in which the
+        # addresses of those that were ended still stand. Machines of several may count apart.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(device.collectives(), store=store, rank=number, world_size=count)
     atexit.register(dist.destroy_process_group)
     _world[:] = [store]
