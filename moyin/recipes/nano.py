@@ -54,6 +54,8 @@ def pictures() -> Pictures:
 
     They are set in squares on the grid of the semantic ids: so an id has few places in a character
     to tell apart, and the decoder few sizes to write at.
+
+    The embedded weights were taught the first seven phrasings of each language alone, `plain`.
     """
     renderer = Renderer.Config(
         characters=CHARACTERS,
@@ -71,6 +73,12 @@ def sentences() -> Pictures:
 
     Which character a string holds changes no id, but how many there are does: the text tokenizer
     has three ids for a rare one, and a generator that never met these counts them.
+
+    Taught plain phrasings and a thousand characters, a generator wrote as many characters as asked
+    for in 53 % of held-out phrasings, one where one was asked for in 8 %, and the right ground in
+    67 %. After 400 steps of planning and 1,250 of writing on such pictures it was 88, 100 and 99 %,
+    the place 75 in place of 67 %; in the plain phrasings the place had fallen from 94 to 84 %, and
+    six in a hundred had no text. It needs more steps before it is the better one.
     """
     renderer = replace(pictures().renderer, characters=8105)
     return Pictures(renderer=renderer, count=8192, seed=77)
