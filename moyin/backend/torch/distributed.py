@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # it is documented
 from torch.distributed.rendezvous import rendezvous
 
 from moyin.backend.torch import device
@@ -36,7 +37,7 @@ def join() -> None:
         # Begun again on one machine, torchrun has the same store on the same port, in which the
         # addresses of those that were ended still stand. Machines of several may count apart.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = dist.PrefixStore(f"attempt {attempt}", store)
+        store = PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(device.collectives(), store=store, rank=number, world_size=count)
     atexit.register(dist.destroy_process_group)
     _world[:] = [store]
