@@ -22,6 +22,8 @@ Array = np.ndarray[Any, Any]
 Choose = Callable[[Any, int], Any]  # logits [b, v] and a place → ids [b]
 Progress = Callable[[int, int], None]  # done, of how many
 
+LONGEST_REST = 31  # ids between two guesses of a generator whose ids are never those guessed
+
 
 def drafted(
     walk: Any,
@@ -35,11 +37,13 @@ def drafted(
     """All ids [b, n] int64, the same as one by one but for rounding.
 
     walk: `model.walk`'s, behind `start` cached ids. logits [b, 1, v]: of the first id. sources_bn:
-    from `guess_sources`. most: ids guessed at once; fewer after a wrong guess.
+    from `guess_sources`. most: ids guessed at once; fewer after a wrong guess, and none for a while
+    after several of which the first was wrong each time.
     """
     b, count = sources_bn.shape
     ids, samples = np.zeros((b, count), np.int64), np.arange(b)
     known = guesses = 0
+    rest = next_rest = 0  # ids still to write without a guess; and after the next failure
     while True:
         right = 0
         for place in range(guesses + 1):
@@ -52,8 +56,13 @@ def drafted(
         progress(known, count)
         if known == count:
             return ids
+        if guesses and not right:
+            rest, next_rest = next_rest, min(2 * next_rest + 1, LONGEST_REST)
+        elif guesses:
+            next_rest = 0
         longer = 2 * guesses + 1 if right >= guesses else right
-        guesses = min(longer, most, count - known - 1)
+        guesses = min(longer, most, count - known - 1) if not rest else 0
+        rest = max(0, rest - 1)
         for n in range(known, known + guesses):
             ids[:, n] = ids[samples, sources_bn[:, n]]
         read = ids[:, known - 1 : known + guesses]
