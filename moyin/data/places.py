@@ -78,16 +78,25 @@ def box_in(
     size: int,
     margin: float,
     random: np.random.Generator,
+    spread: float = 1.0,
 ) -> Box | None:
     """A box of whole pixels with `extent` (width, height) whose centre is in `cell` (row, column);
-    None where it cannot be."""
+    None where it cannot be. spread: share of the centres there are, about the middle one, that
+    are drawn from."""
     across = span(extent[0], cell[1], size, margin)
     down = span(extent[1], cell[0], size, margin)
     if across is None or down is None:
         return None
-    left = round(random.uniform(*across) - extent[0] / 2)
-    top = round(random.uniform(*down) - extent[1] / 2)
+    left = round(random.uniform(*_inner(across, spread)) - extent[0] / 2)
+    top = round(random.uniform(*_inner(down, spread)) - extent[1] / 2)
     return (float(left), float(top), float(left + extent[0]), float(top + extent[1]))
+
+
+def _inner(span: tuple[float, float], share: float) -> tuple[float, float]:
+    """The middle part of a range, a share of it long."""
+    low, high = span
+    cut = (1 - share) * (high - low) / 2
+    return low + cut, high - cut
 
 
 def row_in(
@@ -96,16 +105,21 @@ def row_in(
     size: int,
     grid: int,
     random: np.random.Generator,
+    spread: float = 1.0,
 ) -> tuple[int, int] | None:
     """Left and top, multiples of `grid`, of a row of squares with `extent` (width, height) whose
-    centre is in `cell` (row, column); None where it cannot be."""
+    centre is in `cell` (row, column); None where it cannot be. spread: as in `box_in`, but one
+    at least."""
     corner = []
     for length, third in zip(extent, reversed(cell), strict=True):
         centres = span(length, third, size, 0)
         if centres is None:
             return None
         low, high = ((centre - length / 2) / grid for centre in centres)
-        if math.ceil(low) > math.floor(high):
+        first, count = math.ceil(low), math.floor(high) - math.ceil(low) + 1
+        if count < 1:
             return None
-        corner.append(grid * int(random.integers(math.ceil(low), math.floor(high) + 1)))
+        drawn_from = max(1, round(spread * count))
+        first += (count - drawn_from) // 2
+        corner.append(grid * int(random.integers(first, first + drawn_from)))
     return corner[0], corner[1]

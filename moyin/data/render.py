@@ -55,6 +55,7 @@ class Renderer:
         prominent: float = 0.6  # share of pictures with one line of few large characters
         prominent_characters: int = 4
         middle: float = 0.25  # share of lines put in the middle; the rest goes anywhere
+        spread: float = 1.0  # how far lines stray in their place; 0 puts each in its middle
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
         squares: tuple[int, ...] = ()
@@ -78,6 +79,8 @@ class Renderer:
             known = set(backgrounds.KINDS)
             if self.size < 64:
                 raise ValueError(f"size {self.size} is too small to write on; take 64 or more")
+            if not 0 <= self.spread <= 1:
+                raise ValueError(f"spread is a share from 0 to 1, not {self.spread}")
             if not 1 <= self.characters <= 8105:
                 raise ValueError(f"characters is a count from 1 to 8105, not {self.characters}")
             layouts = {FREE, *shipped()}
@@ -259,7 +262,8 @@ class Renderer:
         em = self._em(shape, cell, sizes, random)
         if em is None:
             return None
-        box = places.box_in(cell, shape.extent(em), self.config.size, self._margin, random)
+        extent, spread = shape.extent(em), self.config.spread
+        box = places.box_in(cell, extent, self.config.size, self._margin, random, spread)
         return None if box is None else (shape, box)
 
     def _in_squares(
@@ -268,7 +272,9 @@ class Renderer:
         """The line in the first squares that have room in the cell, and its box; None if none."""
         for side in self.config.squares:
             extent = (row_width(said, side), side)
-            corner = places.row_in(cell, extent, self.config.size, PIXELS, random)
+            corner = places.row_in(
+                cell, extent, self.config.size, PIXELS, random, self.config.spread
+            )
             if corner is not None:
                 shape, inside = Shape.in_squares(said, face, side)
                 left, top = corner[0] + inside[0], corner[1] + inside[1]

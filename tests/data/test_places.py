@@ -35,3 +35,25 @@ def test_boxes_overlap_when_they_come_within_the_gap() -> None:
 def test_every_place_has_words_in_both_languages() -> None:
     names = {name for row in places.PLACES for name in row}
     assert set(places.CHINESE) == set(places.ENGLISH) == names
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_boxes_stray_as_far_as_they_may(spread: float) -> None:
+    """In a picture of 300 a third's centres are 90 apart but for the tenths at its edges: 80."""
+    random = np.random.default_rng(0)
+    boxes = [places.box_in((1, 1), (20, 20), 300, 0, random, spread) for _ in range(300)]
+    for side in (0, 1):
+        found = [box[side] + 10 for box in boxes if box is not None]
+        assert min(found) == pytest.approx(150 - 40 * spread, abs=2)
+        assert max(found) == pytest.approx(150 + 40 * spread, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("spread", "expected"), [(1.0, {128, 160, 192, 224, 256}), (0.5, {160, 192}), (0.0, {192})]
+)
+def test_rows_of_squares_stray_by_the_grid(spread: float, expected: set[int]) -> None:
+    """By hand: centres from 188 to 324, so corners of squares of 128 from 124 to 260."""
+    random = np.random.default_rng(0)
+    found = [places.row_in((1, 1), (128, 128), 512, 32, random, spread) for _ in range(300)]
+    for side in (0, 1):
+        assert {corner[side] for corner in found if corner is not None} == expected

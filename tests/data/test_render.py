@@ -128,6 +128,7 @@ def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
         ("backgrounds", {"marble": 1.0}),
         ("layouts", {"map": 1.0}),
         ("phrasings", "odd"),
+        ("spread", 1.5),
     ],
 )
 def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
@@ -156,3 +157,18 @@ def test_squares_lie_on_the_grid_of_ids() -> None:
         assert [(corner + 16) % 32 for corner in (left, top)] == pytest.approx([16, 16], abs=1)
         sides.add(round(side / 32) * 32)
     assert {256, 128} <= sides <= {256, 128, 96}
+
+
+def test_without_spread_a_place_is_one_place() -> None:
+    config = Renderer.Config(
+        squares=(128,), prominent=1.0, spread=0.0, object_share=0.0, backgrounds={"flat": 1.0}
+    )
+    renderer = config.build()
+    corners: dict[tuple[str, int], set[tuple[float, float]]] = {}
+    for index in range(80):
+        line = renderer(7, index).lines[0]
+        if ord(line.text[0]) >= 0x2E80:  # a letter's square begins outside its cell
+            left, top, _, _ = line.squares[0]
+            corners.setdefault((line.place, len(line.text)), set()).add((left, top))
+    assert max(map(len, corners.values())) == 1
+    assert len(corners) > 10

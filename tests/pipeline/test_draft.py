@@ -58,7 +58,7 @@ def test_guesses_are_the_preview_or_the_one_above() -> None:
 
 
 class Copier:
-    """Says that each id is its guess, but for some places, where it is one more; counts its calls."""
+    """Says that each id is its guess, at some places one more; counts its calls."""
 
     def __init__(self, sources: Any, wrong: Container[int]) -> None:
         self.sources, self.wrong = sources, wrong
