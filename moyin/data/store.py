@@ -91,7 +91,8 @@ class Store:
         column = Column.from_json(self.header["columns"][name])
         if digest not in (None, column.digest):
             told = f"column {name!r} of {self.path} is stale: made by {column.digest[:12]}"
-            raise ValueError(f"{told}, not by {str(digest)[:12]}; drop it or take another store")
+            told += f", not by {str(digest)[:12]}"
+            raise ValueError(f"{told}; drop it (Store.drop_column) or take another store")
         return column
 
     def rows_of(self, name: str) -> int:

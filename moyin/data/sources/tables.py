@@ -95,7 +95,7 @@ def names_files(path: Path) -> bool:
         kind = schema.field(columns(schema)[0]).type
     except (*BROKEN, StopIteration):
         return False
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return _is_text(kind)
 
 
 def _cut(root: Path, name: str, group: int, rows: int) -> Iterator[Share]:
@@ -137,8 +137,11 @@ def _holds_pictures(name: str, kind: pa.DataType) -> bool:
         return bool(kind.get_field_index("bytes") >= 0)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return name.lower() in IMAGES
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(text) and name.lower() in PATHS
+    return _is_text(kind) and name.lower() in PATHS
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
