@@ -43,8 +43,9 @@ class GeneratorObjective(Objective):
         edits: share of the updates in which pictures that are edits of others are learned so, with
         those read before what is asked for; drop: share of sequences without any caption, which
         guidance of the ids compares with.
-        edges: weight of the ids with which a row's text begins and ends, and of the first, whose
-        ground the others repeat. They say what stands where and are few.
+        edges: weight of the ids with which a row's text begins and ends, of the first, whose
+        ground the others repeat, and of all before the text, whose place they leave to come. They
+        say what stands where.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
@@ -150,7 +151,8 @@ class GeneratorObjective(Objective):
             )
             found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
             edge = np.concatenate(found, None)
-            example.weights[example.start + np.flatnonzero(edge)] *= self.config.edges
+            telling = np.concatenate([_telling(e) for e in found])
+            example.weights[example.start + np.flatnonzero(telling)] *= self.config.edges
             examples.append(example)
             kinds.append(_kinds(len(example.ids), example.start, pictures[:-1], edge))
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
@@ -239,6 +241,16 @@ def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array
     kinds[1, large : start + edge.size] = 1
     kinds[2, start : start + edge.size] = edge
     return kinds
+
+
+def _telling(edge: Array) -> Array:
+    """The edges of a grid, and all ids before its text, flat. Where only the id with which text
+    begins weighs more, a generator that is not sure begins it too soon."""
+    found = edge.reshape(-1).copy()
+    begins = np.flatnonzero(found)[1:2]
+    if len(begins):
+        found[: begins[0]] = True
+    return found
 
 
 def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:

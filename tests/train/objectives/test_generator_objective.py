@@ -98,7 +98,7 @@ def test_where_text_begins_and_ends_by_hand() -> None:
     )
 
 
-def test_the_edges_weigh_more(source: Source) -> None:
+def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], preview=1.0, edges=4.0)
     made = config.build(source, networks.tiny("generator"))
     batch = made.batch(np.array([1, 4]), Draws(0, 0))
@@ -107,7 +107,8 @@ def test_the_edges_weigh_more(source: Source) -> None:
     ):
         counted = weights[weights > 0]
         at = edges(row["meta"]["lines"], row["ids"].shape, (16, 16)).reshape(-1)
-        assert at.any()
+        at[: 1 + int(at[1:].argmax())] = True
+        assert 0 < at.sum() < IMAGE
         preview = made.config.preview_weight
         np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))
         np.testing.assert_allclose(counted[IMAGE:-1], np.where(at, 4, 1))
