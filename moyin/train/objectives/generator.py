@@ -19,7 +19,7 @@ from moyin.model.generator import Generator
 from moyin.pipeline.write import grids, uniforms, write
 from moyin.prompt.grid import Grid
 from moyin.prompt.quotes import quoted
-from moyin.prompt.sequence import generation_sequence, right_padded, training_sequence
+from moyin.prompt.sequence import Example, generation_sequence, right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.columns import check_edits, semantic_columns
 from moyin.train.objectives import plan
@@ -45,7 +45,8 @@ class GeneratorObjective(Objective):
         guidance of the ids compares with.
         edges: weight of the ids with which a row's text begins and ends, of the first, whose
         ground the others repeat, and of all before the text, whose place they leave to come. They
-        say what stands where.
+        say what stands where. opening: share of the updates whose sequences end with the first row
+        of text, since what follows repeats what was decided until there.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
@@ -63,6 +64,7 @@ class GeneratorObjective(Objective):
         edits: float = 0.0
         drop: float = 0.0
         edges: float = 1.0
+        opening: float = 0.0
         plan: float = 0.0
         language_model: str = ""
         freeze_text: bool = False
@@ -137,13 +139,16 @@ class GeneratorObjective(Objective):
         examples, kinds = [], []
         rows = self.store.read(["meta", "ids", "preview_ids"], indices)
         edited = draws.together("edits").random() < self.config.edits
+        opening = draws.together("opening").random() < self.config.opening
+        asked = []
         for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
             edit = row["meta"].get("edit") if edited else None
             preview = with_preview and edit is None
             pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
+            caption = self._caption(row["meta"] if edit is None else edit, number, draws)
             example = training_sequence(
                 self.tokenizer,
-                self._caption(row["meta"] if edit is None else edit, number, draws),
+                caption,
                 row["ids"].astype(np.int64),
                 row["preview_ids"].astype(np.int64) if preview else None,
                 [] if edit is None else [self._ids(int(index) + edit["of"])],
@@ -153,8 +158,14 @@ class GeneratorObjective(Objective):
             edge = np.concatenate(found, None)
             telling = np.concatenate([_telling(e) for e in found])
             example.weights[example.start + np.flatnonzero(telling)] *= self.config.edges
+            which = _kinds(len(example.ids), example.start, pictures[:-1], edge)
+            if opening:
+                example = _opening(example, found[0])
             examples.append(example)
-            kinds.append(_kinds(len(example.ids), example.start, pictures[:-1], edge))
+            kinds.append(which[:, : len(example.ids)])
+            # Captions are short: beside whole pictures, all that a picture has are planned from.
+            alone = opening and edit is None and caption is not None
+            asked += [(c, row) for c in ([caption] if alone else row["meta"]["captions"])]
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         padded = [np.pad(k, ((0, 0), (0, ids.shape[1] - k.shape[1]))) for k in kinds]
         made = {
@@ -165,8 +176,6 @@ class GeneratorObjective(Objective):
             "first": np.array(min(e.start for e in examples) - 1),
         }
         if self.config.plan:
-            # Captions are short: those of a picture that are not written from are planned from too.
-            asked = [(c, row) for row in rows for c in row["meta"]["captions"]]
             captions, of = zip(*asked, strict=True)
             made |= plan.prefixes(self.tokenizer, list(captions), list(of), with_preview)
         return made
@@ -251,6 +260,21 @@ def _telling(edge: Array) -> Array:
     if len(begins):
         found[: begins[0]] = True
     return found
+
+
+def _opening(example: Example, edge: Array) -> Example:
+    """The example up to the end of the first row of text in its first grid, `edge`'s; whole where
+    there is none."""
+    ends = np.flatnonzero(edge)[1:3]
+    if not len(ends):
+        return example
+    stop = example.start + int(ends[-1]) + 1
+    return replace(
+        example,
+        ids=example.ids[:stop],
+        positions=example.positions[:, :stop],
+        weights=example.weights[:stop],
+    )
 
 
 def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:

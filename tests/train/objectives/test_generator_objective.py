@@ -16,6 +16,7 @@ from moyin.prompt.sequence import generation_sequence
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, edges
+from moyin.train.objectives.plan import written
 
 IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
 
@@ -112,6 +113,31 @@ def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
         preview = made.config.preview_weight
         np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))
         np.testing.assert_allclose(counted[IMAGE:-1], np.where(at, 4, 1))
+
+
+@pytest.mark.parametrize("preview", [0.0, 1.0])
+def test_openings_end_with_the_first_row_of_text(source: Source, preview: float) -> None:
+    config = replace(OBJECTIVES["generator"], preview=preview, plan=1.0)
+    indices = np.array([1, 4])
+    whole, made = (
+        replace(config, opening=share).build(source, networks.tiny("generator"))
+        for share in (0.0, 1.0)
+    )
+    expected, batch = (objective.batch(indices, Draws(0, 0)) for objective in (whole, made))
+    for number, row in enumerate(source.pictures.read(["meta", "ids"], indices)):
+        text = written(row["meta"]["lines"], row["ids"].shape, (16, 16))
+        first = int(text.any(1).argmax())
+        last = 16 * first + int(text[first].nonzero()[0][-1]) + 1  # what ends the text
+        weights = batch["weights"][number]
+        assert (weights > 0).sum() == last + 1
+        start = int(np.flatnonzero(weights)[0])
+        stop = start + last + 1
+        for name in ("ids", "weights"):
+            np.testing.assert_array_equal(batch[name][number, :stop], expected[name][number, :stop])
+        np.testing.assert_array_equal(
+            batch["kinds"][number, :, :stop], expected["kinds"][number, :, :stop]
+        )
+    assert len(batch["plan_ids"]) == 2
 
 
 def test_an_edit_reads_the_other_picture_first(pairs: Path, small_checkpoint: Path) -> None:
