@@ -11,6 +11,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from moyin.checkpoint.rename import listing
 INDEX = ".safetensors.index.json"
 LONGEST_HEADER = 100 * 2**20
 CHUNK = 2**22
+# Bytes of one number.
+WIDTHS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
 
 
 @dataclass(frozen=True)
@@ -42,16 +50,20 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
+        raise ValueError(f"{path} is missing: fetch it again") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise ValueError(f"{path} cannot be read: {e}") from None
+        raise ValueError(f"{path} cannot be read ({e}): fetch it again") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object")
+        raise ValueError(f"{path} holds no JSON object: fetch it again")
     return value
 
 
 def read_header(path: Path) -> dict[str, Entry]:
-    """The tensors of one file. Raises ValueError where it is absent, cut short or broken."""
+    """The tensors of one file.
+
+    Raises ValueError where it is absent or cut short, or its header broken: where it does not
+    describe tensors that follow one another to the end of the file.
+    """
     try:
         total = path.stat().st_size
         with path.open("rb") as f:
@@ -59,19 +71,25 @@ def read_header(path: Path) -> dict[str, Entry]:
             if not 0 < length <= min(LONGEST_HEADER, total - 8):
                 raise ValueError(f"{path} is no safetensors file, or was cut short: fetch it again")
             header = json.loads(f.read(length))
-        entries = {
-            name: _entry(path, 8 + length, fields)
-            for name, fields in header.items()
-            if name != "__metadata__"
-        }
     except FileNotFoundError:
         raise ValueError(f"the shard {path} is missing: fetch it again") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as e:
-        raise ValueError(f"{path} cannot be read as safetensors: {e}") from None
-    needed = max((e.end for e in entries.values()), default=8 + length)
-    if total != needed:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise ValueError(f"{path} cannot be read as safetensors ({e}): fetch it again") from None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} has a header that is no JSON object: fetch it again")
+    entries = {
+        name: _entry(path, 8 + length, name, fields)
+        for name, fields in header.items()
+        if name != "__metadata__"
+    }
+    reached = 8 + length
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
+        if entry.start != reached:
+            raise ValueError(f"{path} does not hold {name} where its header says: fetch it again")
+        reached = entry.end
+    if total != reached:
         raise ValueError(
-            f"{path} has {total} bytes where its header says {needed}: fetch the file again"
+            f"{path} has {total} bytes where its header says {reached}: fetch it again"
         )
     return entries
 
@@ -83,9 +101,16 @@ def read_metadata(path: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def _entry(path: Path, base: int, fields: dict[str, Any]) -> Entry:
-    start, end = fields["data_offsets"]
-    return Entry(path, fields["dtype"], tuple(fields["shape"]), base + start, base + end)
+def _entry(path: Path, base: int, name: str, fields: Any) -> Entry:
+    try:
+        dtype, shape, (start, end) = fields["dtype"], fields["shape"], fields["data_offsets"]
+        whole = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+        good = whole and end - start == prod(shape) * WIDTHS[dtype]
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(f"{path} cannot hold {name} as its header says, {fields}: fetch it again")
+    return Entry(path, dtype, tuple(shape), base + start, base + end)
 
 
 def read_folder(folder: Path) -> dict[str, Entry]:
@@ -102,7 +127,7 @@ def read_folder(folder: Path) -> dict[str, Entry]:
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1:
         what = f"{len(files)} files and no *{INDEX}" if files else "no *.safetensors"
-        raise ValueError(f"{folder} has {what}: the checkpoint is incomplete")
+        raise ValueError(f"{folder} has {what}, so it is incomplete: fetch the checkpoint again")
     return read_header(files[0])
 
 
@@ -113,17 +138,23 @@ def listing_of(paths: list[Path]) -> str:
 def _read_index(index: Path) -> dict[str, Entry]:
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(p, str) for p in places.values()):
-        raise ValueError(f"{index} has no weight_map of tensor to file")
+        raise ValueError(f"{index} has no weight_map of tensor to file: fetch it again")
     outside = sorted({p for p in places.values() if Path(p).name != p})
     if outside:
-        raise ValueError(f"{index} names files outside its folder: {listing(outside)}")
+        raise ValueError(
+            f"{index} names files outside its folder ({listing(outside)}): "
+            "fetch the checkpoint again"
+        )
     found: dict[str, Entry] = {}
     for name in sorted(set(places.values())):
         found |= read_header(index.parent / name)
     lies = [n for n, place in places.items() if n not in found or found[n].file.name != place]
     lies += [n for n in found if n not in places]
     if lies:
-        raise ValueError(f"{index} does not say what the shards hold: {listing(lies)}")
+        raise ValueError(
+            f"{index} does not say what the shards hold ({listing(lies)}): "
+            "fetch the checkpoint again"
+        )
     return found
 
 
