@@ -47,6 +47,8 @@ def _checkpoint(path: Path) -> Iterator[str]:
         if checkpoint.has(network):
             yield f"{network:<12} {_size({n: entries[n] for n in owners[network]})}"
     yield f"{'in all':<12} {_size(entries)}"
+    if checkpoint.packed:
+        yield f"{'packed':<12} {checkpoint.packed} (generator and decoder)"
     yield from _facts(checkpoint.notes)
     yield f"digest {checkpoint.digest()}"
 
