@@ -11,7 +11,7 @@ from moyin.backend import io, nn
 from moyin.checkpoint import packed, shards
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.layout import FOLDERS, QUANTIZATION, packed_kind
-from moyin.checkpoint.load import names_module
+from moyin.checkpoint.load import matched, names_module
 from moyin.checkpoint.rename import Names
 from moyin.checkpoint.save import save_groups, write_json, written_whole
 from moyin.model.quantize import BITS, pack, packable
@@ -25,8 +25,8 @@ Progress = Callable[[int, int], None]  # tensors done, of how many
 def export(source: Checkpoint, folder: Path, kind: str, progress: Progress | None = None) -> Path:
     """Write `source` at `folder` with the weights of generator and decoder as `kind`, int8 or int4.
 
-    All else is copied. Raises ValueError where the source is packed or lacks one of the two, and
-    where `folder` is there already.
+    All else is copied. Raises ValueError where the source is packed, where it lacks one of the two
+    or has tensors that do not fit its config.json, and where `folder` is there already.
     """
     if kind not in BITS:
         raise ValueError(f"weights {kind}: it must be int8 or int4")
@@ -73,6 +73,8 @@ def _layers(source: Checkpoint, network: str) -> set[str]:
     """The released names of the weights that are packed."""
     with nn.empty_weights():
         module = source.config(network).build()
+    place = FOLDERS[network]
+    matched(network, module, source.folder / place, source.tensors(place))
     names = Names(names_module(network).RULES)
     found = {names.theirs(f"{layer}.weight") for layer in packable(module)}
     return {name for name in found if name is not None}

@@ -99,7 +99,8 @@ class Checkpoint:
     def _filled(self, name: str, loading: Loading) -> Any:
         from moyin.checkpoint.load import load_weights
 
-        return load_weights(name, self.config(name), self.tensors(FOLDERS[name]), loading)
+        config, place = self.config(name), FOLDERS[name]
+        return load_weights(name, config, self.folder / place, self.tensors(place), loading)
 
     @cached_property
     def packed(self) -> str | None:

@@ -43,22 +43,26 @@ class Loading:
             raise ValueError(f"weights {self.weights}: it must be int8 or int4")
 
 
-def load_weights(network: str, config: Any, entries: dict[str, Entry], how: Loading) -> Any:
-    """Build the network and fill it.
+def load_weights(
+    network: str, config: Any, folder: Path, entries: dict[str, Entry], how: Loading
+) -> Any:
+    """Build the network and fill it with the tensors of its folder.
 
-    Raises ValueError that names every missing, unexpected and wrongly shaped tensor (ten at most
-    of each). One shard at a time is held beside the network; where weights are packed, one tensor.
+    Raises ValueError as `matched` does. One shard at a time is held beside the network; where
+    weights are packed, one tensor.
     """
     with nn.empty_weights():
         module = config.build()
-    return _Filling(network, module, entries, how).run()
+    return _Filling(network, module, folder, entries, how).run()
 
 
 class _Filling:
     """One network on its way from disk."""
 
-    def __init__(self, network: str, module: Any, entries: dict[str, Entry], how: Loading) -> None:
-        self.network, self.module, self.how = network, module, how
+    def __init__(
+        self, network: str, module: Any, folder: Path, entries: dict[str, Entry], how: Loading
+    ) -> None:
+        self.network, self.module, self.folder, self.how = network, module, folder, how
         self.names = Names(names_module(network).RULES)
         self.entries = without_ties(entries, FOLDERS[network])
         self.plain = unpacked(self.entries)
@@ -71,9 +75,7 @@ class _Filling:
 
     def run(self) -> Any:
         module = self.module
-        shapes = {n: tuple(p.shape) for n, p in nn.named_parameters(module).items()}
-        wanted = {_released(self.names, n, self.network): n for n in shapes}
-        _check(self.network, wanted, shapes, self.plain)
+        wanted = matched(self.network, module, self.folder, self.plain)
         special = self._special()
         taken = set()
         for layer in special:
@@ -142,16 +144,19 @@ def _released(names: Names, ours: str, network: str) -> str:
     return theirs
 
 
-def _check(
-    network: str,
-    wanted: dict[str, str],
-    shapes: dict[str, tuple[int, ...]],
-    entries: dict[str, Entry],
-) -> None:
-    """Compare what the network needs with what the folder holds."""
-    folder = FOLDERS[network]
+def matched(network: str, module: Any, folder: Path, entries: dict[str, Entry]) -> dict[str, str]:
+    """The module's parameters by their released names, all of which the folder's entries hold.
+
+    Raises ValueError that names every missing, unexpected and wrongly shaped tensor (ten at most
+    of each). The module may be one without weights, the entries are unpacked (`layout.unpacked`).
+    """
+    shapes = {n: tuple(p.shape) for n, p in nn.named_parameters(module).items()}
+    names = Names(names_module(network).RULES)
+    wanted = {_released(names, n, network): n for n in shapes}
     others = [
-        Names(names_module(n).RULES) for n, f in FOLDERS.items() if f == folder and n != network
+        Names(names_module(n).RULES)
+        for n, f in FOLDERS.items()
+        if f == folder.name and n != network
     ]
     foreign = {n for n in entries if any(o.ours(n) is not None for o in others)}
     missing = [n for n in wanted if n not in entries]
@@ -164,4 +169,8 @@ def _check(
     faults = [("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)]
     told = "; ".join(f"{what}: {listing(which)}" for what, which in faults if which)
     if told:
-        raise ValueError(f"{folder}/ does not hold the {network} its config.json describes: {told}")
+        raise ValueError(
+            f"{folder} does not hold the {network} its config.json describes ({told}): "
+            "fetch the checkpoint again"
+        )
+    return wanted

@@ -127,19 +127,20 @@ def test_every_fault_is_named_at_once(ours: Path, tmp_path: Path) -> None:
 
     folder = Path(shutil.copytree(ours, tmp_path / "x"))
     rewrite(folder, change)
-    with pytest.raises(ValueError, match="transformer/") as e:
+    with pytest.raises(ValueError, match=rf"^{folder}/transformer does not hold") as e:
         Checkpoint.open(folder).decoder()
     told = str(e.value)
     assert "missing: proj_out.weight" in told
     assert "unexpected: ghost.weight" in told
     assert "wrong shape: proj_out.bias [63] for [64]" in told
+    assert told.endswith(": fetch the checkpoint again")
     assert "\n" not in told
 
 
 def test_many_faults_are_counted(ours: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ours, tmp_path / "x"))
     rewrite(folder, lambda t: [t.pop(n) for n in list(t) if n.startswith("transformer_blocks")])
-    with pytest.raises(ValueError, match=r"and \d+ more$"):
+    with pytest.raises(ValueError, match=r"and \d+ more\): fetch"):
         Checkpoint.open(folder).decoder()
 
 
@@ -151,6 +152,13 @@ def test_broken_config_is_named(ours: Path, tmp_path: Path) -> None:
     (folder / "vae" / "config.json").write_text(json.dumps({"layers_per_block": 1}))
     with pytest.raises(ValueError, match=r"vae/config\.json"):
         Checkpoint.open(folder).autoencoder()
+
+
+def test_missing_schedule_is_named(ours: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(ours, tmp_path / "x"))
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    with pytest.raises(ValueError, match=rf"^{folder}/scheduler/.* is missing: fetch it again$"):
+        Checkpoint.open(folder).schedule()
 
 
 def test_failed_write_leaves_the_old_folder(ours: Path, tmp_path: Path) -> None:

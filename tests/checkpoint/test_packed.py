@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 from networks import all_tiny
 
-from moyin.backend import autograd, nn, ops
+from moyin.backend import autograd, io, nn, ops
 from moyin.checkpoint import packed, shards
 from moyin.checkpoint.export import export
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.stored import StoredEmbedding, StoredLinear
+from moyin.inspect import report
 from moyin.model.quantize import BITS, pack, packable, unpack
 
 
@@ -96,6 +98,23 @@ def test_a_folder_that_is_there_is_kept(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(ValueError, match="is there already"):
         export(Checkpoint.open(plain), tmp_path / "mine", "int8")
+
+
+def test_what_does_not_fit_its_config_is_not_packed(plain: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(plain, tmp_path / "x"))
+    file = next((folder / "transformer").glob("*.safetensors"))
+    tensors = io.load(file)
+    tensors["proj_out.bias"] = tensors["proj_out.bias"][:-1]
+    io.save(file, tensors)
+    with pytest.raises(ValueError, match=r"x/transformer does not hold .*proj_out\.bias \[63\]"):
+        export(Checkpoint.open(folder), tmp_path / "packed", "int8")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_inspect_says_that_it_is_packed(plain: Path, both: tuple[str, Path]) -> None:
+    kind, folder = both
+    assert f"packed       {kind} (generator and decoder)" in report(folder)
+    assert not any(line.startswith("packed") for line in report(plain))
 
 
 def test_scales_that_are_missing(both: tuple[str, Path]) -> None:
