@@ -6,6 +6,7 @@ network's name before each tensor and the settings in its header (diffusers' loa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -36,6 +37,7 @@ _LINEAR = (nn.Linear, nn.PackedLinear, StoredLinear)
 # PEFT writes an adapted head's own weight as well; the checkpoint's counts, this is left unread.
 _COPY = ".base_layer.weight"
 SETTINGS = "lora_adapter_metadata"
+TRAINED = "lora"  # the folder within a training's that the trainer writes one to
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,23 @@ class Lora:
             pairs.setdefault(network, {})[layer] = Pair(parts["down"], parts["up"], scale)
         return cls(file, pairs)
 
+    @property
+    def name(self) -> str:
+        """The file's name; where all have the same one, the folder's, or the training's."""
+        if self.path.name not in FILES:
+            return self.path.name
+        folder = self.path.absolute().parent
+        return folder.parent.name if folder.name == TRAINED else folder.name
+
     def digest(self) -> str:
-        """sha256 over the tensors."""
-        return shards.hash_tensors(shards.read_header(self.path))
+        """sha256 over the tensors and what scales them."""
+        scales = [
+            f"{network} {layer} {pair.scale!r}"
+            for network, pairs in sorted(self.pairs.items())
+            for layer, pair in sorted(pairs.items())
+        ]
+        tensors = shards.hash_tensors(shards.read_header(self.path))
+        return hashlib.sha256("\n".join([tensors, *scales]).encode()).hexdigest()
 
     def check(self, network: str, module: Any) -> None:
         """Raises ValueError where a matrix does not fit its layer of the network, which may be
@@ -166,12 +182,33 @@ def _file(path: Path) -> Path:
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    """PEFT's configuration, from beside the file or from its header; empty where there is none."""
-    beside = file.with_name("adapter_config.json")
-    if beside.is_file():
-        return shards.read_json(beside)
-    told = shards.read_metadata(file).get(SETTINGS)
-    return dict(json.loads(told)) if told else {}
+    """PEFT's configuration, from beside the file or from its header; empty where there is none.
+
+    Raises ValueError for an alpha that is no number.
+    """
+    place = file.with_name("adapter_config.json")
+    if place.is_file():
+        found = shards.read_json(place)
+    else:
+        place, found = file, _told(file)
+    # diffusers puts the network's name before each setting.
+    plain = {key.rpartition(".")[2]: value for key, value in found.items()}
+    patterns = plain.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        raise ValueError(f"{place}: alpha_pattern must be an object of numbers, not {patterns!r}")
+    alphas = {f"alpha_pattern.{layer}": alpha for layer, alpha in patterns.items()}
+    for field, alpha in {"lora_alpha": plain.get("lora_alpha"), **alphas}.items():
+        if not (alpha is None or (isinstance(alpha, int | float) and math.isfinite(alpha))):
+            raise ValueError(f"{place}: {field} must be a number, not {alpha!r}")
+    return plain
+
+
+def _told(file: Path) -> dict[str, Any]:
+    """The settings in the file's own header."""
+    try:
+        return dict(json.loads(shards.read_metadata(file).get(SETTINGS, "{}")))
+    except (TypeError, ValueError):
+        raise ValueError(f"{file}: {SETTINGS} in its header is no JSON object") from None
 
 
 def _place(layer: str) -> tuple[str, str] | None:
@@ -205,11 +242,9 @@ def _scale(parts: dict[str, Tensor], settings: dict[str, Any], layer: str) -> fl
     rank = int(parts["down"].shape[0])
     if "alpha" in parts:
         return float(ops.numpy(parts["alpha"])) / rank
-    # diffusers puts the network's name before each setting.
-    plain = {key.rpartition(".")[2]: value for key, value in settings.items()}
-    patterns = plain.get("alpha_pattern") or {}
+    patterns = settings.get("alpha_pattern") or {}
     fitting = [v for k, v in patterns.items() if re.fullmatch(rf"(.*\.)?({k})", layer)]
-    alpha = fitting[0] if fitting else plain.get("lora_alpha")
+    alpha = fitting[0] if fitting else settings.get("lora_alpha")
     if alpha is None:
         return 1.0
-    return float(alpha) / (math.sqrt(rank) if plain.get("use_rslora") else rank)
+    return float(alpha) / (math.sqrt(rank) if settings.get("use_rslora") else rank)

@@ -364,7 +364,7 @@ class Pipeline:
             "checkpoint": self.digest,
         }
         if self.networks.adapters:
-            loras = [f"{lora.path.name}={weight:g}" for lora, weight in self.networks.adapters]
+            loras = [f"{lora.name}={weight:g}" for lora, weight in self.networks.adapters]
             facts["loras"] = ", ".join(loras)
         if self.weights:
             facts["weights"] = self.weights

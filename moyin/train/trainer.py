@@ -15,7 +15,7 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, device, distributed, io, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
-from moyin.checkpoint.lora import PREFIXES
+from moyin.checkpoint.lora import PREFIXES, TRAINED
 from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.save_lora import save_lora
 from moyin.data.order import shuffled
@@ -361,7 +361,7 @@ class Trainer:
 
     def _written(self) -> Path:
         if lora := self.training.lora:
-            stage, folder = self.objective.stage, self.out / "lora"
+            stage, folder = self.objective.stage, self.out / TRAINED
             return self.keeper.patiently(
                 lambda: save_lora(folder, stage, self.adapters, lora.rank, lora.alpha), folder
             )

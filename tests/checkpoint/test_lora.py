@@ -97,6 +97,55 @@ def test_peft_settings(tmp_path: Path) -> None:
     assert pairs["blocks.0.attention.k"].scale == 5
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"lora_alpha": "abc"}, "lora_alpha must be a number, not 'abc'"),
+        ({"lora_alpha": float("nan")}, "lora_alpha must be a number, not nan"),
+        ({"alpha_pattern": {"to_k": [1]}}, r"alpha_pattern\.to_k must be a number, not \[1\]"),
+        ({"alpha_pattern": 3}, "alpha_pattern must be an object of numbers, not 3"),
+    ],
+)
+def test_settings_that_are_no_numbers(tmp_path: Path, settings: Any, told: str) -> None:
+    file = save(tmp_path / "adapter_model.safetensors", {QUERY: pair()})
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=rf"{tmp_path}/adapter_config\.json: {told}$"):
+        Lora.open(tmp_path)
+    (tmp_path / "adapter_config.json").unlink()
+    save(file, {QUERY: pair()}, {"lora_adapter_metadata": json.dumps(settings)})
+    with pytest.raises(ValueError, match=rf"{file}: {told}$"):
+        Lora.open(tmp_path)
+    save(file, {QUERY: pair()}, {"lora_adapter_metadata": "{"})
+    with pytest.raises(ValueError, match=rf"{file}: .* is no JSON object$"):
+        Lora.open(tmp_path)
+
+
+def test_the_digest_sees_what_scales(tmp_path: Path) -> None:
+    save(tmp_path / "adapter_model.safetensors", {QUERY: pair()})
+    digests = [Lora.open(tmp_path).digest()]
+    for settings in (
+        {"lora_alpha": 8},
+        {"lora_alpha": 8, "use_rslora": True},
+        {"lora_alpha": 8, "alpha_pattern": {"to_q": 3}},
+    ):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+        digests.append(Lora.open(tmp_path).digest())
+    assert len(set(digests)) == 4
+
+
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder's where the file has the name that all have."""
+    for place, name in (
+        ("posters/adapter_model.safetensors", "posters"),
+        ("runs/menus/lora/pytorch_lora_weights.safetensors", "menus"),
+        ("seals.safetensors", "seals.safetensors"),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        assert Lora.open(save(tmp_path / place, {QUERY: pair()})).name == name
+    monkeypatch.chdir(tmp_path / "posters")
+    assert Lora.open(".").name == "posters"
+
+
 def test_alpha_as_a_tensor(tmp_path: Path) -> None:
     tensors = {
         "transformer.transformer_blocks.0.ff.net.2.lora.down.weight": ops.ones((4, 8)),
