@@ -86,7 +86,10 @@ def generate(
     lora: Loras = None,
     merge: Merged = False,
     out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="One row a picture, JSON lines.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines, a picture each: id, prompt, images, size, seed, settings."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows of --prompts drawn together.")] = 1,
     save_ids: SaveIds = None,
     from_ids: Annotated[Path | None, typer.Option(help="Decode these, write none.")] = None,

@@ -158,6 +158,16 @@ def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("d/a.png").stat().st_mtime_ns == before
 
 
+def test_rows_edit_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
+    row = {"id": "a", "prompt": "warmer", "images": ["a.png"], "size": "64x96"}
+    Path("rows.jsonl").write_text(json.dumps(row))
+    assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
+    edit = ("edit", "warmer", "--image", "a.png", "--size", "64x96", "--out", "p.png")
+    assert moyin(capsys, *edit)[0] == 0
+    assert Path("d/a.png").read_bytes() == Path("p.png").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from moyin.pipeline.generation import Job, Picture, Settings
+from moyin.pipeline.generation import Array, Job, Picture, Reference, Settings
 from moyin.pipeline.metadata import save_png
+from moyin.pipeline.reference import fitted_grid, open_picture
 from moyin.prompt.grid import Grid
 from moyin.prompt.rewrite import Rewriter
 
@@ -19,10 +23,23 @@ MANIFEST = "manifest.jsonl"
 # One file name and nothing else: no separators, no leading dot.
 _ID = re.compile(r"\w[\w.-]{0,199}")
 _OWN = {f.name for f in dataclasses.fields(Settings)}
-# What a manifest line says of the rewriting; a manifest may be read as rows again.
+# What a manifest line says of the rewriting and of the pictures; it may be read as a row again.
 _REWRITING = ("rewriter", "rewritten")
+_DIGESTS = "images_sha256"
+# Alike from here on, a field's name is a misspelt one: "stpes" for "steps".
+_ALIKE = 0.8
 
 Draw = Callable[[list[Job]], list[Picture]]
+Read = Callable[[list[Array]], tuple[Reference, ...]]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture that a row edits: its file, and the sha256 and the ids of what was in it."""
+
+    path: Path
+    digest: str
+    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -34,13 +51,16 @@ class Row:
     settings: Settings
     seed: int
     more: dict[str, Any]
+    images: tuple[Image, ...] = ()
 
 
-def read_rows(path: Path, defaults: Settings, seed: int) -> list[Row]:
-    """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW") and
-    any field of Settings; other fields are carried along.
+def read_rows(path: Path, defaults: Settings, seed: int, sized: bool = False) -> list[Row]:
+    """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW"),
+    "images" (paths, from the file's folder on) and any field of Settings; other fields are carried
+    along.
 
-    Raises ValueError with the number of the first bad line.
+    A row with images has the first one's size where neither it nor, if `sized`, the defaults ask
+    for another. Raises ValueError with the number of the first bad line.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -51,7 +71,7 @@ def read_rows(path: Path, defaults: Settings, seed: int) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = _row(json.loads(line), defaults, seed)
+            row = _row(json.loads(line), defaults, seed, path.parent, sized)
             if row.id in rows:
                 raise ValueError(f"the id {row.id} stands twice")
         except (ValueError, TypeError) as e:
@@ -62,7 +82,7 @@ def read_rows(path: Path, defaults: Settings, seed: int) -> list[Row]:
     return list(rows.values())
 
 
-def _row(fields: Any, defaults: Settings, seed: int) -> Row:
+def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) -> Row:
     if not isinstance(fields, dict):
         raise ValueError('a row is an object: {"id": …, "prompt": …}')
     name, prompt = fields.pop("id", None), fields.pop("prompt", None)
@@ -73,12 +93,40 @@ def _row(fields: Any, defaults: Settings, seed: int) -> Row:
     seed = fields.pop("seed", seed)
     if not isinstance(seed, int):
         raise ValueError(f"seed {seed!r} must be a whole number")
+    images = _images(fields.pop("images", []), folder)
     own = {k: fields.pop(k) for k in list(fields) if k in _OWN}
+    if images and not sized:
+        own = _sides(images[0].grid) | own
     if "size" in fields:
-        grid = parse_size(str(fields.pop("size")))
-        own |= {"height": grid.height, "width": grid.width}
-    more = {k: v for k, v in fields.items() if k not in _REWRITING}
-    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more)
+        own |= _sides(parse_size(str(fields.pop("size"))))
+    more = {k: v for k, v in fields.items() if k not in (*_REWRITING, _DIGESTS)}
+    _check_names(more)
+    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more, images)
+
+
+def _images(paths: Any, folder: Path) -> tuple[Image, ...]:
+    """The pictures of a row, each opened once now, so that a bad one is told before any drawing."""
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise ValueError('images must be a list of paths: "images": ["a.png"]')
+    found = []
+    for path in (folder.resolve() / path for path in paths):
+        grid = fitted_grid(open_picture(path))
+        found.append(Image(path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
+    return tuple(found)
+
+
+def _sides(grid: Grid) -> dict[str, Any]:
+    return {"height": grid.height, "width": grid.width}
+
+
+def _check_names(more: dict[str, Any]) -> None:
+    """ValueError for a field that would be carried along but is a misspelt one of ours."""
+    if "image" in more:
+        raise ValueError('image is no field: write "images": [paths]')
+    for name in more:
+        near = difflib.get_close_matches(name, {*_OWN, "seed", "size", "images"}, 1, _ALIKE)
+        if near:
+            raise ValueError(f"{name} is no field: did you mean {near[0]}? If not, rename it")
 
 
 def parse_size(text: str) -> Grid:
@@ -96,13 +144,14 @@ def run(
     draw: Draw,
     at_once: int = 1,
     rewriter: Rewriter | None = None,
+    read: Read | None = None,
 ) -> Iterator[tuple[Row, bool]]:
     """Write <id>.png for every row and a line each to manifest.jsonl; yields (row, drawn now).
 
-    A row whose picture is there with the same prompt, settings, seed, checkpoint and rewriting
-    model is passed over, and its prompt is not rewritten again; of the others `at_once` are drawn
-    together. checkpoint: its digest. Raises ValueError with the id of a row that the rewriter
-    fails at.
+    A row whose picture is there with the same prompt, settings, seed, images, checkpoint and
+    rewriting model is passed over, and its prompt is not rewritten again; of the others `at_once`
+    are drawn together. checkpoint: its digest. read: pictures → references, for rows with images.
+    Raises ValueError with the id of a row that the rewriter fails at.
     """
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / MANIFEST
@@ -118,7 +167,7 @@ def run(
             missing.append(row)
     for first in range(0, len(missing), at_once):
         some = missing[first : first + at_once]
-        jobs = [_job(row, rewriter) for row in some]
+        jobs = _jobs(some, rewriter, read)
         for row, job, picture in zip(some, jobs, draw(jobs), strict=True):
             save_png(picture.pixels, out / f"{row.id}.png", picture.facts)
             line = _line(row, checkpoint, rewriter, job.rewritten)
@@ -127,14 +176,29 @@ def run(
             yield row, True
 
 
-def _job(row: Row, rewriter: Rewriter | None) -> Job:
-    rewritten = None
-    if rewriter is not None:
-        try:
-            rewritten = rewriter(row.prompt, row.settings.exact_quotes)
-        except ValueError as e:
-            raise ValueError(f"row {row.id}: {e}") from None
-    return Job(prompt=row.prompt, settings=row.settings, seed=row.seed, rewritten=rewritten)
+def _jobs(rows: list[Row], rewriter: Rewriter | None, read: Read | None) -> list[Job]:
+    """The references of all rows are read at once, for networks may be loaded for it."""
+    pictures = [open_picture(image.path) for row in rows for image in row.images]
+    references = iter(read(pictures) if read and pictures else ())
+    return [
+        Job(
+            prompt=row.prompt,
+            settings=row.settings,
+            seed=row.seed,
+            references=tuple(islice(references, len(row.images))),
+            rewritten=_rewritten(row, rewriter),
+        )
+        for row in rows
+    ]
+
+
+def _rewritten(row: Row, rewriter: Rewriter | None) -> str | None:
+    if rewriter is None:
+        return None
+    try:
+        return rewriter(row.prompt, row.settings.exact_quotes)
+    except ValueError as e:
+        raise ValueError(f"row {row.id}: {e}") from None
 
 
 def _line(
@@ -148,6 +212,11 @@ def _line(
         "checkpoint": checkpoint,
         **dataclasses.asdict(row.settings),
     }
+    if row.images:
+        own |= {
+            "images": [str(image.path) for image in row.images],
+            _DIGESTS: [image.digest for image in row.images],
+        }
     if rewriter is not None:
         own |= dict(zip(_REWRITING, (rewriter.model, rewritten), strict=True))
     return {**row.more, **own}

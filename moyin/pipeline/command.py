@@ -12,9 +12,8 @@ from moyin.pipeline import batch
 from moyin.pipeline.generation import Array, Job, Picture, Pipeline, Progress, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.pipeline.metadata import check_path, save_png
-from moyin.pipeline.reference import fitted, open_picture
+from moyin.pipeline.reference import fitted_grid, open_picture
 from moyin.pipeline.show import bars
-from moyin.prompt.grid import Grid
 from moyin.prompt.rewrite import Rewriter
 
 DEFAULT_OUT = Path("picture.png")
@@ -61,7 +60,7 @@ def run(request: Request) -> None:
         request.compiled,
     )
     if pictures and grid is None:
-        grid = Grid.of_pixels(*fitted(pictures[0]).shape[:2])
+        grid = fitted_grid(pictures[0])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
     pipeline.check_memory(settings, bool(pictures))
@@ -172,13 +171,21 @@ def _numbered(path: Path, i: int, n: int) -> Path:
 def _many(request: Request, pipeline: Pipeline, settings: Settings) -> None:
     assert request.prompts is not None
     assert request.out is not None
-    rows = batch.read_rows(request.prompts, settings, request.seed)
+    rows = batch.read_rows(request.prompts, settings, request.seed, request.size is not None)
     with bars() as progress:
 
         def draw(jobs: list[Job]) -> list[Picture]:
             return pipeline.draw(jobs, progress)
 
-        done = batch.run(rows, request.out, pipeline.digest, draw, request.batch, request.rewriter)
+        done = batch.run(
+            rows,
+            request.out,
+            pipeline.digest,
+            draw,
+            request.batch,
+            request.rewriter,
+            pipeline.references,
+        )
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))
     print(request.out / batch.MANIFEST)

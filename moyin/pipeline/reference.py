@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from moyin.pipeline.rgb import rgb
-from moyin.pipeline.tokenize import seen_size
+from moyin.pipeline.tokenize import PATCH, seen_size
+from moyin.prompt.grid import Grid
 
 Array = np.ndarray[Any, Any]
 
@@ -46,13 +47,21 @@ def open_picture(path: Path) -> Array:
     return np.array(upright)
 
 
-def fitted(picture_hwc: Array) -> Array:
-    """The picture at the size that the tokenizer reads it at, both sides multiples of 32.
+def fitted_grid(picture_hwc: Array) -> Grid:
+    """The ids of a picture [H, W, 3] as the tokenizer reads it.
 
     ValueError for a side below 16 or longer than four times the other.
     """
-    height, width = (2 * side for side in seen_size(*picture_hwc.shape[:2]))
-    if picture_hwc.shape[:2] == (height, width):
+    rows, columns = (side // PATCH for side in seen_size(*picture_hwc.shape[:2]))
+    return Grid(rows, columns)
+
+
+def fitted(picture_hwc: Array) -> Array:
+    """The picture at the size of its grid, both sides multiples of 32; raises as `fitted_grid`."""
+    grid = fitted_grid(picture_hwc)
+    if picture_hwc.shape[:2] == (grid.height, grid.width):
         return picture_hwc
-    scaled = Image.fromarray(picture_hwc).resize((width, height), Image.Resampling.BICUBIC)
+    scaled = Image.fromarray(picture_hwc).resize(
+        (grid.width, grid.height), Image.Resampling.BICUBIC
+    )
     return np.array(scaled)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from chat import Chat
 from loopback import Reply
+from PIL import Image
 
 from moyin.pipeline.batch import MANIFEST, parse_size, read_rows, run
-from moyin.pipeline.generation import Job, Picture, Settings
+from moyin.pipeline.generation import Job, Picture, Reference, Settings
 from moyin.pipeline.ids import SemanticIds
 from moyin.prompt.rewrite import Rewriter
 
@@ -170,6 +171,41 @@ def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> 
     assert [line["id"] for line in manifest(out)] == ["a"]
 
 
+def read(pictures: list[Any]) -> tuple[Reference, ...]:
+    """Stands for the networks: a reference tells its picture's first value."""
+    return tuple(Reference(p[0, 0, :1], np.zeros(0)) for p in pictures)
+
+
+def test_rows_edit_pictures(tmp_path: Path) -> None:
+    for name, grey in (("a.png", 1), ("b.png", 2)):
+        Image.new("L", (600, 520), grey).save(tmp_path / name)
+    path = rows_file(
+        tmp_path,
+        {"id": "none", "prompt": "x"},
+        {"id": "one", "prompt": "x", "images": ["b.png"]},
+        {"id": "two", "prompt": "x", "size": "32x96", "images": [str(tmp_path / "a.png"), "b.png"]},
+    )
+    rows = read_rows(path, DEFAULTS, seed=0)
+    sizes = [(row.settings.height, row.settings.width) for row in rows]
+    assert sizes == [(64, 64), (512, 608), (32, 96)]
+    assert read_rows(path, DEFAULTS, seed=0, sized=True)[1].settings == DEFAULTS
+    seen: list[list[int]] = []
+
+    def draw(jobs: list[Job]) -> list[Picture]:
+        seen.extend([int(r.grid[0]) for r in job.references] for job in jobs)
+        return Painter()(jobs)
+
+    out = tmp_path / "out"
+    list(run(rows, out, "digest", draw, at_once=2, read=read))
+    assert seen == [[], [2], [1, 2]]
+    again = read_rows(out / MANIFEST, DEFAULTS, seed=0)
+    assert [drawn for _, drawn in run(again, out, "digest", draw, read=read)] == [False] * 3
+    Image.new("L", (600, 520), 3).save(tmp_path / "a.png")
+    changed = read_rows(path, DEFAULTS, seed=0)
+    assert [drawn for _, drawn in run(changed, out, "digest", draw, read=read)][-1]
+    assert seen[3:] == [[3, 2]]
+
+
 def read_rows_again(folder: Path) -> list[Any]:
     return read_rows(rows_file(folder, {"id": "a", "prompt": "another"}), DEFAULTS, seed=0)
 
@@ -188,6 +224,10 @@ def read_rows_again(folder: Path) -> list[Any]:
         ({"id": "b", "prompt": "x", "size": "100x64"}, "line 2: height 100"),
         ({"id": "b", "prompt": "x", "steps": "many"}, "line 2"),
         ({"id": "b", "prompt": "x", "seed": "one"}, "line 2: seed"),
+        ({"id": "b", "prompt": "x", "image": "a.png"}, r'line 2: .* "images": \[paths\]'),
+        ({"id": "b", "prompt": "x", "images": "a.png"}, "line 2: images must be a list"),
+        ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no picture at"),
+        ({"id": "b", "prompt": "x", "stpes": 3}, "line 2: stpes .* did you mean steps"),
     ],
 )
 def test_bad_row_is_named_by_line(tmp_path: Path, row: Any, told: str) -> None:
