@@ -176,6 +176,7 @@ def test_rows_edit_pictures(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "x " * 2000], "shorten it to"),
         (["generate", "x", "--size", "500x512"], "height 500: it must be a multiple of 32"),
         (["generate", "x", "--size", "big"], "HEIGHTxWIDTH"),
+        (["generate", "x", "--size", "32x32", "--set", "width=64"], "--size goes without"),
         (["generate", "x", "--steps", "0"], "steps"),
         (["generate", "x", "--sampler", "eular"], "sampler must be euler or ab2, not eular"),
         (["generate", "x", "--top-p", "2"], "top_p"),

@@ -74,7 +74,7 @@ def read_rows(path: Path, defaults: Settings, seed: int, sized: bool = False) ->
             row = _row(json.loads(line), defaults, seed, path.parent, sized)
             if row.id in rows:
                 raise ValueError(f"the id {row.id} stands twice")
-        except (ValueError, TypeError) as e:
+        except ValueError as e:
             raise ValueError(f"{path} line {number}: {e}") from None
         rows[row.id] = row
     if not rows:
@@ -91,10 +91,12 @@ def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) 
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("the prompt is missing or empty")
     seed = fields.pop("seed", seed)
-    if not isinstance(seed, int):
+    if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"seed {seed!r} must be a whole number")
     images = _images(fields.pop("images", []), folder)
     own = {k: fields.pop(k) for k in list(fields) if k in _OWN}
+    if "size" in fields and own.keys() & {"height", "width"}:
+        raise ValueError("size goes without height and width: they say the same")
     if images and not sized:
         own = _sides(images[0].grid) | own
     if "size" in fields:

@@ -50,6 +50,7 @@ def run(request: Request) -> None:
     _check(request)
     pictures = [open_picture(path) for path in request.images]
     grid = batch.parse_size(request.size) if request.size else None
+    sized = grid is not None or _sides_asked(request)
     pipeline = Pipeline.open(
         request.checkpoint,
         request.dtype,
@@ -59,13 +60,13 @@ def run(request: Request) -> None:
         request.offload,
         request.compiled,
     )
-    if pictures and grid is None:
+    if pictures and not sized:
         grid = fitted_grid(pictures[0])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
     pipeline.check_memory(settings, bool(pictures))
     if request.prompts is not None:
-        _many(request, pipeline, settings)
+        _many(request, pipeline, settings, sized)
     else:
         _one(request, pipeline, settings, pictures)
 
@@ -91,7 +92,13 @@ def rewriter(url: str | None, model: str | None) -> Rewriter | None:
     return Rewriter(url=url, model=model)
 
 
+def _sides_asked(request: Request) -> bool:
+    return bool(request.changes.keys() & {"height", "width"})
+
+
 def _check(request: Request) -> None:
+    if request.size and _sides_asked(request):
+        raise ValueError("--size goes without --set height and width: they say the same")
     sources = [request.prompt, request.prompts, request.from_ids]
     if all(s is None for s in sources):
         raise ValueError("say what to draw: a PROMPT, --prompts FILE or --from-ids FILE")
@@ -168,10 +175,10 @@ def _numbered(path: Path, i: int, n: int) -> Path:
     return path if n == 1 else path.with_name(f"{path.stem}-{i}{path.suffix}")
 
 
-def _many(request: Request, pipeline: Pipeline, settings: Settings) -> None:
+def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool) -> None:
     assert request.prompts is not None
     assert request.out is not None
-    rows = batch.read_rows(request.prompts, settings, request.seed, request.size is not None)
+    rows = batch.read_rows(request.prompts, settings, request.seed, sized)
     with bars() as progress:
 
         def draw(jobs: list[Job]) -> list[Picture]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from moyin.backend import device, random
-from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.folder import GENERATION, Checkpoint
+from moyin.checkpoint.layout import NOTES
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.lora import Lora
 from moyin.checkpoint.remembered import remembered
@@ -32,6 +34,13 @@ T = TypeVar("T")
 # What generation_config.json says of sampling, and what ids written together have in common.
 _SAMPLED = ("temperature", "top_p", "top_k")
 _WRITTEN = (*_SAMPLED, "ids_guidance", "draft")
+# How a setting's type is asked for.
+_WORDS = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "str": "a name",
+}
 
 
 class Progress(Protocol):
@@ -51,6 +60,8 @@ class Settings:
     first block's part may change from one step to another for the later blocks' to stand in
     unchanged (`model.reuse`); 0 computes everything. draft: how many ids may be guessed ahead and
     checked at once, which changes the time and not the ids (`pipeline.draft`).
+
+    ValueError for a value of another type or beyond its bounds.
     """
 
     height: int = 1024
@@ -68,12 +79,14 @@ class Settings:
     draft: int = 0
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not _is_a(str(f.type), value):
+                raise ValueError(f"{f.name} must be {_WORDS[str(f.type)]}, not {value!r}")
         Grid.of_pixels(self.height, self.width)
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
-        if not np.isfinite([self.guidance, self.ids_guidance]).all():
-            raise ValueError("guidance must be a finite number")
-        if not (self.temperature >= 0 and np.isfinite(self.temperature)):
+        if self.temperature < 0:
             raise ValueError(f"temperature must be 0 or more, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
@@ -83,7 +96,7 @@ class Settings:
             raise ValueError(f"sampler must be {' or '.join(SAMPLERS)}, not {self.sampler}")
         if self.draft < 0:
             raise ValueError(f"draft must be 0 or more, not {self.draft}")
-        if not (self.reuse >= 0 and np.isfinite(self.reuse)):
+        if self.reuse < 0:
             raise ValueError(f"reuse must be 0 or more, not {self.reuse}")
 
     @property
@@ -198,10 +211,15 @@ class Pipeline:
 
     @cached_property
     def defaults(self) -> Settings:
-        """What the checkpoint prefers: its own size above all; GLM-Image's where it is silent."""
+        """What the checkpoint prefers: its own size above all; GLM-Image's where it is silent.
+
+        ValueError that names the file of a setting that there is not, or not so.
+        """
         sampling = {k: self.checkpoint.sampling.get(k) for k in _SAMPLED}
         sampling = {k: v for k, v in sampling.items() if v is not None}
-        return Settings(**{**sampling, **self.checkpoint.notes.get("settings", {})})
+        known = _preferred(self.checkpoint.folder / GENERATION, Settings(), sampling)
+        settings = self.checkpoint.notes.get("settings", {})
+        return _preferred(self.checkpoint.folder / NOTES, known, settings)
 
     @property
     def weights(self) -> str | None:
@@ -442,6 +460,27 @@ class Pipeline:
             references=references,
         )
         return self.painted([ids], [job], progress)[0]
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    """Whether a value is of a setting's type; true and false are no numbers, as JSON has it."""
+    if kind == "float":
+        finite = not isinstance(value, float) or math.isfinite(value)
+        return finite and isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value).__name__ == kind
+
+
+def _preferred(path: Path, base: Settings, given: Any) -> Settings:
+    """`base` with what a file asks for. ValueError that names it."""
+    names = [f.name for f in fields(base)]
+    if not isinstance(given, dict):
+        raise ValueError(f"{path}: settings must be a JSON object")
+    for name in sorted(given.keys() - set(names)):
+        raise ValueError(f"{path}: no setting {name} (there are: {', '.join(names)})")
+    try:
+        return replace(base, **given)
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from None
 
 
 def alike(items: Items[T], key: Callable[[T], Any]) -> list[list[int]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +185,38 @@ def test_ids_of_another_codebook_are_refused(pipeline: Pipeline) -> None:
         ({"sampler": "eular"}, "sampler must be euler or ab2, not eular"),
         ({"reuse": -0.1}, "reuse"),
         ({"reuse": float("nan")}, "reuse"),
+        ({"steps": 2.5}, r"^steps must be a whole number, not 2\.5$"),
+        ({"top_k": 1.5}, "top_k must be a whole number"),
+        ({"draft": 1.5}, "draft must be a whole number"),
+        ({"steps": True}, "steps must be a whole number, not True"),
+        ({"height": "64"}, "height must be a whole number, not '64'"),
+        ({"temperature": None}, "temperature must be a finite number, not None"),
+        ({"guidance": True}, "guidance must be a finite number, not True"),
+        ({"preview": "no"}, "preview must be true or false, not 'no'"),
+        ({"exact_quotes": 1}, "exact_quotes must be true or false, not 1"),
+        ({"sampler": ["euler"]}, "sampler must be a name"),
     ],
 )
 def test_settings_are_checked(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         dataclasses.replace(Settings(), **change)
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        ({"settings": {"foo": 1}}, "no setting foo .*steps"),
+        ({"settings": {"steps": "abc"}}, "steps must be a whole number, not 'abc'"),
+        ({"settings": 5}, "settings must be a JSON object"),
+    ],
+)
+def test_a_checkpoints_settings_are_checked(
+    small_checkpoint: Path, tmp_path: Path, notes: dict[str, Any], told: str
+) -> None:
+    folder = Path(shutil.copytree(small_checkpoint, tmp_path / "copy"))
+    (folder / "moyin.json").write_text(json.dumps(notes))
+    with pytest.raises(ValueError, match=rf"moyin\.json: {told}"):
+        _ = Pipeline.open(folder).defaults
 
 
 @pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
