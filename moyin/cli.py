@@ -389,7 +389,20 @@ def main(arguments: list[str] | None = None) -> int:
             return _told(str(e.strerror), 2)
         return _told(f"no room on disk: free some and start again ({e})" if full else str(e), 2)
     except Exception as e:
+        if _is_out_of_memory(e):
+            return _told(
+                "memory ran out: draw with --offload, --weights int4 or a smaller size (moyin "
+                "doctor --checkpoint says what fits); train with a smaller batch",
+                2,
+            )
         return _usage(e)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """The framework's allocators raise RuntimeError, which their words alone tell from others."""
+    words = ("can't allocate memory", "out of memory")
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return told or isinstance(error, MemoryError)
 
 
 def _usage(error: Any) -> int:

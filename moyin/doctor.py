@@ -83,7 +83,7 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
     from moyin.checkpoint.load import Loading
     from moyin.pipeline.batch import parse_size
     from moyin.pipeline.generation import Pipeline
-    from moyin.pipeline.needs import needs, peak
+    from moyin.pipeline.needs import Task, needs, peak
 
     pipeline = Pipeline.open(place)
     checkpoint, settings = pipeline.checkpoint, pipeline.defaults
@@ -101,7 +101,7 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
             weights=words[1] if "--weights" in words else None,
             stored="--offload" in words,
         )
-        found = needs(checkpoint, loading, grid, settings.steps)
+        found = needs(checkpoint, loading, Task(grid=grid, steps=settings.steps))
         taken = peak(found, loading.stored)
         busiest = max(found, key=lambda need: need.weights)
         told = f"{taken / GB:6.2f} GB, {busiest.network} alone {busiest.weights / GB:.2f}"

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from PIL import Image
 import moyin as moyin_package
 from moyin.backend import nn
 from moyin.cli import main
+from moyin.pipeline.generation import Settings
 from moyin.pipeline.metadata import read_png
+from moyin.prompt.grid import Grid
 
 Run = tuple[int, str, str]
 
@@ -166,6 +169,57 @@ def test_rows_edit_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     edit = ("edit", "warmer", "--image", "a.png", "--size", "64x96", "--out", "p.png")
     assert moyin(capsys, *edit)[0] == 0
     assert Path("d/a.png").read_bytes() == Path("p.png").read_bytes()
+
+
+def test_the_memory_of_rows_is_theirs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the size which no row has; and of as many as are drawn together."""
+    asked: list[tuple[int, int, int]] = []
+
+    def check(_: object, settings: Settings, references: Sequence[Grid], pictures: int) -> None:
+        asked.append((settings.height, len(references), pictures))
+        if settings.height == 4096:
+            raise ValueError("too large")
+
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.check_memory", check)
+    Image.new("RGB", (40, 60)).save("a.png")
+    rows = [
+        {"id": "a", "prompt": "x", "size": "32x32"},
+        {"id": "b", "prompt": "x", "size": "32x32"},
+        {"id": "c", "prompt": "x", "size": "4096x4096", "images": ["a.png"]},
+    ]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = moyin(
+        capsys, "generate", "--prompts", "rows.jsonl", "--out", "d", "--batch", "9"
+    )
+    assert (code, err) == (2, "moyin: row c: too large\n")
+    assert asked == [(32, 0, 3), (4096, 1, 3)]
+    assert not list(Path().glob("d/*.png"))
+    for options, pictures in (([], 1), (["--offload"], 2)):
+        asked.clear()
+        moyin(capsys, "generate", "x", "--n", "2", "--no-preview", *options)
+        assert asked == [(64, 0, pictures)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.draw", fail)
+    code, _, err = moyin(capsys, "generate", "x")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("moyin: memory ran out: draw with --offload")
 
 
 @pytest.mark.parametrize(

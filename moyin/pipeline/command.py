@@ -64,10 +64,11 @@ def run(request: Request) -> None:
         grid = fitted_grid(pictures[0])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
-    pipeline.check_memory(settings, bool(pictures))
     if request.prompts is not None:
         _many(request, pipeline, settings, sized)
     else:
+        at_once = request.n if request.offload else 1
+        pipeline.check_memory(settings, [fitted_grid(picture) for picture in pictures], at_once)
         _one(request, pipeline, settings, pictures)
 
 
@@ -179,6 +180,7 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
     assert request.prompts is not None
     assert request.out is not None
     rows = batch.read_rows(request.prompts, settings, request.seed, sized)
+    _check_rows(rows, pipeline, request.batch)
     with bars() as progress:
 
         def draw(jobs: list[Job]) -> list[Picture]:
@@ -196,3 +198,16 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))
     print(request.out / batch.MANIFEST)
+
+
+def _check_rows(rows: list[batch.Row], pipeline: Pipeline, at_once: int) -> None:
+    """ValueError that names a row where it would not fit into memory with others like it."""
+    kinds = {}
+    for row in rows:
+        references = tuple(image.grid for image in row.images)
+        kinds.setdefault((row.settings.grid, row.settings.steps, references), row)
+    for (_, _, references), row in kinds.items():
+        try:
+            pipeline.check_memory(row.settings, references, min(at_once, len(rows)))
+        except ValueError as e:
+            raise ValueError(f"row {row.id}: {e}") from None

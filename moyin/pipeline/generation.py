@@ -227,11 +227,19 @@ class Pipeline:
         loading = self.checkpoint.loading
         return self.checkpoint.packed or (loading.weights if loading else None)
 
-    def check_memory(self, settings: Settings, editing: bool = False) -> None:
-        """Raises ValueError where a picture of these settings would not fit into memory."""
-        loading = self.checkpoint.loading or Loading()
-        found = needs.needs(self.checkpoint, loading, settings.grid, settings.steps, editing)
-        needs.check(found, self.networks.alone, device.free_memory())
+    def check_memory(
+        self, settings: Settings, references: Items[Grid] = (), pictures: int = 1
+    ) -> None:
+        """Raises ValueError where so many pictures of these settings, drawn at once and each from
+        references of these grids, would not fit into memory."""
+        task = needs.Task(
+            grid=settings.grid,
+            steps=settings.steps,
+            references=tuple(references),
+            pictures=pictures,
+        )
+        found = needs.needs(self.checkpoint, self.checkpoint.loading or Loading(), task)
+        needs.check(found, self.networks.alone, device.free_memory(), pictures)
 
     # The arrows
 

@@ -14,7 +14,7 @@ from moyin.model.quantize import BITS, KEPT
 from moyin.prompt.grid import Grid
 
 DRAWING = ("generator", "glyph", "decoder", "autoencoder")
-EDITING = ("semantic", "autoencoder", *DRAWING)
+EDITING = ("semantic", *DRAWING)
 PACKING = ("generator", "decoder")
 # Python, the framework and what else is there before the first network.
 BASE = 450 * 10**6
@@ -34,14 +34,22 @@ class Need:
     work: int
 
 
-def needs(
-    checkpoint: Checkpoint, loading: Loading, grid: Grid, steps: int, editing: bool = False
-) -> list[Need]:
-    """Of every network that draws, in the order of their work; the work is an estimate."""
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is drawn at once: pictures of `grid`, each from references of these grids."""
+
+    grid: Grid
+    steps: int
+    references: tuple[Grid, ...] = ()
+    pictures: int = 1
+
+
+def needs(checkpoint: Checkpoint, loading: Loading, task: Task) -> list[Need]:
+    """Of every network that draws; the work is an estimate."""
     found = []
-    for name in EDITING if editing else DRAWING:
+    for name in EDITING if task.references else DRAWING:
         weights, largest = _weights(checkpoint, name, loading)
-        work = _work(checkpoint.config(name), name, grid, steps, _SIZES[loading.dtype or "F32"])
+        work = _work(checkpoint.config(name), name, task, _SIZES[loading.dtype or "F32"])
         packed = name in PACKING and (loading.weights or checkpoint.packed)
         # While it is packed, and unpacked for many rows, a matrix is there in several forms.
         found.append(Need(name, weights, max(work, 3 * largest if packed else 0)))
@@ -56,13 +64,16 @@ def peak(found: list[Need], alone: bool) -> int:
     return BASE + sum(weights.values()) + max(need.work for need in found)
 
 
-def check(found: list[Need], alone: bool, free: int) -> None:
-    """Raises ValueError, with what would help, where the picture would take more than is free."""
+def check(found: list[Need], alone: bool, free: int, pictures: int = 1) -> None:
+    """Raises ValueError, with what would help, where the pictures would take more than is free."""
     wanted = peak(found, alone)
     if wanted > free:
+        what, less = "this picture takes", "a smaller one"
+        if pictures > 1:
+            what, less = f"{pictures} pictures at once take", "fewer at once or smaller ones"
         raise ValueError(
-            f"this picture takes {wanted / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
-            "close something, draw a smaller one, or try --offload and --weights int4 "
+            f"{what} {wanted / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+            f"close something, draw {less}, or try --offload and --weights int4 "
             "(moyin doctor --checkpoint says what fits)"
         )
 
@@ -91,17 +102,31 @@ def _weights(checkpoint: Checkpoint, network: str, loading: Loading) -> tuple[in
     return int(total), largest
 
 
-def _work(config: Any, network: str, grid: Grid, steps: int, size: int) -> int:
+def _work(config: Any, network: str, task: Task, size: int) -> int:
     """Bytes of what is there beside the weights, at its busiest."""
+    count, read = task.grid.count, [grid.count for grid in task.references]
+    largest = max(read, default=0)
+    if network == "semantic":
+        codes = config.codes * (largest + 3 * config.code_width)
+        return int(
+            14 * largest * config.width * size + 4 * (codes + config.table**2 * config.width)
+        )
     if network == "generator":
-        length = PREFIX + 2 * grid.count
-        cache = 2 * config.layers * config.kv_heads * config.head_dim * length
-        return int(cache * (size + 4) + 4 * PREFIX * config.ffn * size)
+        prefix = PREFIX + sum(read)
+        cache = 2 * config.layers * config.kv_heads * config.head_dim * (prefix + 2 * count)
+        return int(task.pictures * (cache * (size + 4) + 4 * prefix * config.ffn * size))
     if network == "decoder":
-        tokens = 4 * grid.count + GLYPHS
-        modulations = 12 * config.layers * config.dim * steps
-        return int((14 * tokens + 2 * 4 * grid.count) * config.dim * size + modulations * size)
+        tokens = 4 * max(count, largest) + GLYPHS
+        modulations = 12 * config.layers * config.dim * task.steps
+        # Keys and values of the references: twice while they are joined, and what that leaves free
+        # in pieces is not used again.
+        kept = 2 * 3 * config.layers * 4 * sum(read)
+        each = 14 * tokens + 2 * 4 * count + kept
+        return int((task.pictures * each * config.dim + modulations) * size)
     if network == "autoencoder":
-        # The last block reads the width of the one before it at full size.
-        return int(COPIES * 1024 * grid.count * config.block_channels[1] * size)
+        # The last block reads the width of the one before it at full size; the first writes its
+        # own there, and the next one's at half. One picture has its turn after another.
+        first, second = config.block_channels[:2]
+        widest = max(count * second, largest * max(first, second // 4))
+        return int(COPIES * 1024 * widest * size)
     return 0

@@ -12,7 +12,7 @@ from moyin.backend import device, nn
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.load import Loading
 from moyin.pipeline.generation import Pipeline
-from moyin.pipeline.needs import Need, check, needs, peak
+from moyin.pipeline.needs import Need, Task, check, needs, peak
 from moyin.pipeline.networks import Networks
 from moyin.prompt.grid import Grid
 
@@ -31,7 +31,8 @@ def held(network: Any) -> int:
 def test_weights_are_as_large_as_said(network: str, how: dict[str, Any]) -> None:
     loading = Loading(dtype="bfloat16", **how)
     checkpoint = Checkpoint.open(NANO, loading)
-    said = next(n for n in needs(checkpoint, loading, GRID, 12) if n.network == network)
+    found = needs(checkpoint, loading, Task(grid=GRID, steps=12))
+    said = next(n for n in found if n.network == network)
     real = held(checkpoint.network(network))
     # Packing pads nano's odd widths; nothing else may differ.
     assert said.weights <= real <= (1.4 if "weights" in how else 1) * said.weights
@@ -48,11 +49,27 @@ def test_the_busiest_moment_by_hand() -> None:
 
 def test_larger_pictures_need_more() -> None:
     checkpoint, loading = Checkpoint.open(NANO), Loading(dtype="float32")
-    small, large = (needs(checkpoint, loading, Grid(n, n), 12) for n in (16, 32))
+    small, large = (needs(checkpoint, loading, Task(grid=Grid(n, n), steps=12)) for n in (16, 32))
     assert all(
         a.work <= b.work and a.weights == b.weights for a, b in zip(small, large, strict=True)
     )
     assert peak(small, True) < peak(large, True)
+
+
+def test_references_and_pictures_drawn_at_once_count() -> None:
+    """At least what was measured on a CPU: 64x64 from three references of 1024x1024."""
+    checkpoint, loading = Checkpoint.open(NANO), Loading(dtype="float32")
+
+    def taken(references: int, pictures: int) -> int:
+        grids = (Grid(32, 32),) * references
+        task = Task(grid=Grid(2, 2), steps=1, references=grids, pictures=pictures)
+        return peak(needs(checkpoint, loading, task), alone=False)
+
+    assert 0.89e9 <= taken(3, 1) <= 1.2e9
+    assert 2.29e9 <= taken(3, 4) <= 3.0e9
+    assert taken(0, 1) < taken(0, 64) < taken(0, 256)
+    with pytest.raises(ValueError, match=r"4 pictures at once take .* fewer at once"):
+        check([Need("decoder", 10**9, 0)], True, 10**9, pictures=4)
 
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
