@@ -317,11 +317,14 @@ def export(
     checkpoint: Place = None,
 ) -> None:
     """Write a checkpoint anew with packed weights, or a store for others: STORE --format …"""
+    from moyin.pipeline.metadata import check_writable
+
     if store is not None:
         from moyin.data.exchange import export_store
 
         if form is None or weights is not None or checkpoint is not None:
             raise ValueError("of a store, export takes --format and --out, nothing else")
+        check_writable(out / "part")
         print(export_store(store, out, form))
         return
     if weights is None or form is not None:
@@ -330,6 +333,8 @@ def export(
     from moyin.checkpoint.folder import Checkpoint
     from moyin.pipeline.show import bars
 
+    if not out.exists():  # what is there, export refuses in its own words
+        check_writable(out)
     with bars() as progress:
 
         def told(done: int, total: int) -> None:

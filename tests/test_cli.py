@@ -203,6 +203,36 @@ def test_the_memory_of_rows_is_theirs(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["generate", "x", "--out", "file/x.png"], "file/x.png cannot be written"),
+        (["generate", "x", "--n", "2", "--out", "file/x.png"], "file/x-2.png cannot be written"),
+        (["generate", "x", "--out", "folder.png"], "folder.png is a folder"),
+        (["edit", "x", "--image", "a.png", "--out", "file/x.png"], "file/x.png cannot be written"),
+        (["generate", "x", "--save-ids", "file/x.npz"], "choose another --save-ids"),
+        (["generate", "x", "--save-ids", "folder.png"], "give --save-ids the name of a file"),
+        (["generate", "--prompts", "rows", "--out", "file"], "choose another --out"),
+        (["export", "--weights", "int8", "--out", "file/x"], "file/x cannot be written"),
+        (["export", "store", "--format", "parquet", "--out", "file"], "choose another --out"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_drawing(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.open", lambda *_: pytest.fail("opened"))
+    Path("file").touch()
+    Path("folder.png").mkdir()
+    code, _, err = moyin(capsys, *arguments)
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1
+    assert not [path for path in Path().rglob("*") if path.name not in ("file", "folder.png")]
+
+
+@pytest.mark.parametrize(
     "error",
     [
         MemoryError(),

@@ -11,7 +11,7 @@ from typing import Any
 from moyin.pipeline import batch
 from moyin.pipeline.generation import Array, Job, Picture, Pipeline, Progress, Settings
 from moyin.pipeline.ids import SemanticIds
-from moyin.pipeline.metadata import check_path, save_png
+from moyin.pipeline.metadata import check_path, check_writable, save_png
 from moyin.pipeline.reference import fitted_grid, open_picture
 from moyin.pipeline.show import bars
 from moyin.prompt.rewrite import Rewriter
@@ -108,13 +108,16 @@ def _check(request: Request) -> None:
             raise ValueError("--prompts goes without PROMPT, --n, --save-ids and --from-ids")
         if request.out is None:
             raise ValueError("--prompts needs --out DIR for its pictures")
+        check_writable(request.out / batch.MANIFEST)
         return
     unused = request.save_ids or request.n > 1 or request.size or request.rewriter
     if request.from_ids is not None and unused:
         raise ValueError("--from-ids goes without --save-ids, --n, --size and --rewrite")
     if request.prompt is not None and not request.prompt.strip():
         raise ValueError("the prompt is empty: say what the picture shows")
-    check_path(request.out or DEFAULT_OUT)
+    check_path(_numbered(request.out or DEFAULT_OUT, request.n, request.n))
+    if request.save_ids is not None:
+        check_writable(_numbered(request.save_ids, request.n, request.n), "--save-ids")
 
 
 def _one(request: Request, pipeline: Pipeline, settings: Settings, references: list[Array]) -> None:

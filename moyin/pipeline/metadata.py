@@ -42,8 +42,7 @@ def save_png(pixels_hwc: np.ndarray[Any, Any], path: Path, facts: Mapping[str, A
     for key, value in {**facts, "Software": SOFTWARE, "DigitalSourceType": LABEL}.items():
         info.add_itxt(key, _UNWRITABLE.sub("", str(value)))
     info.add_itxt(XMP_KEY, xmp(str(facts.get("prompt", ""))))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         Image.fromarray(pixels_hwc).save(part, "PNG", pnginfo=info)
         part.replace(path)
@@ -52,11 +51,30 @@ def save_png(pixels_hwc: np.ndarray[Any, Any], path: Path, facts: Mapping[str, A
 
 
 def check_path(path: Path) -> None:
-    """ValueError where no PNG can be written at this path."""
+    """Makes the parent folder. ValueError where no PNG can be written at this path."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: pictures are written as PNG, so the name must end in .png")
+    check_writable(path)
+
+
+def check_writable(path: Path, option: str = "--out") -> None:
+    """Makes the parent folder. ValueError, which names the option, where no file can be written."""
     if path.is_dir():
-        raise ValueError(f"{path} is a folder")
+        raise ValueError(f"{path} is a folder: give {option} the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = _part(path)
+        part.touch()
+        part.unlink()
+    except OSError as e:
+        raise ValueError(
+            f"{path} cannot be written ({e.strerror}): choose another {option}"
+        ) from None
+
+
+def _part(path: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def read_png(path: Path) -> dict[str, str]:
