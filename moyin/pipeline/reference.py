@@ -7,6 +7,7 @@ size once, by `fitted`, and both then see the same squares.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,36 @@ LEAST = 32  # pixels of a side
 def open_picture(path: Path) -> Array:
     """A picture file as uint8 RGB [H, W, 3]: turned as its EXIF says, alpha laid on white.
 
-    Raises ValueError for what is no picture, is cut short, has a side below 32 pixels or more than
-    50 megapixels.
+    Raises ValueError for what is no picture, is cut short, has a side below 32 pixels or longer
+    than four times the other, or more than 50 megapixels.
     """
+    large = ValueError(f"{path} is too large: scale it down to {MOST / 1e6:.0f} megapixels at most")
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            # Ours is the lower limit.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            file = Image.open(path)
+        with file:
             width, height = file.size
             if width * height > MOST:
-                raise ValueError(
-                    f"{path} has {width * height / 1e6:.0f} megapixels: scale it down to "
-                    f"{MOST / 1e6:.0f} at most"
-                )
+                raise large
             upright = rgb(ImageOps.exif_transpose(file))
+    except Image.DecompressionBombError:
+        raise large from None
     except FileNotFoundError:
         raise ValueError(f"no picture at {path}") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as e:
-        raise ValueError(f"{path} cannot be read as a picture: {e}") from None
+    except (OSError, SyntaxError) as e:
+        raise ValueError(
+            f"{path} cannot be read as a picture ({e}): save it as PNG or JPEG, or fetch it again"
+        ) from None
     if min(upright.size) < LEAST:
         raise ValueError(f"{path} is {width}x{height}: its sides must reach {LEAST} pixels")
-    return np.array(upright)
+    picture = np.array(upright)
+    try:
+        fitted_grid(picture)
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from None
+    return picture
 
 
 def fitted_grid(picture_hwc: Array) -> Grid:
