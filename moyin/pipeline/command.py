@@ -163,7 +163,10 @@ def _pictures(
     ids = SemanticIds.load(request.from_ids)
     if request.prompt is not None:
         ids = dataclasses.replace(ids, prompt=request.prompt)
-    return [pipeline.decode(ids, settings, seed=request.seed, progress=progress)]
+    decoded = pipeline.decode(
+        ids, settings, seed=request.seed, sample=ids.sample, progress=progress
+    )
+    return [decoded]
 
 
 def _rewritten(prompt: str, rewriter: Rewriter | None, settings: Settings) -> str | None:

@@ -299,7 +299,7 @@ class Pipeline:
             )
             codes = self.tokenizer.vocabulary.codes
             for i, row, sequence in zip(some, rows, sequences, strict=True):
-                found[i] = write.grids(row, sequence, codes, jobs[i].prompt)
+                found[i] = write.grids(row, sequence, codes, jobs[i].prompt, jobs[i].sample)
         return [found[i] for i in range(len(jobs))]
 
     def latents(

@@ -17,13 +17,15 @@ class SemanticIds:
     """A picture as codebook ids, one for 32×32 pixels.
 
     grid, preview: uint16 [rows, columns], the preview None where none was written. codes: size of
-    the codebook. prompt: its quoted strings are what the decoder reads beside the ids.
+    the codebook. prompt: its quoted strings are what the decoder reads beside the ids. sample:
+    which of the seed's layouts they are, by which the noise is found again.
     """
 
     grid: Ids
     codes: int
     prompt: str = ""
     preview: Ids | None = field(default=None)
+    sample: int = 0
 
     def __post_init__(self) -> None:
         for what, ids in (("grid", self.grid), ("preview", self.preview)):
@@ -49,11 +51,13 @@ class SemanticIds:
         return 32 * self.grid.shape[1]
 
     def save(self, path: str | Path) -> None:
-        """A NumPy .npz without pickles: `grid`, `codes`, `prompt` and, where written, `preview`.
+        """A NumPy .npz without pickles: `grid`, `codes`, `prompt`, `sample` and, where written,
+        `preview`.
 
         2 KB for a picture of 1024×1024.
         """
-        parts: dict[str, Any] = {"grid": self.grid, "codes": self.codes, "prompt": self.prompt}
+        names = ("grid", "codes", "prompt", "sample")
+        parts: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.preview is not None:
             parts["preview"] = self.preview
         with Path(path).open("wb") as f:
@@ -69,6 +73,7 @@ class SemanticIds:
                     codes=int(parts["codes"]),
                     prompt=str(parts["prompt"]),
                     preview=parts.get("preview"),
+                    sample=int(parts.get("sample", 0)),
                 )
         except FileNotFoundError:
             raise ValueError(f"no semantic ids at {path}") from None

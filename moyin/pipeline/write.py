@@ -131,7 +131,9 @@ def _lengthened(values: Array, length: int) -> Array:
     return values[..., at]
 
 
-def grids(ids_n: Array, sequence: Sequence, codes: int, prompt: str) -> SemanticIds:
+def grids(
+    ids_n: Array, sequence: Sequence, codes: int, prompt: str, sample: int = 0
+) -> SemanticIds:
     """One sample's ids cut into preview and large grid."""
     parts, at = [], 0
     for grid in sequence.grids:
@@ -139,4 +141,4 @@ def grids(ids_n: Array, sequence: Sequence, codes: int, prompt: str) -> Semantic
         parts.append(part.astype(np.uint16))
         at += grid.count
     preview = parts[0] if len(parts) > 1 else None
-    return SemanticIds(grid=parts[-1], codes=codes, prompt=prompt, preview=preview)
+    return SemanticIds(grid=parts[-1], codes=codes, prompt=prompt, preview=preview, sample=sample)

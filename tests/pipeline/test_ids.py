@@ -11,19 +11,25 @@ GRID = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 15
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
-    ids = SemanticIds(grid=GRID, codes=16384, prompt="“春天”", preview=GRID[:16, :16])
+    ids = SemanticIds(grid=GRID, codes=16384, prompt="“春天”", preview=GRID[:16, :16], sample=3)
     ids.save(tmp_path / "x.ids")
     back = SemanticIds.load(tmp_path / "x.ids")
     np.testing.assert_array_equal(back.grid, ids.grid)
     np.testing.assert_array_equal(back.preview, ids.preview)  # type: ignore[arg-type]
     assert (back.codes, back.prompt, back.height, back.width) == (16384, "“春天”", 1024, 1024)
+    assert back.sample == 3
+
+
+def test_a_file_without_a_sample_is_the_first(tmp_path: Path) -> None:
+    np.savez(tmp_path / "old.npz", grid=GRID, codes=16384, prompt="x")
+    assert SemanticIds.load(tmp_path / "old.npz").sample == 0
 
 
 def test_the_file_is_small_and_plain_numpy(tmp_path: Path) -> None:
     SemanticIds(grid=GRID, codes=16384).save(tmp_path / "x.npz")
     assert (tmp_path / "x.npz").stat().st_size < 4000
     with np.load(tmp_path / "x.npz", allow_pickle=False) as parts:
-        assert set(parts) == {"grid", "codes", "prompt"}
+        assert set(parts) == {"grid", "codes", "prompt", "sample"}
         assert parts["grid"].dtype == np.uint16
 
 
