@@ -145,8 +145,13 @@ def test_what_is_no_lora(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = moyin(capsys, "generate", "x", "--lora", "absent=0.5")
     assert code == 2
     assert err.startswith("moyin: no LoRA at absent")
-    code, _, err = moyin(capsys, "generate", "x", "--lora", "a=much")
-    assert (code, err) == (2, "moyin: --lora a=much: the weight must be a number\n")
+    for weight in ("much", "nan", "inf"):
+        code, _, err = moyin(capsys, "generate", "x", "--lora", f"a={weight}")
+        assert (code, err) == (2, f"moyin: --lora a={weight}: the weight must be a finite number\n")
+    for again in ("a=0.4", "./a"):
+        code, _, err = moyin(capsys, "generate", "x", "--lora", "a=0.4", "--lora", again)
+        assert code == 2
+        assert "is given twice" in err
 
 
 def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,6 +282,8 @@ def test_memory_that_runs_out_is_one_line(
             "--from-ids goes without",
         ),
         (["generate", "x", "--prompts", "rows.jsonl"], "goes without PROMPT"),
+        (["generate", "x", "--batch", "3"], "--batch goes with --prompts"),
+        (["generate", "x", "--merge"], "--merge goes with --lora"),
         (["generate", "--prompts", "rows.jsonl"], "--out DIR"),
         (["generate", "--prompts", "absent.jsonl", "--out", "d"], "absent.jsonl cannot be read"),
         (["train", "smoke/decodr"], "did you mean smoke/decoder"),

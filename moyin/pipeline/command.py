@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,14 +74,23 @@ def run(request: Request) -> None:
 
 
 def weights(options: list[str]) -> dict[str, float]:
-    """`PATH` or `PATH=WEIGHT` each, the weight 1 unless given."""
-    found = {}
+    """`PATH` or `PATH=WEIGHT` each, the weight 1 unless given.
+
+    ValueError for a weight that is no finite number, and for a path that is given twice.
+    """
+    found: dict[str, float] = {}
     for option in options:
-        path, equals, weight = option.rpartition("=")
+        before, equals, after = option.rpartition("=")
+        path = before if equals else option
         try:
-            found[path if equals else option] = float(weight) if equals else 1.0
+            weight = float(after) if equals else 1.0
         except ValueError:
-            raise ValueError(f"--lora {option}: the weight must be a number") from None
+            weight = math.nan
+        if not math.isfinite(weight):
+            raise ValueError(f"--lora {option}: the weight must be a finite number")
+        if Path(path) in map(Path, found):
+            raise ValueError(f"--lora {option}: {path} is given twice; once, with the sum, will do")
+        found[path] = weight
     return found
 
 
@@ -103,6 +113,10 @@ def _check(request: Request) -> None:
     sources = [request.prompt, request.prompts, request.from_ids]
     if all(s is None for s in sources):
         raise ValueError("say what to draw: a PROMPT, --prompts FILE or --from-ids FILE")
+    if request.merged and not request.loras:
+        raise ValueError("--merge goes with --lora: it puts LoRAs into the weights")
+    if request.batch > 1 and request.prompts is None:
+        raise ValueError("--batch goes with --prompts; --n gives several pictures of one prompt")
     if request.prompts is not None:
         if request.prompt is not None or request.from_ids or request.save_ids or request.n > 1:
             raise ValueError("--prompts goes without PROMPT, --n, --save-ids and --from-ids")
@@ -208,7 +222,7 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
 
 def _check_rows(rows: list[batch.Row], pipeline: Pipeline, at_once: int) -> None:
     """ValueError that names a row where it would not fit into memory with others like it."""
-    kinds = {}
+    kinds: dict[Any, batch.Row] = {}
     for row in rows:
         references = tuple(image.grid for image in row.images)
         kinds.setdefault((row.settings.grid, row.settings.steps, references), row)
