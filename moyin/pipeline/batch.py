@@ -181,6 +181,7 @@ def run(
 def _jobs(rows: list[Row], rewriter: Rewriter | None, read: Read | None) -> list[Job]:
     """The references of all rows are read at once, for networks may be loaded for it."""
     pictures = [open_picture(image.path) for row in rows for image in row.images]
+    assert read is not None or not pictures
     references = iter(read(pictures) if read and pictures else ())
     return [
         Job(
