@@ -76,8 +76,9 @@ def sentences() -> Pictures:
     which column one begins: after 1,200 steps of planning the rows and columns were told right for
     94 % of the captions, and for 99 % after 250 on texts that do not stray.
 
-    Taught plain phrasings and a thousand characters, a generator wrote as many characters as asked
-    for by 43 % of 60 captions in held-out phrasings, and the right ground in 78 %. @@
+    Of captions in held-out phrasings, a generator that was taught plain ones and a thousand
+    characters got the number of characters right in 43 %, the ground in 78 % and the place in
+    60 %; after these pictures, and half as many in plain phrasings, it was 100, 98 and 96 %.
     """
     renderer = replace(pictures().renderer, characters=8105, spread=0.0)
     return Pictures(renderer=renderer, count=10_240, seed=77)
@@ -232,10 +233,10 @@ def generator_preview() -> Training:
 def generator_opening() -> Training:
     """Goes on from `generator_preview`, nine in ten updates ending with the first row of text.
 
-    Nearly all ids of a picture repeat the one above or beside them; where its text begins is decided
-    once. Of 57 plain captions that name a place it was right for 70 % after 300 steps of 8 whole
-    sequences. With all before the text weighed as much as its edges, 100 steps more, it was 49 %,
-    for a quarter had no text any more; 150 steps of 24 openings later 89 %, and @@ % at the end.
+    Nearly all ids of a picture repeat the one above or beside them; where its text begins is
+    decided once. Of 57 captions that name a place it was right for 70 % after 300 steps of 8 whole
+    sequences. With all before the text weighed as much as its edges, 100 steps on, for 49 %, as a
+    quarter had no text any more; 150 steps of 24 openings later for 89 %, at the end for 98 %.
     """
     return Training(
         objective=_writing(preview=0.3, opening=0.9),
