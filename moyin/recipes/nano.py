@@ -237,6 +237,9 @@ def generator_opening() -> Training:
     decided once. Of 57 captions that name a place it was right for 70 % after 300 steps of 8 whole
     sequences. With all before the text weighed as much as its edges, 100 steps on, for 49 %, as a
     quarter had no text any more; 150 steps of 24 openings later for 89 %, at the end for 98 %.
+    Places at the left and right still went to the middle, where a third of the texts had stood;
+    170 steps on places drawn nearly evenly (`renderer.middle=0.05`) took the share of nano-50's
+    that are right from 90 to 94 %.
     """
     return Training(
         objective=_writing(preview=0.3, opening=0.9),
