@@ -35,8 +35,10 @@ Read = Callable[[list[Array]], tuple[Reference, ...]]
 
 @dataclass(frozen=True)
 class Image:
-    """A picture that a row edits: its file, and the sha256 and the ids of what was in it."""
+    """A picture that a row edits: its name there, its file, and the sha256 and the ids of what was
+    in it."""
 
+    name: str
     path: Path
     digest: str
     grid: Grid
@@ -56,7 +58,7 @@ class Row:
 
 def read_rows(path: Path, defaults: Settings, seed: int, sized: bool = False) -> list[Row]:
     """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW"),
-    "images" (paths, from the file's folder on) and any field of Settings; other fields are carried
+    "images" (paths within the file's folder) and any field of Settings; other fields are carried
     along.
 
     A row with images has the first one's size where neither it nor, if `sized`, the defaults ask
@@ -107,13 +109,17 @@ def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) 
 
 
 def _images(paths: Any, folder: Path) -> tuple[Image, ...]:
-    """The pictures of a row, each opened once now, so that a bad one is told before any drawing."""
+    """The pictures of a row, each opened once now, so that a bad one is told before any drawing;
+    none that lies outside of the rows' folder."""
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise ValueError('images must be a list of paths: "images": ["a.png"]')
     found = []
-    for path in (folder.resolve() / path for path in paths):
+    for name in paths:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise ValueError(f"image {name} lies outside the folder of the rows: put it there")
         grid = fitted_grid(open_picture(path))
-        found.append(Image(path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
+        found.append(Image(name, path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
     return tuple(found)
 
 
@@ -217,7 +223,7 @@ def _line(
     }
     if row.images:
         own |= {
-            "images": [str(image.path) for image in row.images],
+            "images": [image.name for image in row.images],
             _DIGESTS: [image.digest for image in row.images],
         }
     if rewriter is not None:

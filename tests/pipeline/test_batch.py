@@ -198,7 +198,9 @@ def test_rows_edit_pictures(tmp_path: Path) -> None:
     out = tmp_path / "out"
     list(run(rows, out, "digest", draw, at_once=2, read=read))
     assert seen == [[], [2], [1, 2]]
-    again = read_rows(out / MANIFEST, DEFAULTS, seed=0)
+    moved = (out / MANIFEST).rename(tmp_path / MANIFEST)
+    again = read_rows(moved, DEFAULTS, seed=0)
+    moved.rename(out / MANIFEST)
     assert [drawn for _, drawn in run(again, out, "digest", draw, read=read)] == [False] * 3
     Image.new("L", (600, 520), 3).save(tmp_path / "a.png")
     changed = read_rows(path, DEFAULTS, seed=0)
@@ -229,6 +231,11 @@ def read_rows_again(folder: Path) -> list[Any]:
         ({"id": "b", "prompt": "x", "image": "a.png"}, r'line 2: .* "images": \[paths\]'),
         ({"id": "b", "prompt": "x", "images": "a.png"}, "line 2: images must be a list"),
         ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no picture at"),
+        ({"id": "b", "prompt": "x", "images": ["../a.png"]}, "line 2: image ../a.png lies outside"),
+        (
+            {"id": "b", "prompt": "x", "images": ["/etc/a.png"]},
+            "line 2: image /etc/a.png lies outside",
+        ),
         ({"id": "b", "prompt": "x", "stpes": 3}, "line 2: stpes .* did you mean steps"),
     ],
 )
