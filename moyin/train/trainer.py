@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from moyin.backend import Tensor, autograd, device, distributed, io, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
@@ -135,6 +136,29 @@ class Trainer:
 
     def run(self, until: int | None = None) -> Path:
         """All steps that are left; see `run`."""
+        with self._alone():
+            return self._run(until)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder for this training: two that write to it would spoil each other's."""
+        if self.rank:  # the first process does
+            yield
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.out / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"another training writes to {self.out}: wait for it, stop it or give another out="
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _run(self, until: int | None) -> Path:
         self._restore()
         seen = distributed.gather(self.step)
         if (seen != self.step).any():

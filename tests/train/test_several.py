@@ -23,7 +23,7 @@ import psutil
 import pytest
 from stages import OBJECTIVES, STAGES
 
-from moyin.backend import NAME, device, distributed
+from moyin.backend import NAME, device
 from moyin.checkpoint.folder import Checkpoint
 from moyin.train import Trainer, Training, Validation, run, state
 
@@ -36,11 +36,10 @@ LIMIT = 600  # seconds after which what hangs is ended; on a busy machine all th
 def process(rank: int, ranks: int, port: int, log: Path, work: Callable[[], object]) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
     device.peak_flops = lambda dtype: 1e11  # type: ignore[assignment]
     try:
         work()
-        # torchrun keeps the store in which they meet; here the first process does, and leaves last.
-        distributed.gather(0)
     except Exception:
         log.write_text(traceback.format_exc())
         os._exit(1)
@@ -56,17 +55,19 @@ def free_port() -> int:
 def together(ranks: int, folder: Path, work: Callable[[], object]) -> list[str]:
     """Work done by so many processes; what went wrong in each, empty where nothing did.
 
-    Forked, for to import what they need takes longer than all they do.
+    Forked, for to import what they need takes longer than all they do. The store in which they meet
+    is kept here, as torchrun keeps it: else who leaves first may take it along.
     """
     import torch.distributed.fsdp  # noqa: F401
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is documented
 
-    port = free_port()
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     logs = [folder / f"error-{rank}" for rank in range(ranks)]
     for log in logs:
         log.write_text("")
     fork = multiprocessing.get_context("fork")
     some = [
-        fork.Process(target=process, args=(rank, ranks, port, log, work))
+        fork.Process(target=process, args=(rank, ranks, store.port, log, work))
         for rank, log in enumerate(logs)
     ]
     for one in some:

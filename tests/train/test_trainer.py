@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import networks
 import numpy as np
 import pytest
+from filelock import FileLock
 from stages import OBJECTIVES, STAGES
 
 from moyin.backend import device, io, nn, ops
@@ -344,6 +345,17 @@ def test_going_on_with_other_values_is_refused_by_name(
     run(linear(tmp_path), until=1)
     with pytest.raises(ValueError, match=named):
         run(linear(tmp_path, **changes), until=2)
+
+
+def test_another_training_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    training = linear(tmp_path / "out", steps=2)
+    with (
+        FileLock(tmp_path / "out" / "lock"),
+        pytest.raises(ValueError, match="another training writes to"),
+    ):
+        run(training)
+    assert run(training, until=1) == tmp_path / "out"
 
 
 def test_another_stage_in_the_same_folder_is_refused(make: Make) -> None:
