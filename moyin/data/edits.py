@@ -17,7 +17,7 @@ from moyin.data.colours import COLOURS, RGB, jittered
 from moyin.data.layouts import FREE
 from moyin.data.render import Renderer
 from moyin.data.sample import Box, Edit, Line, Sample
-from moyin.data.shape import BODY, Shape
+from moyin.data.shape import BODY, Placed, Shape
 
 TRIES = 200  # of other texts, before the line is recoloured instead
 WRITTEN = {
@@ -62,27 +62,24 @@ class EditRenderer(Renderer):
         face = next(face for face in self.faces if face.name == old.face)
         taken = [line.box for line in others] + [thing.box for thing in first.objects]
         image, ground = Image.fromarray(first.picture), self.ground(first)
-        drawn = self._shape(old.text, face, old)[0].ink.resize(_extent(old.box), _SMOOTH)
-        rgb, colour, new = _ink(image.crop(old.box), drawn), old.colour, None
+        before = self._placed(old.text, face, old)
+        rgb, colour, new = _ink(image.crop(old.box), before.ink), old.colour, None
         if random.random() >= self.config.recoloured:
             new = self._other(face, old, taken, random)
-        said, box = new or (old.text, old.box)
+        said, after = new or (old.text, before)
         if new is None:
             colours = [name for name in COLOURS if name != old.colour]
-            legible = set(backgrounds.legible(ground.crop(box), colours))
+            legible = set(backgrounds.legible(ground.crop(old.box), colours))
             colour = text.pick([name for name in colours if name in legible] or colours, random)
             rgb = jittered(colour, random)
-        shape = self._shape(said, face, old)[0]
-        corner = (int(old.box[0]), int(old.box[1]))
-        image.paste(ground.crop(old.box), corner)
-        mask = shape.ink.resize(_extent(box), _SMOOTH)
-        image.paste(rgb, (int(box[0]), int(box[1])), mask)
+        image.paste(ground.crop(old.box), before.corner)
+        image.paste(rgb, after.corner, after.ink)
         line = replace(
             old,
             text=said,
-            box=box,
-            characters=shape.characters(box),
-            squares=shape.squares(box),
+            box=after.box,
+            characters=after.characters,
+            squares=after.squares,
             colour=colour,
         )
         lines = [*first.lines[:at], line, *first.lines[at + 1 :]]
@@ -93,53 +90,41 @@ class EditRenderer(Renderer):
 
     def _other(
         self, face: faces.Face, old: Line, taken: list[Box], random: np.random.Generator
-    ) -> tuple[str, Box] | None:
-        """Another text of as many characters, and the box in which it stands in the old one's
-        place, clear of all that is taken; None where none was found."""
+    ) -> tuple[str, Placed] | None:
+        """Another text of as many characters, in the old one's place, clear of all that is taken;
+        None where none was found."""
         for _ in range(TRIES):
             said = self._text(False, random)
-            alike = said != old.text and list(map(_wide, said)) == list(map(_wide, old.text))
+            alike = said != old.text and list(map(_kind, said)) == list(map(_kind, old.text))
             if not alike or not faces.covers(face, said):
                 continue
-            box = self._placed(said, face, old)
-            inside = min(box) >= 0 and max(box) <= self.config.size
-            if inside and not places.overlaps(box, taken, self._margin):
-                return said, box
+            found = self._placed(said, face, old)
+            inside = min(found.box) >= 0 and max(found.box) <= self.config.size
+            if inside and not places.overlaps(found.box, taken, self._margin):
+                return said, found
         return None
 
-    def _shape(self, said: str, face: faces.Face, old: Line) -> tuple[Shape, tuple[int, int]]:
-        """The text as large as the old line, and where its ink begins in a row of squares."""
-        side = old.squares[0][3] - old.squares[0][1]
+    def _placed(self, said: str, face: faces.Face, old: Line) -> Placed:
+        """The text as large as the old line: in its squares, or about its middle on its
+        baseline."""
+        side, (left, top, right, _) = old.squares[0][3] - old.squares[0][1], old.box
         if self.config.squares:
-            return Shape.in_squares(said, face, round(side))
-        return Shape.of(said, face, BODY * side), (0, 0)
-
-    def _placed(self, said: str, face: faces.Face, old: Line) -> Box:
-        """Its box: in the old line's squares, or about the middle of it on its baseline."""
-        shape, inside = self._shape(said, face, old)
-        left, top, right, _ = old.box
-        if self.config.squares:
-            _, before = self._shape(old.text, face, old)
-            left, top = left + inside[0] - before[0], top + inside[1] - before[1]
-            width, height = shape.ink.size
-        else:
-            side = old.squares[0][3] - old.squares[0][1]
-            was, em = self._shape(old.text, face, old)[0], BODY * side
-            width, height = shape.extent(em)
-            top = round(top + (was.baseline - shape.baseline) * em / shape.em)
-            left = round((left + right - width) / 2)
-        return (left, top, left + width, top + height)
+            was = self._set(old.text, face, round(side), (0, 0))
+            corner = (int(left - was.box[0]), int(top - was.box[1]))
+            return self._set(said, face, round(side), corner)
+        em = BODY * side
+        before, shape = Shape.of(old.text, face, em), Shape.of(said, face, em)
+        if said == old.text:
+            return shape.placed(old.box)
+        width, height = shape.extent(em)
+        top = round(top + (before.baseline - shape.baseline) * em / shape.em)
+        left = round((left + right - width) / 2)
+        return shape.placed((left, top, left + width, top + height))
 
 
-_SMOOTH = Image.Resampling.BICUBIC
-
-
-def _extent(box: Box) -> tuple[int, int]:
-    return int(box[2] - box[0]), int(box[3] - box[1])
-
-
-def _wide(character: str) -> bool:
-    return ord(character) >= 0x2E80
+def _kind(character: str) -> tuple[bool, bool]:
+    """What the row that a character stands in depends on."""
+    return ord(character) >= 0x2E80, character.isspace()
 
 
 def _ink(drawn: Image.Image, mask: Image.Image) -> RGB:

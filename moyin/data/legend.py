@@ -16,7 +16,7 @@ import numpy as np
 
 from moyin.data.colours import COLOURS
 from moyin.data.sample import Line, Sample
-from moyin.data.shape import LATIN_WIDTH
+from moyin.data.squares import letter_width
 from moyin.prompt.grid import PIXELS
 
 Array = np.ndarray[Any, Any]
@@ -25,19 +25,23 @@ COLOUR = {name: number for number, name in enumerate(COLOURS)}
 
 @dataclass(frozen=True, kw_only=True)
 class Legend:
-    """sides: of the squares that are told apart, in pixels, multiples of 64; letters in a line of
-    each side are as many as `width` pixels hold. levels: of each channel of a ground's colour.
+    """sides: of the squares that are told apart, in pixels, multiples of 32, at least 64; lengths:
+    characters of the longest text of each side, in however many rows; empty: as many as `width`
+    pixels hold. levels: of each channel of a ground's colour.
 
     Text of another side, or off the grid of ids, gets the nearest id there is.
     """
 
     sides: tuple[int, ...] = (256, 128)
+    lengths: tuple[int, ...] = ()
     width: int = 512
     levels: int = 10
 
     def __post_init__(self) -> None:
-        if not self.sides or any(side < 1 or side % (2 * PIXELS) for side in self.sides):
-            raise ValueError(f"sides={list(self.sides)}: each must be a multiple of {2 * PIXELS}")
+        if not self.sides or any(side < 2 * PIXELS or side % PIXELS for side in self.sides):
+            raise ValueError(
+                f"sides={list(self.sides)}: each must be a multiple of {PIXELS}, from {2 * PIXELS}"
+            )
 
     @property
     def count(self) -> int:
@@ -52,8 +56,8 @@ class Legend:
         """
         return tuple(
             (side, number, row, column)
-            for side in self.sides
-            for number in range(self.width // side)
+            for side, length in self._lengths.items()
+            for number in range(length)
             for row in _rows(side)
             for column in _columns(side)
         )
@@ -101,6 +105,13 @@ class Legend:
         return len(self.meanings) * len(COLOURS)
 
     @cached_property
+    def _lengths(self) -> dict[int, int]:
+        held = tuple(self.width // side for side in self.sides)
+        if self.lengths and len(self.lengths) != len(held):
+            raise ValueError(f"lengths={list(self.lengths)}: one for each of {list(self.sides)}")
+        return dict(zip(self.sides, self.lengths or held, strict=True))
+
+    @cached_property
     def _number(self) -> dict[tuple[int, int, int, int], int]:
         return {meaning: len(COLOURS) * i for i, meaning in enumerate(self.meanings)}
 
@@ -126,7 +137,7 @@ class Legend:
             here = (away < max(real, PIXELS) / 2) & (away < nearest)
             nearest[here] = away[here]
             scale = 2 * side / real / PIXELS
-            which = min(number, self.width // side - 1)
+            which = min(number, self._lengths[side] - 1)
             for r, c in np.argwhere(here):
                 row = _closest(down[r, c] * scale, _rows(side))
                 column = _closest(across[r, c] * scale, _columns(side))
@@ -139,9 +150,9 @@ def _rows(side: int) -> tuple[int, ...]:
 
 
 def _columns(side: int) -> tuple[int, ...]:
-    """Also those of a letter, where the ids in its narrower cell are odd in number."""
-    letter = round(LATIN_WIDTH * side / PIXELS)
-    return tuple(sorted({*_rows(side), *(range(1 - letter, letter, 2) if letter % 2 else ())}))
+    """Also those of a letter, where its narrower cell has whole ids."""
+    letter, rest = divmod(letter_width(side), PIXELS)
+    return tuple(sorted({*_rows(side), *(() if rest else range(1 - letter, letter, 2))}))
 
 
 def _closest(value: float, choices: tuple[int, ...]) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
-from moyin.data import assets, backgrounds, faces, places, text
+from moyin.data import assets, backgrounds, faces, places, squares, text
 from moyin.data.captions import captions
 from moyin.data.colours import jittered
 from moyin.data.compose import Composition, Missing, Wish, compose
@@ -22,11 +22,12 @@ from moyin.data.layouts import FREE, Layout, shipped
 from moyin.data.phrases import Phrases
 from moyin.data.phrasings import SETS
 from moyin.data.sample import Box, Line, Sample, Thing
-from moyin.data.shape import Shape, row_width
+from moyin.data.setting import Row
+from moyin.data.shape import Placed, Shape
 from moyin.data.turns import Turns
 from moyin.prompt.grid import PIXELS
 
-VERSION = 6  # goes up whenever the same configuration and seed give another picture
+VERSION = 7  # goes up whenever the same configuration and seed give another picture
 DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
 
 
@@ -39,6 +40,8 @@ class Renderer:
 
         squares: instead of freely, set text in squares of one of these sides in pixels, the first
         that has room, each row of them with its corner on a grid of 32 pixels, the semantic ids'.
+        lengths: characters of the longest text that is set in squares of each side, in several
+        rows where needed; empty: one row, however long.
         """
 
         size: int = 512
@@ -59,6 +62,7 @@ class Renderer:
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
         squares: tuple[int, ...] = ()
+        lengths: tuple[int, ...] = ()
         max_lines: int = 3
         max_characters: int = 12
         object_share: float = 0.25
@@ -96,6 +100,10 @@ class Renderer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        if config.lengths and len(config.lengths) != len(config.squares):
+            raise ValueError(
+                f"lengths={list(config.lengths)}: one for each of squares={list(config.squares)}"
+            )
         self.faces = faces.find(config.faces, config.face_folder)
         longest = min(4, config.prominent_characters, config.max_characters)
         self.turns = Turns(config.characters, config.chinese * (1 - config.words), longest)
@@ -231,18 +239,16 @@ class Renderer:
             found = self._freely(said, face, cell, prominent, random)
         if found is None:
             return None
-        shape, box = found
-        if places.overlaps(box, [line.box for line in others], self._margin):
+        if places.overlaps(found.box, [line.box for line in others], self._margin):
             return None
-        ground = image.crop(box)
+        ground = image.crop(found.box)
         colour = text.pick(backgrounds.legible(ground, colours), random)
-        mask = shape.ink.resize(ground.size, Image.Resampling.BICUBIC)
-        image.paste(jittered(colour, random), (int(box[0]), int(box[1])), mask)
+        image.paste(jittered(colour, random), found.corner, found.ink)
         return Line(
             text=said,
-            box=box,
-            characters=shape.characters(box),
-            squares=shape.squares(box),
+            box=found.box,
+            characters=found.characters,
+            squares=found.squares,
             colour=colour,
             face=face.name,
             place=places.PLACES[cell[0]][cell[1]],
@@ -255,7 +261,7 @@ class Renderer:
         cell: tuple[int, int],
         prominent: bool,
         random: np.random.Generator,
-    ) -> tuple[Shape, Box] | None:
+    ) -> Placed | None:
         """The line as its face sets it, at a size and in a box in the cell; None without room."""
         sizes = self.config.large if prominent else self.config.small
         shape = Shape.of(said, face, sizes[1] * self._scale)
@@ -264,23 +270,28 @@ class Renderer:
             return None
         extent, spread = shape.extent(em), self.config.spread
         box = places.box_in(cell, extent, self.config.size, self._margin, random, spread)
-        return None if box is None else (shape, box)
+        return None if box is None else shape.placed(box)
 
     def _in_squares(
         self, said: str, face: faces.Face, cell: tuple[int, int], random: np.random.Generator
-    ) -> tuple[Shape, Box] | None:
-        """The line in the first squares that have room in the cell, and its box; None if none."""
-        for side in self.config.squares:
-            extent = (row_width(said, side), side)
-            corner = places.row_in(
-                cell, extent, self.config.size, PIXELS, random, self.config.spread
-            )
-            if corner is not None:
-                shape, inside = Shape.in_squares(said, face, side)
-                left, top = corner[0] + inside[0], corner[1] + inside[1]
-                right, bottom = left + shape.ink.width, top + shape.ink.height
-                return shape, (float(left), float(top), float(right), float(bottom))
+    ) -> Placed | None:
+        """The line in the first squares that have room for it in the cell; None if none have."""
+        config = self.config
+        lengths = config.lengths or (config.size,) * len(config.squares)
+        for side, longest in zip(config.squares, lengths, strict=True):
+            extent = squares.extent(said, self._rows(said, side), side)
+            corner = places.row_in(cell, extent, config.size, PIXELS, random, config.spread)
+            if corner is not None and len(said) <= longest:
+                return self._set(said, face, side, corner)
         return None
+
+    def _set(self, said: str, face: faces.Face, side: int, corner: tuple[int, int]) -> Placed:
+        """A line in squares that begin at the corner."""
+        return squares.placed(said, self._rows(said, side), face, side, corner)
+
+    def _rows(self, said: str, side: int) -> list[Row]:
+        several = self.config.lengths
+        return squares.broken(said, side, self.config.size) if several else [(0, len(said))]
 
     def _cell(
         self, middle: float, taken: list[str], random: np.random.Generator

@@ -7,7 +7,6 @@ em is BODY of its side, the baseline lies at BASELINE of its height, and the adv
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 from PIL import Image, ImageDraw
 
@@ -23,7 +22,20 @@ EMS = (
     640,
 )  # lines are rasterised at one of these and scaled down from there
 BODY, BASELINE = 0.92, 0.85
-LATIN_WIDTH = 0.75  # of a square, that a letter gets where text is set in squares
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A line's coverage, as large as its `box`, and the boxes of its characters (`sample.Line`)."""
+
+    ink: Image.Image
+    box: Box
+    characters: tuple[Box, ...]
+    squares: tuple[Box, ...]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        return int(self.box[0]), int(self.box[1])
 
 
 @dataclass(frozen=True)
@@ -57,28 +69,6 @@ class Shape:
         baseline = opened.getmetrics()[0] - top - tight[1]
         return cls(text, face, em, image.crop(tight), cells, baseline)
 
-    @classmethod
-    def in_squares(cls, text: str, face: Face, side: int) -> tuple[Shape, tuple[int, int]]:
-        """Set `text` in squares of `side` pixels, letters and digits in narrower cells.
-
-        Also where the ink begins in the row of cells, which is `side` high and `row_width` wide.
-        """
-        em = round(BODY * side)
-        opened = font(face, em)
-        ends = [0, *(row_width(text[:end], side) for end in range(1, len(text) + 1))]
-        cells = list(pairwise(ends))
-        image = Image.new("L", (ends[-1], side))
-        draw = ImageDraw.Draw(image)
-        for character, (left, right) in zip(text, cells, strict=True):
-            middle = ((left + right) / 2, BASELINE * side)
-            draw.text(middle, character, 255, opened, anchor="ms")
-        tight = image.getbbox()
-        assert tight is not None, f"{face.name} draws nothing for {text!r}"
-        within = tuple((left - tight[0], right - tight[0]) for left, right in cells)
-        baseline = BASELINE * side - tight[1]
-        shape = cls(text, face, em, image.crop(tight), within, baseline)
-        return shape, (tight[0], tight[1])
-
     def extent(self, em: float) -> tuple[int, int]:
         """Width and height of the ink in whole pixels when an em is `em` pixels."""
         scale = em / self.em
@@ -87,6 +77,12 @@ class Shape:
     def mask(self, em: float) -> Image.Image:
         """The ink's coverage, `extent(em)` in size."""
         return self.ink.resize(self.extent(em), Image.Resampling.BICUBIC)
+
+    def placed(self, box: Box) -> Placed:
+        """The line where its ink fills a box of whole pixels."""
+        size = (int(box[2] - box[0]), int(box[3] - box[1]))
+        ink = self.ink.resize(size, Image.Resampling.BICUBIC)
+        return Placed(ink, box, self.characters(box), self.squares(box))
 
     def characters(self, box: Box) -> tuple[Box, ...]:
         """One box a character when the ink fills `box`: the ink within its advance, or, for a
@@ -119,8 +115,3 @@ class Shape:
         if part is None or character.isspace():
             return (left, 0, right, self.ink.height)
         return (left + part[0], part[1], left + part[2], part[3])
-
-
-def row_width(text: str, side: int) -> int:
-    """Pixels that a text takes which is set in squares."""
-    return sum(side if ord(c) >= 0x2E80 else round(LATIN_WIDTH * side) for c in text)

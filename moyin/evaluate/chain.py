@@ -44,11 +44,11 @@ class Chain:
         return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
 
     @property
-    def sides(self) -> tuple[int, ...]:
-        """Of the squares that its pictures set text in, in pixels."""
+    def squares(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """That its pictures set text in: their sides in pixels, and the `Renderer`'s lengths."""
         if self.legend:
-            return self.legend.sides
-        return self.settings.height // 2, self.settings.height // 4
+            return self.legend.sides, self.legend.lengths
+        return (self.settings.height // 2, self.settings.height // 4), ()
 
     def reconstructed(self, picture_hwc: Pixels) -> Pixels:
         """Through the autoencoder and back."""
@@ -88,6 +88,7 @@ def legend_of(pipeline: Pipeline) -> Legend | None:
         return None
     return Legend(
         sides=tuple(sides),
+        lengths=tuple(told.get("objective.legend.lengths", ())),
         width=int(told["objective.legend.width"]),
         levels=int(told["objective.legend.levels"]),
     )

@@ -49,15 +49,17 @@ NOTE = (
 )
 
 
-def suite(size: int, sides: tuple[int, ...], count: int) -> Suite:
-    """Rendered pictures of one line each, with its caption as prompt. size: pixels a side; sides:
-    of the squares that text is set in, as the checkpoint's legend has them."""
+def suite(size: int, count: int, sides: tuple[int, ...], lengths: tuple[int, ...] = ()) -> Suite:
+    """Rendered pictures of one text each, with its caption as prompt. size: pixels a side; sides,
+    lengths: of the squares that text is set in, as the checkpoint's legend has them."""
     render = Renderer.Config(
         size=size,
         characters=1000,
         faces=(FACE,),
         prominent=1.0,
+        prominent_characters=max(lengths, default=4),
         squares=sides,
+        lengths=lengths,
         object_share=0.0,
         backgrounds={"flat": 1.0},
         phrasings="plain",
@@ -139,7 +141,7 @@ def run(place: str | None, options: Options, limit: int | None, engine: Engine, 
     """
     pipeline = Pipeline.open(place)
     chain = Chain.of(pipeline, options.settings(pipeline.defaults))
-    gates = suite(chain.settings.height, chain.sides, limit or COUNT)
+    gates = suite(chain.settings.height, limit or COUNT, *chain.squares)
     kept = Kept(out / "gates.jsonl")
     glyphs = glyph_retrieval(encoder_states(pipeline))
     judged, best = [], []

@@ -96,8 +96,9 @@ def test_starting_rows_are_alike_where_meanings_are() -> None:
 
 
 def test_a_side_must_be_a_whole_number_of_ids() -> None:
-    with pytest.raises(ValueError, match="a multiple of 64"):
-        Legend(sides=(96,))
+    for side in (32, 80):
+        with pytest.raises(ValueError, match="a multiple of 32, from 64"):
+            Legend(sides=(side,))
 
 
 def test_rendered_text_lies_under_text_ids_of_its_colour() -> None:

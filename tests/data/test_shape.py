@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from moyin.data import faces
-from moyin.data.shape import Shape, row_width
+from moyin.data.shape import Shape
 from moyin.train.objectives.glyph import bitmap
 
 
@@ -45,31 +45,16 @@ def test_a_characters_box_holds_its_ink() -> None:
 
 
 @pytest.mark.parametrize("character", "春A一g")
-@pytest.mark.parametrize("free", [True, False])
-def test_a_square_is_what_the_glyph_bitmap_covers(character: str, free: bool) -> None:
+def test_a_square_is_what_the_glyph_bitmap_covers(character: str) -> None:
     """The ink within its square, made as small, is the bitmap that the glyph encoder learns."""
     face, side = faces.shipped()["NotoSansSC-Bold"], 192
-    if free:
-        shape = Shape.of("x" + character, face, 0.92 * side)
-        width, height = shape.extent(0.92 * side)
-        mask = shape.mask(0.92 * side)
-    else:
-        shape, _ = Shape.in_squares("x" + character, face, side)
-        (width, height), mask = shape.ink.size, shape.ink
-    left, top, right, bottom = shape.squares((0.0, 0.0, float(width), float(height)))[1]
+    shape = Shape.of("x" + character, face, 0.92 * side)
+    width, height = shape.extent(0.92 * side)
+    placed = shape.placed((0.0, 0.0, float(width), float(height)))
+    left, top, right, bottom = placed.squares[1]
     assert (right - left, bottom - top) == pytest.approx((side, side), rel=0.01)
-    cut = mask.crop((round(left), round(top), round(left) + side, round(top) + side))
+    cut = placed.ink.crop((round(left), round(top), round(left) + side, round(top) + side))
     drawn = np.asarray(cut.resize((24, 24), Image.Resampling.BOX), float)
     learnt = bitmap(character, face.name, 24).reshape(24, 24).astype(float)
     alone = drawn[:, 6:], learnt[:, 6:]  # clear of the x before it
     assert np.corrcoef(alone[0].ravel(), alone[1].ravel())[0, 1] > 0.93
-
-
-def test_text_in_squares_begins_where_it_says() -> None:
-    """A Chinese character takes a square, a letter three quarters of one."""
-    face = faces.shipped()["NotoSansSC-Bold"]
-    assert row_width("春A", 128) == 128 + 96
-    shape, (left, top) = Shape.in_squares("春A", face, 128)
-    squares = shape.squares((left, top, left + shape.ink.width, top + shape.ink.height))
-    assert squares[0] == pytest.approx((0, 0, 128, 128), abs=1)
-    assert squares[1] == pytest.approx((112, 0, 240, 128), abs=1)

@@ -63,15 +63,15 @@ def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
 
 
 def item(count: int = 1) -> Item:
-    return gates.suite(512, (256, 128), count).items[count - 1]
+    return gates.suite(512, count, (256, 128)).items[count - 1]
 
 
 def test_the_pictures_say_what_their_prompts_ask() -> None:
-    suite = gates.suite(512, (256, 128), 3)
+    suite = gates.suite(512, 3, (256, 128))
     for one in suite.items:
         assert all(text in one.prompt for text in one.texts)
         assert suite.perfect(one).shape == (512, 512, 3)
-    again = gates.suite(512, (256, 128), 2)
+    again = gates.suite(512, 2, (256, 128))
     for one, same in zip(suite.items[:2], again.items, strict=True):
         assert one.prompt == same.prompt
         assert np.array_equal(suite.perfect(one), again.perfect(same))
@@ -114,7 +114,7 @@ def test_the_tokenizer_is_held_to_the_legend() -> None:
 
 
 def test_the_legend_is_read_from_the_notes() -> None:
-    told = {
+    told: dict[str, Any] = {
         "objective.legend.sides": [128],
         "objective.legend.width": 256,
         "objective.legend.levels": 5,
@@ -122,6 +122,8 @@ def test_the_legend_is_read_from_the_notes() -> None:
     notes = {"training": {"decoder": {"configuration": told}}}
     holder: Any = SimpleNamespace(checkpoint=SimpleNamespace(notes=notes))
     assert legend_of(holder) == Legend(sides=(128,), width=256, levels=5)
+    told["objective.legend.lengths"] = [8]
+    assert legend_of(holder) == Legend(sides=(128,), lengths=(8,), width=256, levels=5)
 
 
 @pytest.mark.usefixtures("few")

@@ -114,6 +114,14 @@ def _side(text_n: Array) -> tuple[int, int]:
     return (int(at[0]) + 1, int(at[-1] - at[0]) + 1) if len(at) else (0, 0)
 
 
+def _inked(line: dict[str, Any]) -> list[Any]:
+    """The squares of a line's characters that are no blanks, or all of it where it has none."""
+    if not line.get("squares"):
+        return [line["box"]]
+    both = zip(line["text"], line["squares"], strict=True)
+    return [square for character, square in both if not character.isspace()]
+
+
 def written(
     lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...] | None = None
 ) -> Array:
@@ -122,11 +130,11 @@ def written(
     lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`. shape: of the
     grid, `of` itself unless it is the preview's.
     """
-    boxes = [box for line in lines for box in (line.get("squares") or [line["box"]])]
+    boxes = [box for line in lines for box in _inked(line)]
     rows, columns = shape or of
     y = (np.arange(rows)[:, None] + 0.5) * PIXELS * of[0] / rows
     x = (np.arange(columns)[None] + 0.5) * PIXELS * of[1] / columns
     text = np.zeros((rows, columns), bool)
     for left, top, right, bottom in boxes:
-        text |= (left <= x) & (x < right) & (top <= y) & (y < bottom)
+        text |= (left < x) & (x < right) & (top < y) & (y < bottom)
     return text

@@ -88,7 +88,11 @@ def test_without_a_tokenizer_one_is_trained_on_the_captions(store: Path, tmp_pat
 
 def test_where_text_begins_and_ends_by_hand() -> None:
     """A square over rows 1 and 2, columns 1 and 2, of a picture of 4x5 ids; then half as fine."""
-    line = {"squares": [[32, 32, 64, 96], [64, 32, 96, 96]], "box": [0, 0, 160, 128]}
+    line = {
+        "text": "ab",
+        "squares": [[32, 32, 64, 96], [64, 32, 96, 96]],
+        "box": [0, 0, 160, 128],
+    }
     found = edges([line], (4, 5), (4, 5))
     expected = np.zeros((4, 5), bool)
     expected[1:3, [1, 3]] = True

@@ -30,7 +30,7 @@ def source(store: Path, small_checkpoint: Path) -> Source:
 def test_facts_by_hand() -> None:
     """Text over rows 1 and 2 and columns 2 to 4 of 4x6 ids, in two squares; and none at all."""
     squares = [[64, 32, 96, 96], [96, 32, 160, 96]]
-    line = {"squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
+    line = {"text": "ab", "squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
     red, blue = (1 + list(COLOURS).index(name) for name in ("red", "blue"))
     meta = {"lines": [line], "background": {"kind": "flat", "colour": "blue"}}
     assert facts(meta, (4, 6)).tolist() == [2, 2, 3, 3, blue, red]
