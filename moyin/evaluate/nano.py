@@ -1,5 +1,6 @@
 """nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
-picture. wording-50 asks for the same fifty in words that are kept out of all captions.
+picture. wording-50 asks for the same fifty in words that are kept out of all captions; lines-50, in
+such words too, asks for five to eight Chinese characters, or two or three English words.
 
 The texts are of the thousand most frequent Chinese characters and of plain English words. Nothing
 is drawn by lot: colours, places and phrasings follow from a prompt's number.
@@ -14,15 +15,15 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from moyin.data import captions, faces, places
+from moyin.data import captions, faces, places, squares
 from moyin.data.colours import COLOURS, readable
 from moyin.data.phrasings import HELD_OUT, PLAIN, Phrasing
 from moyin.data.shape import Shape
-from moyin.evaluate.judge import look
+from moyin.evaluate.judge import Seen, look
 from moyin.evaluate.suite import Found, Item, Suite
 from moyin.recognise import scores
 from moyin.recognise.engine import Engine
-from moyin.recognise.ocr import Pixels
+from moyin.recognise.ocr import Line, Pixels
 
 T = TypeVar("T")
 
@@ -41,12 +42,78 @@ TEXTS = {
         ("OPEN", "bird", "LONG", "Wise", "ROOF", "Show"),
     ),
 }
+LINES = {
+    "zh": (
+        (
+            "请把门关上",
+            "有话好好说",
+            "世上无难事",
+            "走自己的路",
+            "我爱我的家",
+            "国际电影展",
+            "请排队上车",
+        ),
+        (
+            "北京欢迎你们",
+            "春天已经来了",
+            "大家都来学习",
+            "路上注意安全",
+            "知识就是力量",
+            "时间就是金钱",
+        ),
+        (
+            "新的一年开始了",
+            "每天进步一点点",
+            "明天我们去公园",
+            "为了更好的明天",
+            "青年文化艺术节",
+            "大家一起来运动",
+        ),
+        (
+            "请不要在这里停车",
+            "欢迎来到我们学校",
+            "前方三百米有医院",
+            "保护环境从我做起",
+            "从这里走进大自然",
+            "热爱祖国热爱人民",
+        ),
+    ),
+    "en": (
+        (
+            "Good Luck",
+            "Night Market",
+            "OPEN LATE",
+            "Blue Sky",
+            "Free Coffee",
+            "Save Water",
+            "Hello World",
+        ),
+        ("Spring Sale", "Thank You", "BOOK FAIR", "Slow Down", "Summer Party", "Fresh Bread"),
+        (
+            "Keep Door Shut",
+            "Have Some Fun",
+            "WE ARE HERE",
+            "Live Music Tonight",
+            "Home Sweet Home",
+            "Stop Look Listen",
+        ),
+        (
+            "Best New Band",
+            "Never Give Up",
+            "MIND THE STEP",
+            "Wash Your Hands",
+            "Do Your Best",
+            "Grand Opening Friday",
+        ),
+    ),
+}
 COUNT = 50
 ANYWHERE = tuple(place for row in places.PLACES for place in row)
 # Three characters and more have room to be large in the middle column alone.
 MIDDLE_COLUMN = ("top", "middle", "bottom")
 
 FACE, EM, MARGIN = "NotoSansSC-Bold", 200, 14 / 512  # of the perfect pictures
+SQUARE = 96  # that a character of several lines gets
 PERFECT = 512  # pixels a side of them
 PARTS = ("background", "colour", "place")
 
@@ -66,33 +133,48 @@ class Expectation:
 
 
 def suite(name: str = "nano-50") -> Suite:
-    """The fifty prompts with their characters, colours and places: nano-50 or wording-50."""
-    fifty = nano_50() if name == "nano-50" else wording_50()
+    """The fifty prompts with their texts, colours and places: nano-50, wording-50 or lines-50."""
+    several = name == "lines-50"
+    asked = {"nano-50": nano_50, "wording-50": wording_50, "lines-50": lines_50}[name]()
     return Suite(
         name=name,
-        items=tuple(_item(number, asked) for number, asked in enumerate(fifty)),
+        items=tuple(_item(number, one) for number, one in enumerate(asked)),
         scorer=scores.characters,
         headline="ordered_ned",
-        look=_seen,
-        perfect=lambda item: perfect(item.truth, PERFECT),
+        look=_seen_in_lines if several else _seen,
+        perfect=lambda item: (perfect_lines if several else perfect)(item.truth, PERFECT),
     )
 
 
 def _item(number: int, asked: Expectation) -> Item:
     language = {"zh": "Chinese", "en": "English"}[asked.language]
-    count = len(asked.text)
+    words = " " in asked.text
+    count = len(asked.text.split()) if words else len(asked.text)
     return Item(
         number=number,
         id=asked.id,
         prompt=asked.prompt,
         texts=(asked.text,),
-        groups=(language, f"{count} character{'s' if count > 1 else ''}"),
+        groups=(language, f"{count} {'word' if words else 'character'}{'s' if count > 1 else ''}"),
         truth=asked,
     )
 
 
 def _seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
-    seen = look(picture_hwc, lambda crop: engine.recognise(crop).text)
+    return _found(look(picture_hwc, lambda crop: engine.recognise(crop).text), item)
+
+
+def _seen_in_lines(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    """Its text is what is read line by line from the top, as engines without boxes do."""
+    lines = sorted(
+        engine.read(picture_hwc),
+        key=lambda line: line.box[1] + line.box[3] if isinstance(line, Line) else 0,
+    )
+    text = ("" if item.truth.language == "zh" else " ").join(line.text for line in lines)
+    return _found(look(picture_hwc, lambda crop: text), item)
+
+
+def _found(seen: Seen, item: Item) -> Found:
     shown = {part: getattr(seen, part) for part in PARTS}
     return Found(
         lines=(seen.text,) if seen.text else (),
@@ -108,9 +190,20 @@ def nano_50() -> tuple[Expectation, ...]:
 
 def wording_50() -> tuple[Expectation, ...]:
     """The same in held-out phrasings, those that say place and colour."""
+    telling = _telling()
+    return tuple(_expectation(number, telling) for number in range(COUNT))
+
+
+def lines_50() -> tuple[Expectation, ...]:
+    """Longer texts, in the phrasings of `wording_50`."""
+    telling = _telling()
+    return tuple(_expectation(number, telling, LINES) for number in range(COUNT))
+
+
+def _telling() -> dict[str, tuple[Phrasing, ...]]:
     # Of those kept out one is a plain one but for a noun.
     plain = {(p.opening, p.line) for known in PLAIN.values() for p in known}
-    telling = {
+    return {
         language: tuple(
             p
             for p in known
@@ -119,13 +212,16 @@ def wording_50() -> tuple[Expectation, ...]:
         )
         for language, known in HELD_OUT.items()
     }
-    return tuple(_expectation(number, telling) for number in range(COUNT))
 
 
-def _expectation(number: int, phrasings: Mapping[str, Sequence[Phrasing]]) -> Expectation:
+def _expectation(
+    number: int,
+    phrasings: Mapping[str, Sequence[Phrasing]],
+    texts: Mapping[str, Sequence[Sequence[str]]] = TEXTS,
+) -> Expectation:
     n, language = number // 2, "zh" if number % 2 == 0 else "en"
     length, turn = n % 4, n // 4
-    text = TEXTS[language][length][turn]
+    text = texts[language][length][turn]
     # Strides that walk through all colours and places within one length of one language.
     background = _pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
     colour = _pick(readable(background), 3 * turn + length + number % 2)
@@ -173,7 +269,7 @@ def _prompt(
 def _noun(text: str, chinese: bool) -> str:
     if chinese:
         return "字" if len(text) == 1 else "文字"
-    return "character" if len(text) == 1 else "word"
+    return "character" if len(text) == 1 else "text" if " " in text else "word"
 
 
 def _pick(items: Sequence[T], number: int) -> T:
@@ -196,6 +292,25 @@ def perfect(asked: Expectation, size: int) -> Pixels:
         for third, length in ((column, extent[0]), (row, extent[1]))
     ]
     image.paste(COLOURS[asked.colour].rgb, (corner[0], corner[1]), shape.mask(em))
+    return np.array(image)
+
+
+def perfect_lines(asked: Expectation, size: int) -> Pixels:
+    """What is asked for in squares, broken into rows: uint8 [size, size, 3]."""
+    image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
+    side = SQUARE * size // 512
+    rows = squares.broken(asked.text, side, size)
+    corner = places.row_in(
+        divmod(ANYWHERE.index(asked.place), 3),
+        squares.extent(asked.text, rows, side),
+        size,
+        1,
+        np.random.default_rng(0),
+        0.0,
+    )
+    assert corner is not None
+    placed = squares.placed(asked.text, rows, faces.shipped()[FACE], side, corner)
+    image.paste(COLOURS[asked.colour].rgb, placed.corner, placed.ink)
     return np.array(image)
 
 

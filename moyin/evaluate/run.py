@@ -30,6 +30,7 @@ SCORERS = {
     "gates": scores.characters,
     "nano-50": scores.characters,
     "wording-50": scores.characters,
+    "lines-50": scores.characters,
 }
 SUITES = tuple(SCORERS)
 

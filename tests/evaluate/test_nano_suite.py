@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from moyin.data import assets
 from moyin.data.colours import COLOURS, JITTER, contrast
 from moyin.data.phrasings import HELD_OUT, SEEN
 from moyin.data.places import CHINESE, ENGLISH
-from moyin.evaluate.nano import Expectation, nano_50, perfect, wording_50
+from moyin.evaluate.nano import Expectation, lines_50, nano_50, perfect, suite, wording_50
 from moyin.prompt.quotes import quoted
+from moyin.recognise.ocr import Line
 
 
 def test_the_suite_is_fixed() -> None:
@@ -27,6 +29,12 @@ def test_its_other_wording_is_fixed() -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
 
 
+def test_the_suite_of_several_lines_is_fixed() -> None:
+    text = "\n".join(one.prompt for one in lines_50())
+    digest = "0013eb5f49796f190474f392463561a018122301c882a4239bed8aac6a3e63b6"
+    assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
+
+
 def test_its_other_wording_asks_for_the_same_and_is_in_no_caption() -> None:
     same = ("id", "language", "text", "background", "colour", "place")
     for plain, other in zip(nano_50(), wording_50(), strict=True):
@@ -37,7 +45,7 @@ def test_its_other_wording_asks_for_the_same_and_is_in_no_caption() -> None:
         assert not set(held_out) & set(SEEN[language])
 
 
-@pytest.mark.parametrize("fifty", [nano_50, wording_50])
+@pytest.mark.parametrize("fifty", [nano_50, wording_50, lines_50])
 def test_prompts_say_what_is_expected(fifty: Callable[[], tuple[Expectation, ...]]) -> None:
     for one in fifty():
         assert quoted(one.prompt) == [one.text]
@@ -60,6 +68,54 @@ def test_it_is_balanced() -> None:
     assert {one.place for one in suite} == set(CHINESE)
     known = set(assets.frequent_characters()[:1000])
     assert known.issuperset("".join(one.text for one in suite if one.language == "zh"))
+
+
+def test_longer_texts_are_balanced() -> None:
+    items = suite("lines-50").items
+    assert Counter(one.groups[0] for one in items) == {"Chinese": 25, "English": 25}
+    lengths = Counter(one.groups[1] for one in items)
+    words = {"2 words": 13, "3 words": 12}
+    assert lengths == words | {f"{n} characters": 6 + (n == 5) for n in (5, 6, 7, 8)}
+    known = set(assets.frequent_characters()[:1000])
+    assert known.issuperset("".join(t for i in items if i.groups[0] == "Chinese" for t in i.texts))
+    assert len({one.texts for one in items}) == 50
+
+
+def test_what_is_read_in_several_lines_is_one_text() -> None:
+    """Of a perfect picture, from the top down; the engine here finds its lines in no order."""
+    some = suite("lines-50")
+    for item in some.items[6:8]:  # 请不要在这里停车, Best New Band
+        picture = some.perfect(item)
+        engine = Lines()
+        whole = engine.read(picture)
+        assert len(whole) == len({line.box[1] for line in whole}) > 1
+        found = some.look(engine, picture, item)
+        joined = ("" if item.truth.language == "zh" else " ").join("上中下"[: len(whole)])
+        assert found.lines == (joined,)
+        assert set(found.right.values()) == {1.0}
+
+
+class Lines:
+    """Finds the rows of ink and reads 上, 中, 下 in them; the lowest comes first."""
+
+    name = "lines"
+
+    def read(self, picture_hwc: Any) -> list[Line]:
+        ink = (picture_hwc != picture_hwc[0, 0]).any(2).any(1)
+        edges = np.flatnonzero(np.diff(ink.astype(int))).reshape(-1, 2)
+        found = []
+        for top, bottom in edges.tolist():
+            if found and top - found[-1][1] < 12:  # within a character
+                found[-1][1] = bottom
+            else:
+                found.append([top, bottom])
+        return [
+            Line("上中下"[n], 1.0, (0.0, top, 512.0, bottom))
+            for n, (top, bottom) in enumerate(found)
+        ][::-1]
+
+    def recognise(self, crop_hwc: Any) -> Any:
+        raise AssertionError("lines are found in the whole picture")
 
 
 @pytest.mark.parametrize("number", [6, 8, 25])
