@@ -132,7 +132,10 @@ class _Told:
         clauses = [*self._lines(lines, bool(things)), *map(self._thing, things)]
         told = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
         ground = self._ground(background)
-        opening, end = (part.format(ground=ground) for part in (phrasing.opening, phrasing.end))
+        sheet = re.sub("^an? ", "", ground)
+        opening, end = (
+            part.format(ground=ground, sheet=sheet) for part in (phrasing.opening, phrasing.end)
+        )
         # What follows a full stop begins a sentence.
         text = opening + (_capital(told) if opening.endswith(". ") else told) + end
         if self.layout:
@@ -160,20 +163,28 @@ class _Told:
             colour = phrasing.colour.format(colour=_colour(self.language, group[0].colour))
             if "{noun}" in form:
                 form = self._filled(form, group)
+            coloured = colour if self.coloured else phrasing.plain
+            if "{size}" in form:
+                sizes = ("", " big", " large") if self._large(group[0]) else ("",)
+                form = form.replace("{size}", pick(sizes, self.random))
+            if re.match(" [aeiou]", coloured):
+                form = re.sub(r"\ba{coloured}", "an{coloured}", form)
+            place = pick(self.places[group[0].place], self.random)
             yield form.format(
                 quote=self._quoted([line.text for line in group]),
-                place=pick(self.places[group[0].place], self.random),
+                place=place,
+                spot=re.sub("^(at|in|on) the ", "", place),
                 noun=_noun(self.language, group, self.random),
-                coloured=colour if self.coloured else phrasing.plain,
+                coloured=coloured,
             )
 
     def _filled(self, form: str, group: Sequence[Line]) -> str:
         """With a word more before "{noun}", or before the colour that stands before it."""
-        box, text, chinese = group[0].box, group[0].text, self.language == "zh"
+        text, chinese = group[0].text, self.language == "zh"
         if group[0].role:
             return form
         neutral, large = FILLERS[self.language]
-        known = (*neutral, *large) if box[3] - box[1] > LARGE * self.size else neutral
+        known = (*neutral, *large) if self._large(group[0]) else neutral
         # One character is not several, several are not one.
         wrong = "几个" if len(text) == 1 else "一个"
         word = pick([word for word in known if wrong not in word], self.random)
@@ -183,6 +194,9 @@ class _Told:
         if "{coloured} {noun}" in form:
             return form.replace("{coloured} {noun}", f" {word}".rstrip() + "{coloured} {noun}")
         return form.replace("{noun}", word + "{noun}")
+
+    def _large(self, line: Line) -> bool:
+        return line.box[3] - line.box[1] > LARGE * self.size
 
     def _thing(self, thing: Thing) -> str:
         name = thing.chinese if self.language == "zh" else thing.name

@@ -1,12 +1,13 @@
-"""The ways to say what a picture shows: some 250 phrasings in each language.
+"""The ways to say what a picture shows: some 300 phrasings in each language.
 
 The first seven of a language are written out; the rest are openings and clauses that go together,
-each opening with each clause of its kind. Every tenth of these is held out, so that a model can be
-asked in words that it was not taught.
+each opening with each clause of its kind. Of those that are whole sentences every tenth is held
+out, so that a model can be asked in words that it was not taught.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,11 +17,12 @@ from itertools import product
 class Phrasing:
     """One way to say it.
 
-    `opening` and `end` may use {ground}. `line` may use {quote}, {place}, {noun} and {coloured},
-    which is `colour` filled in, or `plain` where the colour is left unsaid; `many` says several
-    lines of one kind at once, and where it is empty each is said by itself. `bare` says a lone line
-    in the middle without its place; empty where the phrasing needs the place. Chinese phrasings
-    say 一张, which becomes the measure word of what is shown.
+    `opening` and `end` may use {ground}, and {sheet}, which is that without an article. `line` may
+    use {quote}, {place}, {spot}, which is that without a preposition, {noun}, {size}, which may
+    call large text so, and {coloured}, which is `colour` filled in, or `plain` where the colour is
+    left unsaid; `many` says several lines of one kind at once, and where it is empty each is said
+    by itself. `bare` says a lone line in the middle without its place; empty where the phrasing
+    needs the place. Chinese phrasings say 一张, which becomes the measure word of what is shown.
     """
 
     opening: str
@@ -185,7 +187,8 @@ def _clause(
 
 def _named(line: str, colour: str = " in {colour}", plain: str = "") -> Phrasing:
     """A clause that is a noun: … with the word "X" in red at the top."""
-    return _clause(line, "", "{object} {place}", colour, plain, bare=line.replace(" {place}", ""))
+    bare = re.sub(r",? \{(place|spot)\}$", "", line).replace(" {place}", "")
+    return _clause(line, "", "{object} {place}", colour, plain, bare=bare)
 
 
 def _told(line: str, many: str, thing: str, colour: str = " in {colour}") -> Phrasing:
@@ -421,16 +424,81 @@ CHINESE_KINDS = (
 )
 
 
+# What people type who write no sentence; and "a big yellow 'X'", which names no kind of text.
+ENGLISH_FRAGMENTS = (
+    Kind(
+        openings=("{sheet}, ", "{sheet}: ", "{sheet} with ", "{sheet}. ", "{sheet}; "),
+        clauses=(
+            _named("{quote}{coloured} {place}"),
+            _named("{coloured}{quote} {place}", "{colour} "),
+            _named("{coloured}{quote}, {spot}", "{colour} "),
+            _named("{quote}{coloured}, {spot}"),
+            _named("{quote} {place}{coloured}", ", {colour}"),
+            _named("{coloured}{noun} {quote} {place}", "{colour} "),
+            _named("{spot} {quote}{coloured}"),
+            _named("{quote}{coloured}, {place}", " in {colour} letters"),
+        ),
+    ),
+    Kind(
+        openings=("{ground} with ", "make me {ground} with ", "draw {ground} with ", "{ground}, "),
+        clauses=(
+            _named("a{size}{coloured} {quote} {place}", " {colour}"),
+            _named("{coloured}{quote} {place}", "{colour} "),
+            _named("{quote}{coloured} {place}", " in {colour} letters"),
+        ),
+    ),
+    Kind(
+        openings=("", "text: ", "please write "),
+        clauses=(
+            _named("{quote}, {spot}{coloured}", ", {colour}"),
+            _named("{coloured}{quote} {place}", "{colour} "),
+        ),
+        end=", {ground}",
+    ),
+)
+CHINESE_FRAGMENTS = (
+    Kind(
+        openings=("{ground}，", "{ground}：", "{ground} ", "要{ground}，", "{ground}。"),
+        clauses=(
+            _says("{place}{coloured}{quote}", "{place}{object}", "{colour}"),
+            _says("{coloured}{quote}，{place}", "{object}，{place}", "{colour}"),
+            _says("{coloured}{noun}{quote}，{place}", "{object}，{place}", "{colour}"),
+            _says("{quote}{coloured}，{place}", "{object}，{place}", "，{colour}"),
+            _says("{place}：{quote}{coloured}", "{place}：{object}", "，{colour}"),
+            _says("{quote}在{place}{coloured}", "{object}在{place}", "，{colour}"),
+            _says("{place}要有{quote}{coloured}", "{place}要有{object}", "，{colour}字"),
+            _says("写{quote}，{place}{coloured}", "{object}，{place}", "，{colour}"),
+        ),
+    ),
+    Kind(
+        openings=("", "写", "文字"),
+        clauses=(
+            _says("{quote}{coloured}，{place}", "{object}，{place}", "，{colour}"),
+            _says("{quote}，{place}{coloured}", "{object}，{place}", "，{colour}"),
+        ),
+        end="，{ground}",
+    ),
+)
+
+
 def _all(plain: tuple[Phrasing, ...], kinds: tuple[Kind, ...]) -> tuple[Phrasing, ...]:
     made = [phrasing for kind in kinds for phrasing in kind.phrasings()]
     return (*plain, *(phrasing for phrasing in dict.fromkeys(made) if phrasing not in plain))
 
 
 PLAIN: Mapping[str, tuple[Phrasing, ...]] = {"zh": CHINESE_PHRASINGS, "en": ENGLISH_PHRASINGS}
-ALL = {"zh": _all(CHINESE_PHRASINGS, CHINESE_KINDS), "en": _all(ENGLISH_PHRASINGS, ENGLISH_KINDS)}
-HELD_OUT = {language: every[9::10] for language, every in ALL.items()}
+TOLD = {"zh": _all(CHINESE_PHRASINGS, CHINESE_KINDS), "en": _all(ENGLISH_PHRASINGS, ENGLISH_KINDS)}
+FRAGMENTS = {"zh": _all((), CHINESE_FRAGMENTS), "en": _all((), ENGLISH_FRAGMENTS)}
+HELD_OUT = {language: every[9::10] for language, every in TOLD.items()}
 SEEN = {
-    language: tuple(phrasing for number, phrasing in enumerate(every) if number % 10 != 9)
-    for language, every in ALL.items()
+    language: (*(p for number, p in enumerate(every) if number % 10 != 9), *FRAGMENTS[language])
+    for language, every in TOLD.items()
 }
-SETS = {"plain": PLAIN, "seen": SEEN, "held-out": HELD_OUT, "all": ALL}
+ALL = {language: (*every, *FRAGMENTS[language]) for language, every in TOLD.items()}
+SETS = {
+    "plain": PLAIN,
+    "fragments": FRAGMENTS,
+    "seen": SEEN,
+    "held-out": HELD_OUT,
+    "all": ALL,
+}
