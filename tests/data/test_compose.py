@@ -92,9 +92,9 @@ def test_captions_quote_what_is_written_and_boxes_lie_in_the_picture(name: str) 
 def test_every_layout_is_named_in_both_languages() -> None:
     for name, layout in shipped().items():
         drawer = renderer(name)
-        captions = [caption for index in range(2) for caption in drawer(0, index).captions]
+        captions = [c.lower() for index in range(2) for c in drawer(0, index).captions]
         english, chinese = (
-            [form.split("{}")[1].strip() for form in forms]
+            [form.split("{}")[1].strip().lower() for form in forms]
             for forms in (layout.english, layout.chinese)
         )
         assert sum(any(noun in caption for noun in english) for caption in captions) == 6
