@@ -1,13 +1,15 @@
 """What each semantic id of a rendered picture says: text of which kind lies there, or which ground.
 
-A text id names the side of the character's square, which of its line it is, where in the square
-this id's 32 x 32 pixels lie, and the colour; a ground id names a mean colour. Strokes are no part
+A text id names the side of the character's square, which word of the text it is in and which of
+that word's characters it is, where in the square this id's 32 x 32 pixels lie, and the colour; a
+ground id names a mean colour. Strokes are no part
 of it: glyph tokens know them, but have no place in the picture, and that is what the ids are for.
 So the ids of a layout follow from the prompt alone, and a generator need not guess any shape.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,20 +22,22 @@ from moyin.data.squares import letter_width
 from moyin.prompt.grid import PIXELS
 
 Array = np.ndarray[Any, Any]
+Meaning = tuple[int, int, int, int, int]
 COLOUR = {name: number for number, name in enumerate(COLOURS)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Legend:
-    """sides: of the squares that are told apart, in pixels, multiples of 32, at least 64; lengths:
-    characters of the longest text of each side, in however many rows; empty: as many as `width`
-    pixels hold. levels: of each channel of a ground's colour.
+    """sides: of the squares that are told apart, in pixels, multiples of 32, at least 64. words,
+    letters: of a text of each side, at most so many, and characters in a word; empty: one word, as
+    long as `width` pixels hold. levels: of each channel of a ground's colour.
 
-    Text of another side, or off the grid of ids, gets the nearest id there is.
+    Text of another side, off the grid of ids or beyond those numbers gets the nearest id there is.
     """
 
     sides: tuple[int, ...] = (256, 128)
-    lengths: tuple[int, ...] = ()
+    words: tuple[int, ...] = ()
+    letters: tuple[int, ...] = ()
     width: int = 512
     levels: int = 10
 
@@ -49,15 +53,17 @@ class Legend:
         return self.grounds + self.levels**3
 
     @cached_property
-    def meanings(self) -> tuple[tuple[int, int, int, int], ...]:
-        """(side, number in its line, row, column) of the text ids, one entry for all colours.
+    def meanings(self) -> tuple[Meaning, ...]:
+        """(side, word, character in the word, row, column) of the text ids, one entry for all
+        colours.
 
         Row and column: of the id's centre from the square's, in halves of an id.
         """
         return tuple(
-            (side, number, row, column)
-            for side, length in self._lengths.items()
-            for number in range(length)
+            (side, word, letter, row, column)
+            for side, (words, letters) in self._held.items()
+            for word in range(words)
+            for letter in range(letters)
             for row in _rows(side)
             for column in _columns(side)
         )
@@ -75,7 +81,8 @@ class Legend:
         their meaning share features."""
         text = np.repeat(np.array(self.meanings), len(COLOURS), 0)
         colours = np.tile(np.arange(len(COLOURS)), len(self.meanings))
-        parts = [text[:, :1], text[:, [0, 1]], text[:, [0, 2]], text[:, [0, 3]], text[:, [0, 2, 3]]]
+        shared = ([0], [0, 1], [0, 2], [0, 1, 2], [0, 3], [0, 4], [0, 3, 4])
+        parts = [text[:, which] for which in shared]
         named = np.concatenate([_one_hot(p) for p in (*parts, colours[:, None])], 1)
         rgb = np.array([c.rgb for c in COLOURS.values()], np.float32)[colours] / 127.5 - 1
         level = np.stack(np.unravel_index(np.arange(self.levels**3), (self.levels,) * 3), 1)
@@ -105,14 +112,18 @@ class Legend:
         return len(self.meanings) * len(COLOURS)
 
     @cached_property
-    def _lengths(self) -> dict[int, int]:
-        held = tuple(self.width // side for side in self.sides)
-        if self.lengths and len(self.lengths) != len(held):
-            raise ValueError(f"lengths={list(self.lengths)}: one for each of {list(self.sides)}")
-        return dict(zip(self.sides, self.lengths or held, strict=True))
+    def _held(self) -> dict[int, tuple[int, int]]:
+        """Words of a text and characters of a word, of each side."""
+        words = self.words or (1,) * len(self.sides)
+        letters = self.letters or tuple(self.width // side for side in self.sides)
+        if not len(words) == len(letters) == len(self.sides):
+            raise ValueError(
+                f"words={list(words)}, letters={list(letters)}: one for each of {list(self.sides)}"
+            )
+        return dict(zip(self.sides, zip(words, letters, strict=True), strict=True))
 
     @cached_property
-    def _number(self) -> dict[tuple[int, int, int, int], int]:
+    def _number(self) -> dict[Meaning, int]:
         return {meaning: len(COLOURS) * i for i, meaning in enumerate(self.meanings)}
 
     def _ground(self, picture: Array) -> Array:
@@ -127,8 +138,8 @@ class Legend:
         """Put in the ids of a line's characters, each where its centre is the nearest so far."""
         h, w = found.shape
         y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
-        for number, (left, top, right, bottom) in enumerate(line.squares):
-            if line.text[number].isspace():
+        for (left, top, right, bottom), at in zip(line.squares, numbered(line.text), strict=True):
+            if at is None:
                 continue
             real = bottom - top
             side = min(self.sides, key=lambda s: abs(np.log(s / real)))
@@ -137,11 +148,20 @@ class Legend:
             here = (away < max(real, PIXELS) / 2) & (away < nearest)
             nearest[here] = away[here]
             scale = 2 * side / real / PIXELS
-            which = min(number, self._lengths[side] - 1)
+            word, letter = (min(n, most - 1) for n, most in zip(at, self._held[side], strict=True))
             for r, c in np.argwhere(here):
                 row = _closest(down[r, c] * scale, _rows(side))
                 column = _closest(across[r, c] * scale, _columns(side))
-                found[r, c] = self._number[side, which, row, column] + COLOUR[line.colour]
+                found[r, c] = self._number[side, word, letter, row, column] + COLOUR[line.colour]
+
+
+def numbered(text: str) -> list[tuple[int, int] | None]:
+    """Of each character, which word it is in and which of that word's it is; of blanks None."""
+    found: list[tuple[int, int] | None] = [None] * len(text)
+    for number, word in enumerate(re.finditer(r"\S+", text)):
+        for letter, at in enumerate(range(*word.span())):
+            found[at] = number, letter
+    return found
 
 
 def _rows(side: int) -> tuple[int, ...]:

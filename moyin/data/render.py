@@ -40,8 +40,8 @@ class Renderer:
 
         squares: instead of freely, set text in squares of one of these sides in pixels, the first
         that has room, each row of them with its corner on a grid of 32 pixels, the semantic ids'.
-        lengths: characters of the longest text that is set in squares of each side, in several
-        rows where needed; empty: one row, however long.
+        square_words, square_letters: of a text that is set in squares of each side, at most so
+        many, and characters in a word; in several rows. Empty: one row, however long.
         """
 
         size: int = 512
@@ -62,7 +62,8 @@ class Renderer:
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
         squares: tuple[int, ...] = ()
-        lengths: tuple[int, ...] = ()
+        square_words: tuple[int, ...] = ()
+        square_letters: tuple[int, ...] = ()
         max_lines: int = 3
         max_characters: int = 12
         object_share: float = 0.25
@@ -100,10 +101,11 @@ class Renderer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        if config.lengths and len(config.lengths) != len(config.squares):
-            raise ValueError(
-                f"lengths={list(config.lengths)}: one for each of squares={list(config.squares)}"
-            )
+        for name in ("square_words", "square_letters"):
+            given = getattr(config, name)
+            if len(given) != len(config.squares) and (config.square_words or config.square_letters):
+                told = f"{name}={list(given)}: one for each of squares={list(config.squares)}"
+                raise ValueError(told)
         self.faces = faces.find(config.faces, config.face_folder)
         longest = min(4, config.prominent_characters, config.max_characters)
         self.turns = Turns(config.characters, config.chinese * (1 - config.words), longest)
@@ -277,11 +279,15 @@ class Renderer:
     ) -> Placed | None:
         """The line in the first squares that have room for it in the cell; None if none have."""
         config = self.config
-        lengths = config.lengths or (config.size,) * len(config.squares)
-        for side, longest in zip(config.squares, lengths, strict=True):
+        longest = max(map(len, said.split()))
+        for number, side in enumerate(config.squares):
             extent = squares.extent(said, self._rows(said, side), side)
             corner = places.row_in(cell, extent, config.size, PIXELS, random, config.spread)
-            if corner is not None and len(said) <= longest:
+            short = not config.square_words or (
+                len(said.split()) <= config.square_words[number]
+                and longest <= config.square_letters[number]
+            )
+            if corner is not None and short:
                 return self._set(said, face, side, corner)
         return None
 
@@ -290,7 +296,7 @@ class Renderer:
         return squares.placed(said, self._rows(said, side), face, side, corner)
 
     def _rows(self, said: str, side: int) -> list[Row]:
-        several = self.config.lengths
+        several = self.config.square_words
         return squares.broken(said, side, self.config.size) if several else [(0, len(said))]
 
     def _cell(

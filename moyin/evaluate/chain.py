@@ -44,11 +44,15 @@ class Chain:
         return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
 
     @property
-    def squares(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """That its pictures set text in: their sides in pixels, and the `Renderer`'s lengths."""
-        if self.legend:
-            return self.legend.sides, self.legend.lengths
-        return (self.settings.height // 2, self.settings.height // 4), ()
+    def squares(self) -> dict[str, Any]:
+        """What its pictures set text in, as fields of the `Renderer`'s configuration."""
+        if self.legend is None:
+            return {"squares": (self.settings.height // 2, self.settings.height // 4)}
+        return {
+            "squares": self.legend.sides,
+            "square_words": self.legend.words,
+            "square_letters": self.legend.letters,
+        }
 
     def reconstructed(self, picture_hwc: Pixels) -> Pixels:
         """Through the autoencoder and back."""
@@ -88,7 +92,8 @@ def legend_of(pipeline: Pipeline) -> Legend | None:
         return None
     return Legend(
         sides=tuple(sides),
-        lengths=tuple(told.get("objective.legend.lengths", ())),
+        words=tuple(told.get("objective.legend.words", ())),
+        letters=tuple(told.get("objective.legend.letters", ())),
         width=int(told["objective.legend.width"]),
         levels=int(told["objective.legend.levels"]),
     )

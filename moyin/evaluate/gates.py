@@ -49,17 +49,18 @@ NOTE = (
 )
 
 
-def suite(size: int, count: int, sides: tuple[int, ...], lengths: tuple[int, ...] = ()) -> Suite:
-    """Rendered pictures of one text each, with its caption as prompt. size: pixels a side; sides,
-    lengths: of the squares that text is set in, as the checkpoint's legend has them."""
+def suite(size: int, count: int, squares: Mapping[str, Any]) -> Suite:
+    """Rendered pictures of one text each, with its caption as prompt. size: pixels a side; squares:
+    that text is set in, as the checkpoint's legend has them (`Chain.squares`)."""
+    words, letters = (squares.get(f"square_{name}", ()) for name in ("words", "letters"))
+    longest = max((w * (n + 1) for w, n in zip(words, letters, strict=True)), default=4)
     render = Renderer.Config(
         size=size,
         characters=1000,
         faces=(FACE,),
         prominent=1.0,
-        prominent_characters=max(lengths, default=4),
-        squares=sides,
-        lengths=lengths,
+        prominent_characters=longest,
+        **squares,
         object_share=0.0,
         backgrounds={"flat": 1.0},
         phrasings="plain",
@@ -141,7 +142,7 @@ def run(place: str | None, options: Options, limit: int | None, engine: Engine, 
     """
     pipeline = Pipeline.open(place)
     chain = Chain.of(pipeline, options.settings(pipeline.defaults))
-    gates = suite(chain.settings.height, limit or COUNT, *chain.squares)
+    gates = suite(chain.settings.height, limit or COUNT, chain.squares)
     kept = Kept(out / "gates.jsonl")
     glyphs = glyph_retrieval(encoder_states(pipeline))
     judged, best = [], []

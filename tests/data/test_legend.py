@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moyin.data.colours import COLOURS
-from moyin.data.legend import Legend
+from moyin.data.legend import Legend, Meaning
 from moyin.data.render import Renderer
 from moyin.data.sample import Box, Line, Sample
 
@@ -25,7 +25,7 @@ def sample(text: str, *squares: Box, colour: str = "red") -> Sample:
     return Sample(picture, ("",), (line,), {"kind": "flat"}, (), 0, 0)
 
 
-def said(number: int) -> tuple[tuple[int, int, int, int], str]:
+def said(number: int) -> tuple[Meaning, str]:
     return LEGEND.meanings[number // len(NAMES)], NAMES[number % len(NAMES)]
 
 
@@ -52,7 +52,7 @@ def test_a_square_on_the_grid_reads_in_halves_of_an_id() -> None:
     inside = ids[1:5, 2:6]
     for row, down in enumerate((-3, -1, 1, 3)):
         for column, across in enumerate((-3, -1, 1, 3)):
-            assert said(inside[row, column]) == ((128, 0, down, across), "cyan")
+            assert said(inside[row, column]) == ((128, 0, 0, down, across), "cyan")
     ids[1:5, 2:6] = LEGEND.count - 1
     assert (ids >= LEGEND.grounds).all()
 
@@ -61,17 +61,17 @@ def test_of_two_squares_the_nearer_middle_counts() -> None:
     """Middles at x = 64 and 160, 96 apart: letters of 128. The id at x = 112 lies between them."""
     ids = LEGEND.ids(sample("ab", (0.0, 0.0, 128.0, 128.0), (96.0, 0.0, 224.0, 128.0)))
     found = [said(number)[0] for number in ids[0, :7]]
-    assert [number for _, number, _, _ in found] == [0, 0, 0, 0, 1, 1, 1]
-    assert [column for _, _, _, column in found] == [-3, -1, 1, 3, -1, 1, 3]
+    assert [letter for _, _, letter, _, _ in found] == [0, 0, 0, 0, 1, 1, 1]
+    assert [column for *_, column in found] == [-3, -1, 1, 3, -1, 1, 3]
 
 
 def test_what_is_off_the_grid_or_of_another_size_gets_the_nearest() -> None:
     """A square of 100 pixels counts as one of 128; the fifth of a line of four as the fourth."""
     ids = LEGEND.ids(sample("春", (14.0, 14.0, 114.0, 114.0)))
-    assert said(ids[1, 1])[0] == (128, 0, -1, -1)
+    assert said(ids[1, 1])[0] == (128, 0, 0, -1, -1)
     small = [(32.0 * i, 0.0, 32.0 * i + 64, 64.0) for i in range(6)]
     ids = LEGEND.ids(sample("abcdef", *small))
-    assert said(ids[0, 6])[0][:2] == (64, 3)
+    assert said(ids[0, 6])[0][:3] == (64, 0, 3)
 
 
 def test_ids_that_share_a_meaning_share_features() -> None:

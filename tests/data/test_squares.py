@@ -9,15 +9,16 @@ import pytest
 from PIL import Image
 
 from moyin.data import faces, squares
+from moyin.data.colours import COLOURS
 from moyin.data.edits import EditRenderer
-from moyin.data.legend import Legend
+from moyin.data.legend import Legend, numbered
 from moyin.data.render import Renderer
 from moyin.data.shape import Placed
 from moyin.train.objectives.glyph import bitmap
 from moyin.train.objectives.plan import written
 
 FACE = faces.shipped()["NotoSansSC-Bold"]
-LEGEND = Legend(sides=(128, 96), lengths=(4, 24))
+LEGEND = Legend(sides=(128, 96), words=(1, 4), letters=(4, 8))
 CONFIG = Renderer.Config(
     faces=(FACE.name,),
     prominent=1.0,
@@ -26,7 +27,8 @@ CONFIG = Renderer.Config(
     object_share=0.0,
     backgrounds={"flat": 1.0},
     squares=LEGEND.sides,
-    lengths=LEGEND.lengths,
+    square_words=LEGEND.words,
+    square_letters=LEGEND.letters,
 )
 
 
@@ -86,19 +88,27 @@ def test_rows_stand_in_the_middle_of_the_longest_on_the_grid() -> None:
 
 
 def test_ids_say_where_every_character_of_every_row_lies() -> None:
-    """Which of the text it is, in the side that holds it whole, and nothing where a blank is."""
+    """Which of its word it is, in the side that holds them all, and nothing where a blank is."""
     renderer, sides = CONFIG.build(), set()
     for index in range(60):
         sample = renderer(3, index)
         (line,), ids = sample.lines, LEGEND.ids(sample)
         text = ids < LEGEND.grounds
-        said = np.array(LEGEND.meanings)[ids[text] // 12]
+        said = np.array(LEGEND.meanings)[ids[text] // len(COLOURS)]
         sides |= {*said[:, 0]}
         assert len({*said[:, 0]}) == 1
-        assert {*said[:, 1]} == {i for i, c in enumerate(line.text) if c != " "}
+        words = line.text.split()
+        every = {(w, n) for w, word in enumerate(words) for n in range(len(word))}
+        assert {*map(tuple, said[:, 1:3].tolist())} == every
         assert np.array_equal(text, written(sample.to_json()["lines"], ids.shape))
-        assert len(line.text) <= dict(zip(LEGEND.sides, LEGEND.lengths, strict=True))[said[0, 0]]
+        most = LEGEND.sides.index(said[0, 0])
+        assert len(words) <= LEGEND.words[most]
+        assert max(map(len, words)) <= LEGEND.letters[most]
     assert sides == {128, 96}
+
+
+def test_characters_are_numbered_in_their_words() -> None:
+    assert numbered("To 你") == [(0, 0), (0, 1), None, (1, 0)]
 
 
 def test_an_edit_writes_in_the_same_rows() -> None:
@@ -111,8 +121,10 @@ def test_an_edit_writes_in_the_same_rows() -> None:
     assert several
 
 
-def test_lengths_without_their_sides_are_refused() -> None:
-    with pytest.raises(ValueError, match="one for each of squares"):
-        Renderer.Config(squares=(128,), lengths=(4, 24)).build()
-    with pytest.raises(ValueError, match=r"lengths=\[4\]: one for each of \[128, 96\]"):
-        _ = Legend(sides=(128, 96), lengths=(4,)).count
+def test_numbers_of_other_sides_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"square_words=\[1, 4\]: one for each of squares=\[128\]"):
+        Renderer.Config(squares=(128,), square_words=(1, 4), square_letters=(4,)).build()
+    with pytest.raises(ValueError, match=r"square_letters=\[\]: one for each of squares=\[128\]"):
+        Renderer.Config(squares=(128,), square_words=(1,)).build()
+    with pytest.raises(ValueError, match=r"letters=\[4\]: one for each of \[128, 96\]"):
+        _ = Legend(sides=(128, 96), letters=(4,)).count

@@ -62,16 +62,19 @@ def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
     assert states("a").shape == (1, 24)
 
 
+SQUARES = {"squares": (256, 128)}
+
+
 def item(count: int = 1) -> Item:
-    return gates.suite(512, count, (256, 128)).items[count - 1]
+    return gates.suite(512, count, SQUARES).items[count - 1]
 
 
 def test_the_pictures_say_what_their_prompts_ask() -> None:
-    suite = gates.suite(512, 3, (256, 128))
+    suite = gates.suite(512, 3, SQUARES)
     for one in suite.items:
         assert all(text in one.prompt for text in one.texts)
         assert suite.perfect(one).shape == (512, 512, 3)
-    again = gates.suite(512, 2, (256, 128))
+    again = gates.suite(512, 2, SQUARES)
     for one, same in zip(suite.items[:2], again.items, strict=True):
         assert one.prompt == same.prompt
         assert np.array_equal(suite.perfect(one), again.perfect(same))
@@ -122,8 +125,9 @@ def test_the_legend_is_read_from_the_notes() -> None:
     notes = {"training": {"decoder": {"configuration": told}}}
     holder: Any = SimpleNamespace(checkpoint=SimpleNamespace(notes=notes))
     assert legend_of(holder) == Legend(sides=(128,), width=256, levels=5)
-    told["objective.legend.lengths"] = [8]
-    assert legend_of(holder) == Legend(sides=(128,), lengths=(8,), width=256, levels=5)
+    told |= {"objective.legend.words": [2], "objective.legend.letters": [8]}
+    expected = Legend(sides=(128,), words=(2,), letters=(8,), width=256, levels=5)
+    assert legend_of(holder) == expected
 
 
 @pytest.mark.usefixtures("few")

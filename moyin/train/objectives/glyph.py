@@ -2,8 +2,9 @@
 
 Strings of random characters are encoded. The bytes of a character share its bitmap out among them
 from top to bottom (a Chinese character has three), and from the state of each, one linear map must
-give its band of rows and another the character's number in the string. So a decoder that attends
-to one byte gets one part of one character, and can read it linearly. Both maps are thrown away.
+give its band of rows and another the character's number in its word and the word's in the string.
+So a decoder that attends to one byte gets one part of one character, and can read it linearly. Both
+maps are thrown away.
 """
 
 from __future__ import annotations
@@ -33,14 +34,18 @@ class GlyphObjective(Objective):
     class Config(Objective.Config):
         """characters: how many Chinese characters, the most frequent first, beside Latin ones.
 
-        side: of the bitmap; longest: characters in a string; face: whose shapes are learned.
+        side: of the bitmap; words: of a string, with blanks between; longest: characters in a word;
+        latin: share of the updates whose strings are of Latin characters but for one; face: whose
+        shapes are learned.
         """
 
         stage: ClassVar[str] = "glyph"
         network: GlyphEncoder.Config = field(default_factory=GlyphEncoder.Config)
         characters: int = 8105
         side: int = 24
+        words: int = 1
         longest: int = 6
+        latin: float = 0.0
         face: str = "NotoSansSC-Bold"
         place_weight: float = 0.05
 
@@ -51,7 +56,7 @@ class GlyphObjective(Objective):
         super().__init__()
         self.config, self.network = config, network
         self.shape = nn.Linear(network.config.hidden, config.side**2)
-        self.place = nn.Linear(network.config.hidden, config.longest)
+        self.place = nn.Linear(network.config.hidden, config.longest + config.words)
         self.characters = tuple(LATIN) + assets.frequent_characters()[: config.characters]
         self.bitmaps = np.stack([bitmap(c, config.face, config.side) for c in self.characters])
 
@@ -62,26 +67,41 @@ class GlyphObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         """Strings that each hold one of the characters of `indices` among random ones.
 
-        All of an update are as long, so that no work is padding.
+        All of an update have as many characters in as many words, so that little is padding.
         """
         rng, side = draws.together("strings"), self.config.side
-        length, padded = int(rng.integers(1, self.config.longest + 1)), bool(rng.integers(2))
-        numbers = np.empty((len(indices), length), np.int64)
+        lengths, padded = self._lengths(rng), bool(rng.integers(2))
+        known = len(LATIN) if rng.random() < self.config.latin else self.count
+        numbers = np.empty((len(indices), sum(lengths)), np.int64)
         for row, index in enumerate(indices):
             own = draws.of(row, "strings")
-            numbers[row] = own.integers(0, self.count, length)
-            numbers[row, own.integers(length)] = index
-        strings = ["".join(self.characters[n] for n in row) for row in numbers]
+            numbers[row] = own.integers(0, known, sum(lengths))
+            numbers[row, own.integers(sum(lengths))] = index
+        ends = np.cumsum(lengths)[:-1]
+        strings = [
+            " ".join("".join(self.characters[n] for n in word) for word in np.split(row, ends))
+            for row in numbers
+        ]
         ids, mask = encoded(strings, padded=padded)
         owner, band = owners(strings, ids.shape[1], padded=bool(ids[0, 0] == 0), side=side)
         shapes = self.bitmaps[np.take_along_axis(numbers, np.maximum(owner, 0), 1)]
+        word = np.repeat(np.arange(len(lengths)), lengths)
+        letter = np.concatenate([np.arange(n) for n in lengths])
         return {
             "ids": ids,
             "mask": mask,
             "owner": owner,
+            "word": word[owner],
+            "letter": letter[owner],
             "target": shapes.reshape(*owner.shape, side, side).astype(np.float32) / 127.5 - 1,
             "band": band,
         }
+
+    def _lengths(self, rng: np.random.Generator) -> list[int]:
+        """Characters of each word: of half of the strings, one word."""
+        several = self.config.words > 1 and rng.random() < 0.5
+        words = int(rng.integers(2, self.config.words + 1)) if several else 1
+        return [int(n) for n in rng.integers(1, self.config.longest + 1, words)]
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         states = self.network(batch["ids"], batch["mask"], dtype=dtype)
@@ -89,17 +109,24 @@ class GlyphObjective(Objective):
         wrong = ops.mean(ops.square(shape - batch["target"]), -1)
         error = ops.sum(wrong * batch["band"]) / ops.sum(batch["band"])
         logits = ops.cast(self.place(states), ops.float32)
-        b, length, places = logits.shape
         owned = ops.cast(batch["owner"] >= 0, ops.float32)
-        right = ops.where(batch["owner"] >= 0, batch["owner"], ops.zeros_like(batch["owner"]))
-        entropy = ops.cross_entropy(
-            ops.reshape(logits, (b * length, places)), ops.reshape(right, (b * length,))
-        )
+        most = self.config.longest
+        entropy = self._missed(logits[:, :, :most], batch["letter"])
+        if self.config.words > 1:
+            entropy = entropy + self._missed(logits[:, :, most:], batch["word"])
         # Every string counts alike, so that a batch may be cut anywhere.
-        of_each = ops.sum(ops.reshape(entropy, (b, length)) * owned, 1) / ops.sum(owned, 1)
+        of_each = ops.sum(entropy * owned, 1) / ops.sum(owned, 1)
         misplaced = ops.mean(of_each)
         loss = error + self.config.place_weight * misplaced
-        return loss, {"bitmap_error": ops.stop_gradient(error)}
+        shown = {"bitmap_error": error, "place_error": misplaced}
+        return loss, {name: ops.stop_gradient(one) for name, one in shown.items()}
+
+    @staticmethod
+    def _missed(logits: Tensor, right: Tensor) -> Tensor:
+        """Cross-entropy [B, L]."""
+        b, length, places = logits.shape
+        flat = ops.reshape(logits, (b * length, places))
+        return ops.reshape(ops.cross_entropy(flat, ops.reshape(right, (b * length,))), (b, length))
 
 
 def encoded(strings: list[str], padded: bool) -> tuple[Array, Array]:
@@ -110,18 +137,20 @@ def encoded(strings: list[str], padded: bool) -> tuple[Array, Array]:
 
 
 def owners(strings: list[str], length: int, padded: bool, side: int) -> tuple[Array, Array]:
-    """The character that each byte belongs to, −1 for none [B, length], and 1 at the rows of the
-    character's bitmap that the byte is to know [B, length, side]."""
+    """The character that each byte belongs to, blanks not counted, −1 for none [B, length], and 1
+    at the rows of the character's bitmap that the byte is to know [B, length, side]."""
     owner = np.full((len(strings), length), -1, np.int64)
     band = np.zeros((len(strings), length, side), np.float32)
     for i, string in enumerate(strings):
-        at = int(padded)
-        for number, character in enumerate(string):
+        at, number = int(padded), 0
+        for character in string:
             rows = np.array_split(np.arange(side), len(character.encode()))
             for part in rows:
-                owner[i, at] = number
-                band[i, at, part] = 1
+                if character != " ":
+                    owner[i, at] = number
+                    band[i, at, part] = 1
                 at += 1
+            number += character != " "
     return owner, band
 
 

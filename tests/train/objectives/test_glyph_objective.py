@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networks
 import numpy as np
 import pytest
 from stages import OBJECTIVES
 
+from moyin.backend import ops
+from moyin.data.legend import numbered
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.glyph import GlyphObjective, bitmap, encoded, owners
@@ -65,3 +69,26 @@ def test_every_string_holds_the_character_it_was_asked_for() -> None:
             assert (found & (owner >= 0)).any()
     assert seen == {1, 2, 3}
     assert config.build(Source(None, None), None).network.config == config.network
+
+
+def test_words_are_told_beside_the_characters_in_them() -> None:
+    """Every word begins anew, a blank belongs to none, and Latin strings hold one other."""
+    config = replace(OBJECTIVES["glyph"], words=3, latin=1.0)
+    objective = GlyphObjective(config, networks.tiny("glyph"))
+    last = objective.count - 1
+    words = set()
+    for step in range(12):
+        batch = objective.batch(np.array([last, last]), Draws(0, 3 * step, step))
+        for ids, owner, word, letter in zip(
+            *(batch[name] for name in ("ids", "owner", "word", "letter")), strict=True
+        ):
+            text = bytes(int(i) - FIRST_BYTE for i in ids if i not in (PAD, EOS)).decode()
+            owned = owner >= 0
+            firsts = owned & (np.diff(owner, prepend=-1) != 0)
+            told = list(zip(word[firsts].tolist(), letter[firsts].tolist(), strict=True))
+            assert told == [at for at in numbered(text) if at is not None]
+            assert sum(not c.isascii() for c in text) == 1
+            words.add(text.count(" ") + 1)
+    assert words == {1, 2, 3}
+    entropies = objective.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)[1]
+    assert float(entropies["place_error"]) > np.log(config.longest)
