@@ -71,7 +71,7 @@ class GlyphObjective(Objective):
         """
         rng, side = draws.together("strings"), self.config.side
         lengths, padded = self._lengths(rng), bool(rng.integers(2))
-        known = len(LATIN) if rng.random() < self.config.latin else self.count
+        known = self.count if rng.random() < 1 - self.config.latin else len(LATIN)
         numbers = np.empty((len(indices), sum(lengths)), np.int64)
         for row, index in enumerate(indices):
             own = draws.of(row, "strings")
@@ -101,7 +101,7 @@ class GlyphObjective(Objective):
         """Characters of each word: of half of the strings, one word."""
         several = self.config.words > 1 and rng.random() < 0.5
         words = int(rng.integers(2, self.config.words + 1)) if several else 1
-        return [int(n) for n in rng.integers(1, self.config.longest + 1, words)]
+        return [int(rng.integers(1, self.config.longest + 1)) for _ in range(words)]
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         states = self.network(batch["ids"], batch["mask"], dtype=dtype)
