@@ -2,9 +2,9 @@
 
 A text id names the side of the character's square, which word of the text it is in and which of
 that word's characters it is, where in the square this id's 32 x 32 pixels lie, and the colour; a
-ground id names a mean colour. Strokes are no part
-of it: glyph tokens know them, but have no place in the picture, and that is what the ids are for.
-So the ids of a layout follow from the prompt alone, and a generator need not guess any shape.
+ground id names a mean colour. Strokes are no part of it: glyph tokens know them, but have no place
+in the picture, and that is what the ids are for. So the ids of a layout follow from the prompt
+alone, and a generator need not guess any shape.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from moyin.backend import Tensor, nn, ops
 from moyin.data import assets, faces
 from moyin.model.glyph import GlyphEncoder
 from moyin.prompt.quotes import glyph_bytes
+from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&!?.,'-:"
@@ -108,25 +109,18 @@ class GlyphObjective(Objective):
         shape = ops.reshape(ops.cast(self.shape(states), ops.float32), batch["target"].shape)
         wrong = ops.mean(ops.square(shape - batch["target"]), -1)
         error = ops.sum(wrong * batch["band"]) / ops.sum(batch["band"])
-        logits = ops.cast(self.place(states), ops.float32)
+        told = self.place(states)
         owned = ops.cast(batch["owner"] >= 0, ops.float32)
         most = self.config.longest
-        entropy = self._missed(logits[:, :, :most], batch["letter"])
+        entropy = plan.entropies(told[:, :, :most], batch["letter"])
         if self.config.words > 1:
-            entropy = entropy + self._missed(logits[:, :, most:], batch["word"])
+            entropy = entropy + plan.entropies(told[:, :, most:], batch["word"])
         # Every string counts alike, so that a batch may be cut anywhere.
         of_each = ops.sum(entropy * owned, 1) / ops.sum(owned, 1)
         misplaced = ops.mean(of_each)
         loss = error + self.config.place_weight * misplaced
         shown = {"bitmap_error": error, "place_error": misplaced}
         return loss, {name: ops.stop_gradient(one) for name, one in shown.items()}
-
-    @staticmethod
-    def _missed(logits: Tensor, right: Tensor) -> Tensor:
-        """Cross-entropy [B, L]."""
-        b, length, places = logits.shape
-        flat = ops.reshape(logits, (b * length, places))
-        return ops.reshape(ops.cross_entropy(flat, ops.reshape(right, (b * length,))), (b, length))
 
 
 def encoded(strings: list[str], padded: bool) -> tuple[Array, Array]:

@@ -45,8 +45,8 @@ class Plan(nn.Module):
         flat = ops.reshape(states, (b * length, hidden))
         at_mark = ops.take(flat, ops.arange(b) * length + marks, 0)
         told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
-        missed = ops.mean(_missed(told, facts), 1)
-        counted = _missed(self.ordinals(states), batch["plan_ordinals"])
+        missed = ops.mean(entropies(told, facts), 1)
+        counted = entropies(self.ordinals(states), batch["plan_ordinals"])
         read = ops.cast(ops.reshape(ops.arange(length), (1, -1)) < ops.reshape(marks, (-1, 1)), F32)
         missed = missed + ops.sum(counted * read, 1) / ops.cast(marks, F32)
         shown = {}
@@ -57,7 +57,7 @@ class Plan(nn.Module):
         return missed, shown
 
 
-def _missed(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
+def entropies(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
     """Cross-entropy [B, N]."""
     b, n, values = logits_bnv.shape
     flat = ops.reshape(ops.cast(logits_bnv, F32), (b * n, values))
