@@ -101,8 +101,8 @@ class GlyphObjective(Objective):
     def _lengths(self, rng: np.random.Generator) -> list[int]:
         """Characters of each word: of half of the strings, one word."""
         several = self.config.words > 1 and rng.random() < 0.5
-        words = int(rng.integers(2, self.config.words + 1)) if several else 1
-        return [int(rng.integers(1, self.config.longest + 1)) for _ in range(words)]
+        words = 1 + _drawn(rng, self.config.words - 1) if several else 1
+        return [_drawn(rng, self.config.longest) for _ in range(words)]
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         states = self.network(batch["ids"], batch["mask"], dtype=dtype)
@@ -121,6 +121,11 @@ class GlyphObjective(Objective):
         loss = error + self.config.place_weight * misplaced
         shown = {"bitmap_error": error, "place_error": misplaced}
         return loss, {name: ops.stop_gradient(one) for name, one in shown.items()}
+
+
+def _drawn(rng: np.random.Generator, most: int) -> int:
+    """From 1 to `most`, the more often the greater: only long words have late letters."""
+    return 1 + int(most * rng.random() ** 0.5)
 
 
 def encoded(strings: list[str], padded: bool) -> tuple[Array, Array]:
