@@ -117,16 +117,17 @@ class GlyphEncoder(nn.Module):
 
 def directed_bias(config: GlyphEncoder.Config) -> np.ndarray[Any, Any]:
     """Initial bias float32 [buckets, heads], at each bucket's first distance; beyond LOOKS, 0."""
-    half, reach = config.buckets // 2, config.max_distance + 1
-    table = bucket_table(reach, config.buckets, config.max_distance)
-    bias = np.zeros((config.buckets, config.heads), np.float32)
-    for bucket in range(config.buckets):
-        seen = table[0] if bucket >= half else table[:, 0]
-        distance = int(np.searchsorted(seen, bucket))
-        for head, (way, fall) in enumerate(LOOKS[: config.heads]):
-            seen_by_it = distance == 0 or (way > 0) == (bucket >= half)
-            bias[bucket, head] = -fall * distance if seen_by_it else BEHIND
-    return bias
+    number, half = np.arange(config.buckets), config.buckets // 2
+    table = bucket_table(config.max_distance + 1, config.buckets, config.max_distance)
+    ahead = number >= half
+    back, forward = (np.searchsorted(seen, number) for seen in (table[:, 0], table[0]))
+    distance = np.where(ahead, forward, back)
+    heads = [
+        np.where((ahead == (way > 0)) | (distance == 0), -fall * distance, BEHIND)
+        for way, fall in LOOKS[: config.heads]
+    ]
+    free = [np.zeros(config.buckets)] * (config.heads - len(heads))
+    return np.asarray(np.stack(heads + free, 1), np.float32)
 
 
 def bucket_table(length: int, buckets: int, max_distance: int) -> np.ndarray[Any, Any]:
