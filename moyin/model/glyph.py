@@ -19,7 +19,7 @@ from moyin.backend import Tensor, nn, ops
 # Where the first heads look before they learn: back (−1) or ahead (1), and by how much the bias
 # falls a byte. Which character of its word a byte belongs to is counted by heads that look one way;
 # from a bias that is alike for both, which Adam moves by no more than the learning rate a step,
-# 1,500 steps hardly found them (`moyin/recipes/nano.py`).
+# 900 steps hardly found them (`moyin/recipes/nano.py`).
 LOOKS = ((-1, 0.7), (1, 0.02), (-1, 0.02), (-1, 0.2), (-1, 0.07))
 BEHIND = -10.0  # the bias of bytes on the other side
 
