@@ -52,8 +52,9 @@ class GeneratorObjective(Objective):
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
         none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight,
         beside an id's, of telling before the first id what a caption asks for: what
-        `PlanningObjective` taught. freeze_text: text ids' rows of the embedding stay as they are.
-        `network`'s vocabulary fields are taken from the tokenizer.
+        `PlanningObjective` taught. ahead: weight, beside an id's, of telling at each id how far
+        the next edge and the next row of text are. freeze_text: text ids' rows of the embedding
+        stay as they are. `network`'s vocabulary fields are taken from the tokenizer.
         """
 
         stage: ClassVar[str] = "generator"
@@ -66,6 +67,7 @@ class GeneratorObjective(Objective):
         edges: float = 1.0
         opening: float = 0.0
         plan: float = 0.0
+        ahead: float = 0.0
         language_model: str = ""
         freeze_text: bool = False
         legend: Legend | None = None
@@ -113,6 +115,8 @@ class GeneratorObjective(Objective):
             nn.replace(network, "embedding", part)
         if config.plan:
             self.plan = plan.Plan(network.config.hidden)
+        if config.ahead:
+            self.ahead = plan.Ahead(network.config.hidden)
 
     @property
     def count(self) -> int:
@@ -136,7 +140,7 @@ class GeneratorObjective(Objective):
     def batch(self, indices: Array, draws: Draws) -> Batch:
         # All of an update alike, so that little is padded.
         with_preview = draws.together("preview").random() < self.config.preview
-        examples, kinds = [], []
+        examples, kinds, ahead = [], [], []
         rows = self.store.read(["meta", "ids", "preview_ids"], indices)
         edited = draws.together("edits").random() < self.config.edits
         opening = draws.together("opening").random() < self.config.opening
@@ -163,6 +167,7 @@ class GeneratorObjective(Objective):
                 example = _opening(example, found[0])
             examples.append(example)
             kinds.append(which[:, : len(example.ids)])
+            ahead.append(_ahead(row["meta"]["lines"], row["ids"].shape, pictures, example))
             # Captions are short: beside whole pictures, all that a picture has are planned from.
             alone = opening and edit is None and caption is not None
             asked += [(c, row) for c in ([caption] if alone else row["meta"]["captions"])]
@@ -175,6 +180,10 @@ class GeneratorObjective(Objective):
             "kinds": np.stack(padded),
             "first": np.array(min(e.start for e in examples) - 1),
         }
+        if self.config.ahead:
+            lacking = [((0, 0), (0, ids.shape[1] - a.shape[1])) for a in ahead]
+            pairs = zip(ahead, lacking, strict=True)
+            made["ahead"] = np.stack([np.pad(a, n, constant_values=-1) for a, n in pairs])
         if self.config.plan:
             captions, of = zip(*asked, strict=True)
             made |= plan.prefixes(self.tokenizer, list(captions), list(of), with_preview)
@@ -196,23 +205,31 @@ class GeneratorObjective(Objective):
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         first = int(batch["first"])
         ids, weights = batch["ids"], batch["weights"]
-        logits = self.network(ids, batch["positions"], head_from=first, dtype=dtype)
+        last = ids.shape[1] - 1  # which says nothing of a next one
+        states = self.network.states(ids, batch["positions"], dtype=dtype)[:, first:last]
+        logits = self.network.head(states)
         b, length, vocabulary = logits.shape
         # A text id cannot be a target: where the weight is zero any valid one will do.
         targets = ops.where(
             weights[:, first + 1 :] > 0, ids[:, first + 1 :], ops.zeros_like(ids[:, first + 1 :])
         )
         entropy = ops.cross_entropy(
-            ops.reshape(logits[:, : length - 1], (b * (length - 1), vocabulary)),
-            ops.reshape(targets, (b * (length - 1),)),
+            ops.reshape(logits, (b * length, vocabulary)),
+            ops.reshape(targets, (b * length,)),
         )
-        counted = ops.reshape(weights[:, first + 1 :], (b * (length - 1),))
+        counted = ops.reshape(weights[:, first + 1 :], (b * length,))
         kinds = ops.cast(batch["kinds"][:, :, first + 1 :], ops.float32)
         shown = {}
         for i, kind in enumerate(KINDS):
-            here = ops.reshape(kinds[:, i], (b * (length - 1),))
+            here = ops.reshape(kinds[:, i], (b * length,))
             shown[f"loss_{kind}"] = ops.stack([ops.sum(entropy * here), ops.sum(here)])
         total = ops.sum(entropy * counted)
+        if self.config.ahead:
+            far = batch["ahead"][:, :, first + 1 :]
+            missed = self.ahead(states, far)
+            total = total + self.config.ahead * missed
+            known = ops.sum(ops.cast(far >= 0, ops.float32))
+            shown["loss_ahead"] = ops.stack([missed, known])
         if self.config.plan:
             missed, told = self.plan(self.network, batch, dtype)
             total, shown = total + self.config.plan * ops.sum(missed), shown | told
@@ -250,6 +267,17 @@ def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array
     kinds[1, large : start + edge.size] = 1
     kinds[2, start : start + edge.size] = edge
     return kinds
+
+
+def _ahead(
+    lines: list[dict[str, Any]], of: tuple[int, ...], pictures: list[Array], example: Example
+) -> Array:
+    """`plan.distances` of each id of an example, −1 of those that are in no picture:
+    [2, length] int64."""
+    grids = [plan.distances(plan.written(lines, of, p.shape)).reshape(2, -1) for p in pictures]
+    told = np.concatenate(grids, 1)[:, : len(example.ids) - example.start]
+    after = len(example.ids) - example.start - told.shape[1]
+    return np.pad(told, ((0, 0), (example.start, after)), constant_values=-1)
 
 
 def _telling(edge: Array) -> Array:

@@ -20,6 +20,27 @@ F32 = ops.float32
 LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilations
 
 
+class Ahead(nn.Module):
+    """What is told at each id of what is to come, and thrown away after training: `distances`.
+
+    An id says where text begins once a picture, though the plan has known it since the caption;
+    told at every id before, what the plan says reaches those that decide.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.told = nn.Linear(hidden, 2 * VALUES)
+
+    def forward(self, states_bld: Tensor, true_b2l: Tensor) -> Tensor:
+        """What is missed at all ids, summed; true: `distances` of the id that each state gives,
+        −1 where it gives none."""
+        b, length, _ = states_bld.shape
+        told = ops.reshape(self.told(states_bld), (b, length * 2, VALUES))
+        true = ops.reshape(ops.transpose(true_b2l, 1, 2), (b, length * 2))
+        missed = entropies(told, ops.maximum(true, ops.zeros_like(true)))
+        return ops.sum(missed * ops.cast(true >= 0, F32))
+
+
 class Plan(nn.Module):
     """What is told of a plan, and thrown away after training.
 
@@ -107,6 +128,22 @@ def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
     sides = [n for at in (text.any(1), text.any(0)) for n in _side(at)]
     colours = (meta["background"].get("colour"), lines[0]["colour"] if lines else None)
     return np.array([*sides, *(names.index(c) if c in names else 0 for c in colours)])
+
+
+def distances(text: Array) -> Array:
+    """At each id of a grid [rows, columns] of whether there is text: how many columns on the next
+    edge of text in its row is, and how many rows on the next text; the last of VALUES for none.
+    [2, rows, columns] int64."""
+    rows, columns = text.shape
+    found = np.full((2, rows, columns), VALUES - 1)
+    edge = text != np.pad(text, ((0, 0), (1, 0)))[:, :-1]
+    for row, column in zip(*np.nonzero(edge), strict=True):
+        way = column - np.arange(column + 1)
+        found[0, row, : column + 1] = np.minimum(found[0, row, : column + 1], way)
+    for row, column in zip(*np.nonzero(text), strict=True):
+        found[1, row, : column + 1] = 0
+        found[1, :row] = np.minimum(found[1, :row], (row - np.arange(row))[:, None])
+    return found
 
 
 def _side(text_n: Array) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from moyin.prompt.sequence import generation_sequence
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, edges
-from moyin.train.objectives.plan import written
+from moyin.train.objectives.plan import VALUES, distances, written
 
 IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
 
@@ -212,3 +212,44 @@ def test_a_frozen_text_embedding_changes_no_loss(source: Source) -> None:
         found.append((float(ops.numpy(loss)), ops.numpy(table)[:vision]))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_distances_by_hand() -> None:
+    """Text at columns 2 and 3 of the second row and 1 and 2 of the third."""
+    text = np.zeros((4, 5), bool)
+    text[1, 2:4] = text[2, 1:3] = True
+    n = VALUES - 1
+    across = [[n] * 5, [2, 1, 0, 1, 0], [1, 0, 1, 0, n], [n] * 5]
+    down = [[1] * 5, [0, 0, 0, 0, 1], [0, 0, 0, n, n], [n] * 5]
+    assert distances(text).tolist() == [across, down]
+    assert (distances(np.zeros((2, 3), bool)) == n).all()
+
+
+@pytest.mark.parametrize("opening", [0.0, 1.0])
+def test_what_is_ahead_is_told_at_each_id(source: Source, opening: float) -> None:
+    config = replace(OBJECTIVES["generator"], preview=1.0, opening=opening, ahead=2.0)
+    made = config.build(source, networks.tiny("generator"))
+    numbers = np.array([0, 5, 3])
+    batch = made.batch(numbers, Draws(0, 0))
+    rows = source.pictures.read(["meta", "ids", "preview_ids"], numbers)
+    for ids, ahead, row in zip(batch["ids"], batch["ahead"], rows, strict=True):
+        grids = [
+            distances(written(row["meta"]["lines"], row["ids"].shape, row[name].shape))
+            for name in ("preview_ids", "ids")
+        ]
+        true = np.concatenate([g.reshape(2, -1) for g in grids], 1)
+        known = np.flatnonzero(ahead[0] >= 0)
+        first = np.flatnonzero(ids == made.tokenizer.vocabulary.image_start)[0] + 1
+        assert (known == first + np.arange(len(known))).all()
+        assert (ahead[:, known] == true[:, : len(known)]).all()
+        assert opening or len(known) == true.shape[1]
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        told = made.loss(tensors, ops.float32)
+        without = GeneratorObjective(
+            replace(config, ahead=0.0), source, made.network, made.tokenizer
+        ).loss(tensors, ops.float32)
+    missed, count = ops.numpy(told[1]["loss_ahead"])
+    assert count == (batch["ahead"] >= 0).sum()
+    more = float(ops.numpy(told[0])) - float(ops.numpy(without[0]))
+    assert more == pytest.approx(2 * missed / batch["weights"].sum(), rel=1e-4)
