@@ -118,9 +118,11 @@ class GlyphEncoder(nn.Module):
 def directed_bias(config: GlyphEncoder.Config) -> np.ndarray[Any, Any]:
     """Initial bias float32 [buckets, heads], at each bucket's first distance; beyond LOOKS, 0."""
     number, half = np.arange(config.buckets), config.buckets // 2
-    table = bucket_table(config.max_distance + 1, config.buckets, config.max_distance)
-    ahead = number >= half
-    back, forward = (np.searchsorted(seen, number) for seen in (table[:, 0], table[0]))
+    ahead, reach = number >= half, np.arange(config.max_distance + 1)
+    back, forward = (
+        np.searchsorted(_buckets(signed, config.buckets, config.max_distance), number)
+        for signed in (-reach, reach)
+    )
     distance = np.where(ahead, forward, back)
     heads = [
         np.where((ahead == (way > 0)) | (distance == 0), -fall * distance, BEHIND)
@@ -135,8 +137,12 @@ def bucket_table(length: int, buckets: int, max_distance: int) -> np.ndarray[Any
 
     In each half, the first half are single distances and the rest are spaced logarithmically.
     """
-    half, single = buckets // 2, buckets // 4
     signed = np.arange(length)[None, :] - np.arange(length)[:, None]
+    return _buckets(signed, buckets, max_distance)
+
+
+def _buckets(signed: np.ndarray[Any, Any], buckets: int, max_distance: int) -> np.ndarray[Any, Any]:
+    half, single = buckets // 2, buckets // 4
     distance = np.abs(signed)
     # float32 throughout, so that a boundary falls on the same side as in the reference.
     ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(single))

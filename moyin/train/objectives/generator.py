@@ -167,7 +167,8 @@ class GeneratorObjective(Objective):
                 example = _opening(example, found[0])
             examples.append(example)
             kinds.append(which[:, : len(example.ids)])
-            ahead.append(_ahead(row["meta"]["lines"], row["ids"].shape, pictures, example))
+            if self.config.ahead:
+                ahead.append(_ahead(row["meta"]["lines"], row["ids"].shape, pictures, example))
             # Captions are short: beside whole pictures, all that a picture has are planned from.
             alone = opening and edit is None and caption is not None
             asked += [(c, row) for c in ([caption] if alone else row["meta"]["captions"])]
