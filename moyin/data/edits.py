@@ -1,7 +1,8 @@
 """Pictures in pairs: one as `render` draws it, and the same with one line of text made anew.
 
 The line stands in its place with another text, or with the same one in another colour; all else
-stays as it is, pixel for pixel. The second of each pair says so: it has an `edit`.
+stays as it is, pixel for pixel. In squares the new text may be longer or shorter, and stands where
+a text of its length would. The second of each pair says so: it has an `edit`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,49 @@ from moyin.data.shape import BODY, Placed, Shape
 
 TRIES = 200  # of other texts, before the line is recoloured instead
 WRITTEN = {
-    "en": ("write {text} {place} instead", "change the text {place} to {text}"),
-    "zh": ("把{place}的文字换成{text}", "将{place}的字改为{text}"),
+    "en": (
+        "write {text} {place} instead",
+        "change the text {place} to {text}",
+        "replace the words {place} with {text}",
+        "the text {place} should say {text}",
+        "now let it say {text} {place}",
+        "leave the poster as it is, but put {text} {place}",
+    ),
+    "zh": (
+        "把{place}的文字换成{text}",
+        "将{place}的字改为{text}",
+        "请把{place}的内容改成{text}",
+        "{place}改写{text}",
+        "其他不变，{place}的字换为{text}",
+        "现在{place}要写{text}",
+    ),
 }
 RECOLOURED = {
-    "en": ("make {text} {colour}", "change the colour of {text} to {colour}"),
-    "zh": ("把{text}变成{colour}色", "将{text}改为{colour}色"),
+    "en": (
+        "make {text} {colour}",
+        "change the colour of {text} to {colour}",
+        "paint {text} {colour}",
+        "{text} should be {colour}",
+        "turn the letters of {text} {colour}",
+        "the same poster with {text} in {colour}",
+    ),
+    "zh": (
+        "把{text}变成{colour}色",
+        "将{text}改为{colour}色",
+        "{text}换成{colour}色的",
+        "请把{text}的颜色改成{colour}色",
+        "其他不变，{text}用{colour}色",
+        "{text}要{colour}色的字",
+    ),
+}
+# Kept out of what is taught: an evaluation asks so.
+HELD_OUT_WRITTEN = {
+    "en": ("swap the text {place} for {text}", "please make the writing {place} read {text}"),
+    "zh": ("让{place}的文字变成{text}", "{place}不要原来的字，写上{text}"),
+}
+HELD_OUT_RECOLOURED = {
+    "en": ("please give me {text} in {colour} now", "let {text} become {colour}"),
+    "zh": ("让{text}成为{colour}色", "{text}的字色改{colour}色"),
 }
 
 
@@ -35,9 +73,11 @@ class EditRenderer(Renderer):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Renderer.Config):
-        """recoloured: share of the edits that change a colour, and no text."""
+        """recoloured: share of the edits that change a colour, and no text. resized: share of the
+        others, of lines in squares, whose new text may have any length."""
 
         recoloured: float = 0.3
+        resized: float = 0.5
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -85,20 +125,29 @@ class EditRenderer(Renderer):
         lines = [*first.lines[:at], line, *first.lines[at + 1 :]]
         each, phrasings = self.config.captions, self.config.phrasings
         told = captions(first.background, lines, first.objects, each, random, phrasings)
-        edit = Edit(-1, _instructions(line, colour if new is None else "", random))
+        recoloured = colour if new is None else ""
+        edit = Edit(-1, _instructions(line, recoloured, random, phrasings == "held-out"))
         return replace(first, picture=np.array(image), captions=told, lines=tuple(lines), edit=edit)
 
     def _other(
         self, face: faces.Face, old: Line, taken: list[Box], random: np.random.Generator
     ) -> tuple[str, Placed] | None:
-        """Another text of as many characters, in the old one's place, clear of all that is taken;
-        None where none was found."""
+        """Another text in the old one's place, of as many characters unless it may have any length,
+        clear of all that is taken; None where none was found."""
+        squares = bool(self.config.squares)
+        resized = squares and random.random() < self.config.resized
+        cell = next((r, c) for r in range(3) for c in range(3) if places.PLACES[r][c] == old.place)
         for _ in range(TRIES):
-            said = self._text(False, random)
-            alike = said != old.text and list(map(_kind, said)) == list(map(_kind, old.text))
-            if not alike or not faces.covers(face, said):
+            said = self._text(squares and self.config.prominent == 1, random)
+            alike = resized or list(map(_kind, said)) == list(map(_kind, old.text))
+            if said == old.text or not alike or not faces.covers(face, said):
                 continue
-            found = self._placed(said, face, old)
+            if resized:
+                found = self._in_squares(said, face, cell, random)
+            else:
+                found = self._placed(said, face, old)
+            if found is None:
+                continue
             inside = min(found.box) >= 0 and max(found.box) <= self.config.size
             if inside and not places.overlaps(found.box, taken, self._margin):
                 return said, found
@@ -134,12 +183,16 @@ def _ink(drawn: Image.Image, mask: Image.Image) -> RGB:
     return int(r), int(g), int(b)
 
 
-def _instructions(line: Line, colour: str, random: np.random.Generator) -> tuple[str, ...]:
+def _instructions(
+    line: Line, colour: str, random: np.random.Generator, held_out: bool
+) -> tuple[str, ...]:
     """What is asked for, in English and in Chinese; with a colour, it is that that changes."""
+    written = HELD_OUT_WRITTEN if held_out else WRITTEN
+    phrases = (HELD_OUT_RECOLOURED if held_out else RECOLOURED) if colour else written
     found = []
     for language, where in (("en", places.ENGLISH), ("zh", places.CHINESE)):
         pair = text.pick(QUOTES, random)
-        phrase = text.pick((RECOLOURED if colour else WRITTEN)[language], random)
+        phrase = text.pick(phrases[language], random)
         named = "" if not colour else colour if language == "en" else COLOURS[colour].chinese
         quoted = pair[0] + line.text + pair[1]
         place = text.pick(where[line.place], random)

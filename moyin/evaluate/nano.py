@@ -141,8 +141,10 @@ def suite(name: str = "nano-50") -> Suite:
         items=tuple(_item(number, one) for number, one in enumerate(asked)),
         scorer=scores.characters,
         headline="ordered_ned",
-        look=_seen_in_lines if several else _seen,
-        perfect=lambda item: (perfect_lines if several else perfect)(item.truth, PERFECT),
+        look=_seen_in_lines if several else seen,
+        perfect=lambda item: (
+            in_squares(item.truth, PERFECT, SQUARE) if several else perfect(item.truth, PERFECT)
+        ),
     )
 
 
@@ -160,7 +162,8 @@ def _item(number: int, asked: Expectation) -> Item:
     )
 
 
-def _seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+def seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    """The one line of a picture, cut out and read, its colours and its place."""
     return _found(look(picture_hwc, lambda crop: engine.recognise(crop).text), item)
 
 
@@ -223,10 +226,10 @@ def _expectation(
     length, turn = n % 4, n // 4
     text = texts[language][length][turn]
     # Strides that walk through all colours and places within one length of one language.
-    background = _pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
-    colour = _pick(readable(background), 3 * turn + length + number % 2)
+    background = pick(tuple(COLOURS), 5 * length + 11 * turn + 3 * (number % 2))
+    colour = pick(readable(background), 3 * turn + length + number % 2)
     free = ANYWHERE if len(text) < 3 else MIDDLE_COLUMN
-    place = _pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
+    place = pick(free, 4 * (turn + 1) + 2 * length + 5 * (number % 2))
     return Expectation(
         id=f"{number:02d}",
         prompt=_prompt(n, phrasings[language], language, text, background, colour, place),
@@ -248,8 +251,8 @@ def _prompt(
     place: str,
 ) -> str:
     chinese = language == "zh"
-    phrasing, pair = _pick(phrasings, n), _pick(captions.QUOTES, n)
-    noun = _pick(("海报", "卡片", "图片") if chinese else ("poster", "card", "sign"), n)
+    phrasing, pair = pick(phrasings, n), pick(captions.QUOTES, n)
+    noun = pick(("海报", "卡片", "图片") if chinese else ("poster", "card", "sign"), n)
     names = {c.name: c.chinese + "色" if chinese else c.name for c in COLOURS.values()}
     ground = names[background] + noun if chinese else f"a {names[background]} {noun}"
     if ground.startswith("a orange"):
@@ -257,7 +260,7 @@ def _prompt(
     opening = phrasing.opening.format(ground=ground)
     line = phrasing.line.format(
         quote=pair[0] + text + pair[1],
-        place=_pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
+        place=pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
         noun=_noun(text, chinese),
         coloured=phrasing.colour.format(colour=names[colour]),
     )
@@ -272,7 +275,8 @@ def _noun(text: str, chinese: bool) -> str:
     return "character" if len(text) == 1 else "text" if " " in text else "word"
 
 
-def _pick(items: Sequence[T], number: int) -> T:
+def pick(items: Sequence[T], number: int) -> T:
+    """The items in turn, round and round."""
     return items[number % len(items)]
 
 
@@ -295,10 +299,11 @@ def perfect(asked: Expectation, size: int) -> Pixels:
     return np.array(image)
 
 
-def perfect_lines(asked: Expectation, size: int) -> Pixels:
-    """What is asked for in squares, broken into rows: uint8 [size, size, 3]."""
+def in_squares(asked: Expectation, size: int, square: int) -> Pixels:
+    """What is asked for in squares of so many pixels of 512, broken into rows: uint8
+    [size, size, 3]."""
     image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
-    side = SQUARE * size // 512
+    side = square * size // 512
     rows = squares.broken(asked.text, side, size)
     corner = places.row_in(
         divmod(ANYWHERE.index(asked.place), 3),

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moyin.evaluate import benchmarks, gates, nano, page, pictures, posters, report
+from PIL import Image
+
+from moyin.evaluate import benchmarks, edits, gates, nano, page, pictures, posters, report
 from moyin.evaluate.endpoint import Endpoint
 from moyin.evaluate.options import Options
 from moyin.evaluate.pictures import Unreadable
@@ -31,6 +33,7 @@ SCORERS = {
     "nano-50": scores.characters,
     "wording-50": scores.characters,
     "lines-50": scores.characters,
+    "edits-50": scores.characters,
 }
 SUITES = tuple(SCORERS)
 
@@ -62,6 +65,11 @@ class Request:
             raise ValueError("tiles= says how the files of --pictures are to be cut: give both")
         if self.suite == "gates" and (self.pictures is not None or self.endpoint is not None):
             raise ValueError("the gates stand inside a checkpoint: give --checkpoint")
+        if self.suite == "edits-50" and self.endpoint is not None:
+            raise ValueError(
+                "edits-50 is of pictures that are edited, and --endpoint sends words alone: give "
+                "--checkpoint, or --pictures of what was made of those in OUT/references"
+            )
         for told, value in (("--limit", self.limit), ("--seeds", self.seeds)):
             if value is not None and value < 1:
                 raise ValueError(f"{told} must be at least 1, not {value}")
@@ -80,7 +88,8 @@ def run(request: Request) -> Path:
         return gates.run(request.checkpoint, options, request.limit, reader_engine, request.out)
     suite = build(request.suite, options)
     items = suite.some(request.limit)
-    source = _source(request, len(suite.items))
+    references = _references(suite, items, request.out)
+    source = _source(request, len(suite.items), references)
     repeats = request.seeds or suite.repeats
     if isinstance(source, Given | Sheets) and request.seeds is None:
         repeats = source.repeats(items)
@@ -111,10 +120,23 @@ def build(suite: str, options: Options) -> Suite:
         return benchmarks.oneig(language, options.prompts)
     if suite == "one-character":
         return benchmarks.one_character(options.per_level)
+    if suite == "edits-50":
+        return edits.suite()
     return posters.suite() if suite == "posters" else nano.suite(suite)
 
 
-def _source(request: Request, count: int) -> Source:
+def _references(suite: Suite, items: Sequence[Item], out: Path) -> Path | None:
+    """The folder of the pictures that the items edit, each `<id>.png`; None where none do."""
+    if suite.reference is None:
+        return None
+    folder = out / "references"
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in items:
+        Image.fromarray(suite.reference(item)).save(folder / f"{item.id}.png")
+    return folder
+
+
+def _source(request: Request, count: int, references: Path | None) -> Source:
     tiles = request.options.tiles
     if request.pictures is not None and tiles is not None:
         return Sheets(request.pictures, tiles, request.out / "pictures")
@@ -123,7 +145,8 @@ def _source(request: Request, count: int) -> Source:
     if request.endpoint is not None and request.model is not None:
         folder = request.out / "pictures"
         return Endpoint(request.endpoint, request.model, request.options, folder)
-    return Drawn(request.checkpoint, request.options, count, request.out / "pictures")
+    folder = request.out / "pictures"
+    return Drawn(request.checkpoint, request.options, count, folder, references)
 
 
 def _judge(

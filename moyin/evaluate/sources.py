@@ -44,10 +44,19 @@ class Drawn:
     """Pictures of a checkpoint, each of a seed of its own, in `out`; drawn again only where
     checkpoint, prompt or settings are others."""
 
-    def __init__(self, place: str | None, options: Options, count: int, out: Path) -> None:
-        """count: prompts of the whole suite."""
+    def __init__(
+        self,
+        place: str | None,
+        options: Options,
+        count: int,
+        out: Path,
+        references: Path | None = None,
+    ) -> None:
+        """count: prompts of the whole suite. references: the folder of the pictures that the
+        prompts edit, each by its prompt's id."""
         self.pipeline = Pipeline.open(place)
         self.options, self.count, self.out = options, count, out
+        self.references = references
         self.settings = options.settings(self.pipeline.defaults)
 
     def facts(self) -> dict[str, Any]:
@@ -59,16 +68,28 @@ class Drawn:
 
     def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
         rows = [
-            batch.Row(name(item, r), item.prompt, self.settings, self._seed(item, r), {})
+            batch.Row(
+                name(item, r),
+                item.prompt,
+                self.settings,
+                self._seed(item, r),
+                {},
+                self._images(item),
+            )
             for item, r in wanted
         ]
 
         def draw(jobs: list[Job]) -> list[Picture]:
             return self.pipeline.draw(jobs, progress)
 
-        done = batch.run(rows, self.out, self.pipeline.digest, draw, self.options.batch)
+        read = self.pipeline.references
+        at_once = self.options.batch
+        done = batch.run(rows, self.out, self.pipeline.digest, draw, at_once, read=read)
         for number, _ in enumerate(done, 1):
             progress("drawn", number, len(rows))
+
+    def _images(self, item: Item) -> tuple[batch.Image, ...]:
+        return batch.images([f"{item.id}.png"], self.references) if self.references else ()
 
     def _seed(self, item: Item, repeat: int) -> int:
         return self.options.seed + item.number + repeat * self.count

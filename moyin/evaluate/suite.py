@@ -55,7 +55,8 @@ Look = Callable[[Engine, Pixels, Item], Found]
 class Suite:
     """scorer: of what was read, beside `scores.strict`. headline: the score by which pictures are
     ranked. repeats: pictures a prompt, unless told. perfect: a render of an item's texts by which
-    the engine's ceiling is measured. note: what a reader of the scores must know."""
+    the engine's ceiling is measured. reference: the picture that an item's prompt edits, where it
+    edits one. note: what a reader of the scores must know."""
 
     name: str
     items: tuple[Item, ...]
@@ -63,6 +64,7 @@ class Suite:
     headline: str
     look: Look
     perfect: Callable[[Item], Pixels]
+    reference: Callable[[Item], Pixels] | None = None
     repeats: int = 1
     note: str = ""
 

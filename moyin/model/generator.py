@@ -167,14 +167,16 @@ class Generator(nn.Module):
         mask_bl: Tensor | None = None,
         *,
         dtype: Any = None,
+        layers: int | None = None,
     ) -> Tensor:
-        """The normed hidden states [B, L, hidden] that the head reads."""
+        """The normed hidden states [B, L, hidden] that the head reads; after the first `layers`
+        alone, where that is given, as the next one reads them, not normed."""
         x = self._embed(ids_bl, dtype)
         turn = self._turn(positions_3bl, x.dtype)
         mask = visible(mask_bl, 0, ids_bl.shape[1])
-        for layer in self.layers:
+        for layer in list(self.layers)[:layers]:
             x = layer(x, turn, mask)
-        return self.norm(x)
+        return self.norm(x) if layers is None else x
 
     def new_cache(self, batch: int, length: int, dtype: Any = ops.float32) -> list[LayerCache]:
         """Room for `length` ids of `batch` samples; `step` computes in its dtype."""

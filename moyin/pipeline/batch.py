@@ -95,20 +95,20 @@ def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) 
     seed = fields.pop("seed", seed)
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"seed {seed!r} must be a whole number")
-    images = _images(fields.pop("images", []), folder)
+    edited = images(fields.pop("images", []), folder)
     own = {k: fields.pop(k) for k in list(fields) if k in _OWN}
     if "size" in fields and own.keys() & {"height", "width"}:
         raise ValueError("size goes without height and width: they say the same")
-    if images and not sized:
-        own = _sides(images[0].grid) | own
+    if edited and not sized:
+        own = _sides(edited[0].grid) | own
     if "size" in fields:
         own |= _sides(parse_size(str(fields.pop("size"))))
     more = {k: v for k, v in fields.items() if k not in (*_REWRITING, _DIGESTS)}
     _check_names(more)
-    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more, images)
+    return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more, edited)
 
 
-def _images(paths: Any, folder: Path) -> tuple[Image, ...]:
+def images(paths: Any, folder: Path) -> tuple[Image, ...]:
     """The pictures of a row, each opened once now, so that a bad one is told before any drawing;
     none that lies outside of the rows' folder."""
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from moyin.data.colours import COLOURS
 from moyin.data.edits import EditRenderer
+from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.render import Renderer
 from moyin.data.sample import Line, Sample
 from moyin.prompt.quotes import quoted
 
 COMMON = {"size": 128, "characters": 300, "max_characters": 6}
 FREE = EditRenderer.Config(**COMMON)
-SQUARES = EditRenderer.Config(**COMMON | {"size": 256}, squares=(64,), prominent=1.0)
+SQUARES = EditRenderer.Config(**COMMON | {"size": 256}, squares=(64,), prominent=1.0, resized=0.0)
 
 
 def pairs(config: EditRenderer.Config, count: int = 10) -> list[tuple[Sample, Sample]]:
@@ -79,10 +82,40 @@ def test_another_text_has_the_same_ink() -> None:
 
 def test_the_first_of_each_pair_is_the_renderers() -> None:
     fields = asdict(FREE)
-    del fields["recoloured"]
+    del fields["recoloured"], fields["resized"]
     renderer = Renderer.Config(**fields).build()
     for n, (first, _) in enumerate(pairs(FREE, 3)):
         assert (first.picture == renderer(3, n).picture).all()
+
+
+def test_in_squares_another_length_stands_where_it_belongs() -> None:
+    """In the middle of the picture as near as ids allow; what the old text covered is ground."""
+    config = replace(SQUARES, resized=1.0, recoloured=0.0, middle=1.0, spread=0.0, object_share=0.0)
+    lengths = set()
+    for n, (first, second) in enumerate(pairs(config)):
+        old, new = edited(first, second)
+        lengths.add(len(new.text) - len(old.text))
+        left, right = new.squares[0][0], new.squares[-1][2]
+        assert abs((left + right) / 2 - 128) <= 32
+        ground = np.ones(second.picture.shape[:2], bool)
+        ground[int(new.box[1]) : int(new.box[3]), int(new.box[0]) : int(new.box[2])] = False
+        background = config.build().ground(replace(first, index=n))
+        assert (second.picture == np.asarray(background))[ground].all()
+    assert len(lengths) > 2
+
+
+def test_held_out_instructions_are_in_no_training_pair() -> None:
+    def shapes(phrasings: str) -> set[str]:
+        config = replace(SQUARES, phrasings=phrasings)
+        told = [pair[1].edit.captions for pair in pairs(config, 30) if pair[1].edit]
+        names = [one for c in COLOURS.values() for one in (c.name, c.chinese)]
+        places = [p for d in (ENGLISH, CHINESE) for some in d.values() for p in some]
+        drop = "|".join(map(re.escape, sorted([*names, *places], key=len, reverse=True)))
+        return {re.sub(f"[\"'“”「」].*[\"'“”「」]|{drop}", "", c) for both in told for c in both}
+
+    taught, held_out = shapes("seen"), shapes("held-out")
+    assert len(held_out) > 4
+    assert not taught & held_out
 
 
 def test_an_edit_is_json() -> None:

@@ -189,7 +189,7 @@ def test_a_checkpoint(tmp_path: Path, small_checkpoint: Path) -> None:
     assert files(tmp_path / "a") == whole
 
 
-@pytest.mark.parametrize("suite", ["posters", "nano-50", "one-character"])
+@pytest.mark.parametrize("suite", ["posters", "nano-50", "one-character", "edits-50"])
 def test_our_own_suites(
     suite: str, tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +202,11 @@ def test_our_own_suites(
     assert report["scores"]["exact"] == 0
     if suite != "one-character":
         assert report["ceilings"]["background"] == 1
+    drawn = [json.loads(x) for x in (tmp_path / "pictures" / "manifest.jsonl").open("rb")]
+    edited = [name for line in drawn for name in line.get("images", [])]
+    kept = sorted(path.name for path in (tmp_path / "references").glob("*"))
+    assert sorted(edited) == kept
+    assert len(kept) == (2 if suite == "edits-50" else 0)
 
 
 def test_nothing_is_read_twice_by_another_engine(
@@ -223,6 +228,10 @@ def test_nothing_is_read_twice_by_another_engine(
         ({"suite": "nano-5"}, "there are: cvtg, longtext-en"),
         ({"pictures": Path("x"), "checkpoint": "y"}, "one of --checkpoint, --pictures"),
         ({"endpoint": "http://127.0.0.1/v1"}, "--model NAME go together"),
+        (
+            {"suite": "edits-50", "endpoint": "http://127.0.0.1/v1", "model": "x"},
+            "sends words alone",
+        ),
         ({"options": Options(tiles="2x2")}, "files of --pictures"),
         ({"limit": 0}, "--limit must be at least 1"),
         ({"seeds": -1}, "--seeds must be at least 1"),

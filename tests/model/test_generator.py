@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,17 @@ def test_head_from_cuts_only_the_head():
     with autograd.no_grad():
         whole, part = model(ids, positions), model(ids, positions, head_from=13)
     np.testing.assert_allclose(_numpy(whole)[:, 13:], _numpy(part), atol=1e-5)
+
+
+def test_states_after_some_layers_are_a_lower_network_s():
+    model, lower = SMALL.build(), replace(SMALL, layers=2).build()
+    theirs = nn.named_parameters(model)
+    for name, parameter in nn.named_parameters(lower).items():
+        nn.set_parameter(parameter, theirs[name])
+    ids, positions, _ = _batch()
+    with autograd.no_grad():
+        found = model.norm(model.states(ids, positions, layers=2))
+        np.testing.assert_allclose(_numpy(found), _numpy(lower.states(ids, positions)), atol=1e-6)
 
 
 def test_padding_changes_nothing():

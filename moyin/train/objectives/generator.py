@@ -114,7 +114,7 @@ class GeneratorObjective(Objective):
             part = PartlyFrozen(network.embedding, network.config.vision_vocab)
             nn.replace(network, "embedding", part)
         if config.plan:
-            self.plan = plan.Plan(network.config.hidden)
+            self.plan = plan.Plan(network.config)
         if config.ahead:
             self.ahead = plan.Ahead(network.config.hidden)
 

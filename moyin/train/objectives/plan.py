@@ -8,13 +8,17 @@ import numpy as np
 
 from moyin.backend import Tensor, nn, ops
 from moyin.data.colours import COLOURS
+from moyin.data.legend import numbered
+from moyin.model.generator import Generator
 from moyin.prompt.grid import PIXELS, Grid
 from moyin.prompt.quotes import spans
 from moyin.prompt.sequence import Example, generation_sequence, right_padded
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Array, Batch
 
-FACTS = ("row", "rows", "column", "columns", "ground", "colour")
+WORDS = 4  # of a text, whose lengths are facts
+PLACES = ("row", "rows", "column", "columns", "ground", "colour")
+FACTS = (*PLACES, *(f"word_{n + 1}" for n in range(WORDS)))
 VALUES = 65  # of a fact or an ordinal: grids have fewer rows, and there are fewer colours
 F32 = ops.float32
 LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilations
@@ -45,14 +49,21 @@ class Plan(nn.Module):
     """What is told of a plan, and thrown away after training.
 
     By the state at the mark with which a picture begins: the facts. By the state at each id of the
-    caption: which character of a quoted string it is. Counting is what takes long to learn from the
-    facts alone: after 13,000 captions the number of columns was still a guess.
+    caption: which word of a quoted string it is in, and which of that word's characters it is.
+    Counting is what takes long to learn from the facts alone: after 13,000 captions the number of
+    columns was still a guess.
+
+    The states are those after two thirds of the layers: what only the last one's hold, no id that
+    follows can look at. Told after all, the number of columns was right in 99 % of captions of up
+    to eight characters, and the ids written in 68 %.
     """
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, network: Generator.Config) -> None:
         super().__init__()
-        self.facts = nn.Linear(hidden, len(FACTS) * VALUES)
-        self.ordinals = nn.Linear(hidden, VALUES)
+        self.layers = -(-2 * network.layers // 3)
+        self.norm = nn.RMSNorm(network.hidden, network.eps)
+        self.facts = nn.Linear(network.hidden, len(FACTS) * VALUES)
+        self.ordinals = nn.Linear(network.hidden, 2 * VALUES)
 
     def forward(
         self, network: Any, batch: dict[str, Tensor], dtype: Any
@@ -60,16 +71,20 @@ class Plan(nn.Module):
         """batch: `prefixes`. What each caption's plan misses, [B]: the mean cross-entropy of its
         facts and that of its ids. To be shown, of how many captions the number of columns, which
         follows from them alone, is told right, and of how many the ground."""
-        states = network.states(batch["plan_ids"], batch["plan_positions"], dtype=dtype)
+        read = network.states(
+            batch["plan_ids"], batch["plan_positions"], dtype=dtype, layers=self.layers
+        )
+        states = self.norm(read)
         b, length, hidden = states.shape
         marks, facts = batch["plan_marks"], batch["plan_facts"]
         flat = ops.reshape(states, (b * length, hidden))
         at_mark = ops.take(flat, ops.arange(b) * length + marks, 0)
         told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
         missed = ops.mean(entropies(told, facts), 1)
-        counted = entropies(self.ordinals(states), batch["plan_ordinals"])
-        read = ops.cast(ops.reshape(ops.arange(length), (1, -1)) < ops.reshape(marks, (-1, 1)), F32)
-        missed = missed + ops.sum(counted * read, 1) / ops.cast(marks, F32)
+        count = ops.reshape(self.ordinals(states), (b, length * 2, VALUES))
+        counted = entropies(count, ops.reshape(batch["plan_ordinals"], (b, length * 2)))
+        before = ops.reshape(ops.arange(length * 2), (1, -1)) < ops.reshape(2 * marks, (-1, 1))
+        missed = missed + ops.sum(counted * ops.cast(before, F32), 1) / ops.cast(2 * marks, F32)
         shown = {}
         for name in ("columns", "ground"):
             at = FACTS.index(name)
@@ -90,7 +105,7 @@ def prefixes(
 ) -> Batch:
     """What is read before the first id, with its plan, for captions of rows with `meta` and `ids`:
     plan_ids [B, L], plan_positions [3, B, L], plan_marks [B], plan_facts [B, FACTS], counted from 1
-    and 0 where there is none, and plan_ordinals [B, L]."""
+    and 0 where there is none, and plan_ordinals [B, L, 2]."""
     read = [
         generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview)
         for caption, row in zip(captions, rows, strict=True)
@@ -107,27 +122,38 @@ def prefixes(
         "plan_positions": positions,
         "plan_marks": np.array([len(s.ids) - 1 for s in read]),
         "plan_facts": np.stack([facts(row["meta"], row["ids"].shape) for row in rows]),
-        "plan_ordinals": np.stack([np.pad(n, (0, ids.shape[1] - len(n))) for n in counted]),
+        "plan_ordinals": np.stack(
+            [np.pad(n, ((0, ids.shape[1] - len(n)), (0, 0))) for n in counted]
+        ),
     }
 
 
 def ordinals(tokenizer: TextTokenizer, caption: str) -> Array:
-    """For each id of a caption: which character of a quoted string it ends with, from 1; of the
-    mark that closes it, one more than the last; 0 elsewhere. [ids] int64."""
-    found = np.zeros(len(caption) + 1, np.int64)
+    """For each id of a caption, what it ends with of a quoted string: which of its words, and which
+    of that word's characters, from 1; of what ends a word, a blank or the closing mark, one more
+    than the word's last character; 0 elsewhere. [ids, 2] int64."""
+    found = np.zeros((len(caption) + 1, 2), np.int64)
     for start, stop in spans(caption):
-        found[start : stop + 1] = np.minimum(np.arange(1, stop - start + 2), VALUES - 1)
-    return np.array([found[a:b].max() for a, b in tokenizer.spans(caption)])
+        word = letter = 0
+        for at, told in enumerate([*numbered(caption[start:stop]), None], start):
+            word, letter = (told[0] + 1, told[1] + 1) if told else (word, letter + 1)
+            found[at] = min(word, VALUES - 1), min(letter, VALUES - 1)
+    spelt = (found[a:b] for a, b in tokenizer.spans(caption))
+    return np.array([next((told for told in some[::-1] if told[1]), found[-1]) for some in spelt])
 
 
 def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
     """FACTS of a picture: the first row of ids with text, how many there are, and so of columns;
-    the colours of the ground and of the first line. [FACTS] int64."""
+    the colours of the ground and of the first line; how many characters each of its words has.
+    [FACTS] int64."""
     names, lines = [None, *COLOURS], meta["lines"]
     text = written(lines, grid)
     sides = [n for at in (text.any(1), text.any(0)) for n in _side(at)]
     colours = (meta["background"].get("colour"), lines[0]["colour"] if lines else None)
-    return np.array([*sides, *(names.index(c) if c in names else 0 for c in colours)])
+    said = numbered(lines[0]["text"]) if lines else []
+    words = np.bincount([at[0] for at in said if at], minlength=WORDS)[:WORDS]
+    shown = (names.index(c) if c in names else 0 for c in colours)
+    return np.array([*sides, *shown, *np.minimum(words, VALUES - 1)])
 
 
 def distances(text: Array) -> Array:

@@ -32,8 +32,11 @@ class PlanningObjective(GeneratorObjective):
             return PlanningObjective(self, source, start or self._fresh(tokenizer), tokenizer)
 
     def trained(self, name: str) -> bool:
-        """All but what writes ids."""
-        return super().trained(name) and not name.startswith("network.head.")
+        """All but what only writes ids: the layers after those of the plan, and the head."""
+        layers = self.network.config.layers
+        above = [f"network.layers.{i}." for i in range(self.plan.layers, layers)]
+        unread = ("network.norm.", "network.head.", *above)
+        return super().trained(name) and not name.startswith(unread)
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         preview = draws.together("preview").random() < self.config.preview

@@ -19,7 +19,7 @@ from moyin.train.objectives.plan import FACTS, VALUES, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
 
-CONFIG = PlanningObjective.Config(network=networks.CONFIGS["generator"])
+CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"], layers=3))
 
 
 @pytest.fixture
@@ -28,22 +28,28 @@ def source(store: Path, small_checkpoint: Path) -> Source:
 
 
 def test_facts_by_hand() -> None:
-    """Text over rows 1 and 2 and columns 2 to 4 of 4x6 ids, in two squares; and none at all."""
-    squares = [[64, 32, 96, 96], [96, 32, 160, 96]]
-    line = {"text": "ab", "squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
+    """Text over rows 1 and 2 and columns 2 to 4 of 4x6 ids, in two squares and a blank of no ink;
+    and none at all."""
+    squares = [[64, 32, 96, 96], [0, 0, 160, 96], [96, 32, 160, 96], [96, 32, 160, 96]]
+    line = {"text": "a bc", "squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
     red, blue = (1 + list(COLOURS).index(name) for name in ("red", "blue"))
     meta = {"lines": [line], "background": {"kind": "flat", "colour": "blue"}}
-    assert facts(meta, (4, 6)).tolist() == [2, 2, 3, 3, blue, red]
-    assert facts({"lines": [], "background": {"kind": "photograph"}}, (4, 6)).tolist() == [0] * 6
+    assert facts(meta, (4, 6)).tolist() == [2, 2, 3, 3, blue, red, 1, 2, 0, 0]
+    nothing = {"lines": [], "background": {"kind": "photograph"}}
+    assert facts(nothing, (4, 6)).tolist() == [0] * len(FACTS)
 
 
 def test_ordinals_by_hand() -> None:
-    """Of each id by the last of the characters that it spells; the closing mark counts on."""
-    tokenizer = TextTokenizer.train(["-- -- -- 写「牛」"] * 5, size=300)
-    caption = "写「ab--牛」牛'牛'"
+    """Of each id by the last quoted character that it spells; blanks and closing marks count on."""
+    tokenizer = TextTokenizer.train(["-- -- -- 写「牛」", 'd" in'] * 5, size=300)
+    caption = "写「ab c--牛」牛'牛' \"d\" in"
     pieces = [caption[a:b] for a, b in tokenizer.spans(caption)]
-    assert pieces == ["写", "「", "a", "b", "--", "牛", "」", "牛", "'", "牛", "'"]
-    assert ordinals(tokenizer, caption).tolist() == [0, 0, 1, 2, 4, 5, 6, 0, 0, 1, 2]
+    said = {"a": (1, 1), "b": (1, 2), " ": (1, 3), "c": (2, 1), "--": (2, 3), "牛": (2, 4)}
+    assert pieces[:9] == ["写", "「", *said, "」"]
+    assert pieces[9:] == ["牛", "'", "牛", "'", " ", '"', "d", '"', " in"]
+    after = [(0, 0), (0, 0), (1, 1), (1, 2), (0, 0), (0, 0), (1, 1), (1, 2), (0, 0)]
+    expected = [(0, 0), (0, 0), *said.values(), (2, 5), *after]
+    assert [tuple(told) for told in ordinals(tokenizer, caption).tolist()] == expected
 
 
 def test_a_prefix_ends_with_the_mark(source: Source) -> None:
@@ -59,19 +65,24 @@ def test_a_prefix_ends_with_the_mark(source: Source) -> None:
 
 
 def test_the_loss_by_hand(source: Source) -> None:
-    """−log p of the facts and of the ordinals, each a mean, from the states, in NumPy."""
-    made = CONFIG.build(source, networks.tiny("generator"))
+    """−log p of the facts and of the ordinals, each a mean, from the states after two of three
+    layers, in NumPy."""
+    made = CONFIG.build(source, networks.drawn(CONFIG.network.build()))
+    networks.drawn(made.plan)
     batch = made.batch(np.array([2, 7]), Draws(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
-        states = ops.numpy(made.network.states(tensors["plan_ids"], tensors["plan_positions"]))
+        read = (tensors["plan_ids"], tensors["plan_positions"])
+        states = ops.numpy(made.network.states(*read, layers=2))
         maps = [
             (ops.numpy(m.weight), ops.numpy(m.bias)) for m in (made.plan.facts, made.plan.ordinals)
         ]
-    at_mark = states[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
+    size = ((states**2).mean(-1, keepdims=True) + CONFIG.network.eps) ** 0.5
+    normed = states / size * ops.numpy(made.plan.norm.weight)
+    at_mark = normed[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
     told = at_mark.reshape(2, len(FACTS), VALUES)
-    said = states @ maps[1][0].T + maps[1][1]
+    said = (normed @ maps[1][0].T + maps[1][1]).reshape(*normed.shape[:2], 2, VALUES)
     expected = np.mean(
         [
             _missed(told[i], batch["plan_facts"][i])
@@ -125,7 +136,7 @@ def test_halves_of_a_batch_give_its_loss(source: Source) -> None:
     assert np.average(halves, weights=weights) == pytest.approx(whole, rel=1e-5)
 
 
-def test_all_but_the_head_is_trained(store: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+def test_what_plans_is_trained(store: Path, small_checkpoint: Path, tmp_path: Path) -> None:
     training = replace(
         stages.training("generator", tmp_path, store, small_checkpoint), objective=CONFIG
     )
@@ -134,5 +145,7 @@ def test_all_but_the_head_is_trained(store: Path, small_checkpoint: Path, tmp_pa
     before = {n: np.array(ops.numpy(p)) for n, p in nn.named_parameters(network).items()}
     trainer.run()
     after = {n: ops.numpy(p) for n, p in nn.named_parameters(network).items()}
+    above = {n for n in before if n.startswith("layers.2.")}
+    assert above
     same = {n for n in before if (before[n] == after[n]).all()}
-    assert same == {"head.weight"}
+    assert same == {"norm.weight", "head.weight", *above}
