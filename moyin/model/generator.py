@@ -12,8 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from moyin.backend import Tensor, nn, ops
 from moyin.model import rotary
+
+FALL = 4.0  # nats that a head looking at one id begins with giving those beside it less
+FAINT = 0.1  # of the usual size, that what an id is begins with telling such a head
 
 
 @dataclass
@@ -215,6 +220,39 @@ class Generator(nn.Module):
 
     def _turn(self, positions_3bl: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:
         return rotary.table(positions_3bl, self.config.rotary_sections, self.config.theta, dtype)
+
+
+def look_back(network: Generator, heads: int) -> None:
+    """Have the last `heads` query heads of each layer, before any training, look at one id each.
+
+    n heads look 1 to n ids back in the first layer, in the second so many times n + 1, in the
+    third times (n + 1)², then from the first again: so three layers see what each of the last
+    (n + 1)³ − 1 ids was, which is what counting takes. It is done by the biases of queries and
+    keys, whose weights start small there; nothing holds a head to it later. ValueError unless the
+    heads are all that share their keys.
+    """
+    config = network.config
+    group, pairs, dim = (
+        config.heads // config.kv_heads,
+        sum(config.rotary_sections),
+        config.head_dim,
+    )
+    if heads % group or heads > config.heads:
+        raise ValueError(f"looking_back={heads}: {group} heads share their keys, all or none look")
+    turns = config.theta ** -(np.arange(pairs) / pairs)
+    size = np.sqrt(FALL * np.sqrt(dim) / np.sum(1 - np.cos(turns)))
+    for number, layer in enumerate(network.layers):
+        queries, keys = (np.zeros((n, dim)) for n in (heads, heads // group))
+        far = np.arange(1, heads + 1) * (heads + 1) ** (number % 3)
+        queries[:, :pairs] = size * np.cos(far[:, None] * turns)
+        queries[:, pairs : 2 * pairs] = -size * np.sin(far[:, None] * turns)
+        keys[:, :pairs] = size
+        for linear, biases in ((layer.attention.q, queries), (layer.attention.k, keys)):
+            weight, bias = (np.array(ops.numpy(p)) for p in (linear.weight, linear.bias))
+            weight[len(weight) - biases.size :] *= FAINT
+            bias[len(bias) - biases.size :] = biases.reshape(-1)
+            nn.set_parameter(linear.weight, ops.asarray(weight))
+            nn.set_parameter(linear.bias, ops.asarray(bias))
 
 
 def visible(mask_bk: Tensor | None, start: int, length: int) -> Tensor | None:

@@ -15,7 +15,7 @@ from moyin.backend import Tensor, nn, ops
 from moyin.checkpoint.glm4 import generator_from
 from moyin.data.legend import Legend
 from moyin.model.frozen import FROZEN, PartlyFrozen
-from moyin.model.generator import Generator
+from moyin.model.generator import Generator, look_back
 from moyin.pipeline.write import grids, uniforms, write
 from moyin.prompt.grid import Grid
 from moyin.prompt.quotes import quoted
@@ -53,8 +53,10 @@ class GeneratorObjective(Objective):
         none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight,
         beside an id's, of telling before the first id what a caption asks for: what
         `PlanningObjective` taught. ahead: weight, beside an id's, of telling at each id how far
-        the next edge and the next row of text are. freeze_text: text ids' rows of the embedding
-        stay as they are. `network`'s vocabulary fields are taken from the tokenizer.
+        the next edge and the next row of text are. looking_back: heads of each layer of a fresh
+        generator that begin with looking at single ids before theirs (`look_back`). freeze_text:
+        text ids' rows of the embedding stay as they are. `network`'s vocabulary fields are taken
+        from the tokenizer.
         """
 
         stage: ClassVar[str] = "generator"
@@ -68,9 +70,14 @@ class GeneratorObjective(Objective):
         opening: float = 0.0
         plan: float = 0.0
         ahead: float = 0.0
+        looking_back: int = 0
         language_model: str = ""
         freeze_text: bool = False
         legend: Legend | None = None
+
+        def __post_init__(self) -> None:
+            if self.looking_back and self.language_model:
+                raise ValueError("looking_back: the heads of a language model look already")
 
         def build(self, source: Source, start: Any) -> GeneratorObjective:
             semantic_columns(source, self.legend)
@@ -96,6 +103,8 @@ class GeneratorObjective(Objective):
             )
             begun = self.language_model
             network = generator_from(begun, sizes) if begun else sizes.build()
+            if self.looking_back:
+                look_back(network, self.looking_back)
             if self.legend is not None:
                 width = network.config.hidden
                 for rows, std in ((network.embedding.weight, 1.0), (network.head.weight, 0.03)):

@@ -253,3 +253,17 @@ def test_what_is_ahead_is_told_at_each_id(source: Source, opening: float) -> Non
     assert count == (batch["ahead"] >= 0).sum()
     more = float(ops.numpy(told[0])) - float(ops.numpy(without[0]))
     assert more == pytest.approx(2 * missed / batch["weights"].sum(), rel=1e-4)
+
+
+def test_heads_of_a_fresh_generator_look_back(source: Source) -> None:
+    """Those of a generator that goes on stay as they are; a language model's look already."""
+    config = replace(OBJECTIVES["generator"], looking_back=2)
+    bias = "layers.0.attention.k.bias"
+    fresh = nn.named_parameters(config.build(source, None).network)
+    assert ops.numpy(fresh[bias])[-8:].max() > 1
+    start = networks.tiny("generator")
+    before = np.array(ops.numpy(nn.named_parameters(start)[bias]))
+    after = nn.named_parameters(config.build(source, start).network)
+    np.testing.assert_array_equal(ops.numpy(after[bias]), before)
+    with pytest.raises(ValueError, match="language model look already"):
+        replace(config, language_model="glm")
