@@ -45,8 +45,8 @@ class GeneratorObjective(Objective):
         guidance of the ids compares with.
         edges: weight of the ids with which a row's text begins and ends, of the first, whose
         ground the others repeat, and of all before the text, whose place they leave to come. They
-        say what stands where. opening: share of the updates whose sequences end with the first row
-        of text, since what follows repeats what was decided until there.
+        say what stands where. opening: share of the updates whose sequences end with the last row
+        of text that differs from the one above, since what follows repeats what was decided there.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
         generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
@@ -301,12 +301,16 @@ def _telling(edge: Array) -> Array:
 
 
 def _opening(example: Example, edge: Array) -> Example:
-    """The example up to the end of the first row of text in its first grid, `edge`'s; whole where
-    there is none."""
-    ends = np.flatnonzero(edge)[1:3]
-    if not len(ends):
+    """The example up to the end of the last row of text in its first grid, `edge`'s, that begins or
+    ends it elsewhere than the row above; whole where there is none."""
+    begins = edge.copy()
+    begins[0, 0] = False  # which counts as an edge because all grounds follow it
+    above = np.pad(begins, ((1, 0), (0, 0)))[:-1]
+    others = np.flatnonzero(begins.any(1) & (begins != above).any(1))
+    if not len(others):
         return example
-    stop = example.start + int(ends[-1]) + 1
+    last = int(others[-1])
+    stop = example.start + last * edge.shape[1] + int(np.flatnonzero(begins[last])[-1]) + 1
     return replace(
         example,
         ids=example.ids[:stop],

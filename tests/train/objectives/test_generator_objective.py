@@ -12,10 +12,10 @@ from moyin.backend import autograd, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.store import Store
 from moyin.prompt.grid import Grid
-from moyin.prompt.sequence import generation_sequence
+from moyin.prompt.sequence import Example, generation_sequence
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.generator import GeneratorObjective, edges
+from moyin.train.objectives.generator import GeneratorObjective, _opening, edges
 from moyin.train.objectives.plan import VALUES, distances, written
 
 IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
@@ -120,7 +120,7 @@ def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
 
 
 @pytest.mark.parametrize("preview", [0.0, 1.0])
-def test_openings_end_with_the_first_row_of_text(source: Source, preview: float) -> None:
+def test_openings_end_with_the_last_row_that_differs(source: Source, preview: float) -> None:
     config = replace(OBJECTIVES["generator"], preview=preview, plan=1.0)
     indices = np.array([1, 4])
     whole, made = (
@@ -130,8 +130,8 @@ def test_openings_end_with_the_first_row_of_text(source: Source, preview: float)
     expected, batch = (objective.batch(indices, Draws(0, 0)) for objective in (whole, made))
     for number, row in enumerate(source.pictures.read(["meta", "ids"], indices)):
         text = written(row["meta"]["lines"], row["ids"].shape, (16, 16))
-        first = int(text.any(1).argmax())
-        last = 16 * first + int(text[first].nonzero()[0][-1]) + 1  # what ends the text
+        differs = [r for r in range(16) if text[r].any() and (text[r] != text[max(r, 1) - 1]).any()]
+        last = 16 * differs[-1] + int(text[differs[-1]].nonzero()[0][-1]) + 1  # what ends the text
         weights = batch["weights"][number]
         assert (weights > 0).sum() == last + 1
         start = int(np.flatnonzero(weights)[0])
@@ -267,3 +267,19 @@ def test_heads_of_a_fresh_generator_look_back(source: Source) -> None:
     np.testing.assert_array_equal(ops.numpy(after[bias]), before)
     with pytest.raises(ValueError, match="language model look already"):
         replace(config, language_model="glm")
+
+
+def test_an_opening_by_hand() -> None:
+    """Two rows of four columns of text above two of two: what the last one repeats is left out."""
+    text = np.zeros((6, 6), bool)
+    text[1:3, 1:5] = text[3:5, 2:4] = True
+    edge = text != np.pad(text, ((0, 0), (1, 0)))[:, :-1]
+    edge[0, 0] = True
+    ids = np.arange(2 + edge.size)
+    example = Example(ids, np.tile(ids, (3, 1)), np.ones(len(ids), np.float32), 2)
+    found = _opening(example, edge)
+    stop = 2 + 3 * 6 + 4 + 1  # with the ground that ends the text
+    assert found.ids.tolist() == ids[:stop].tolist()
+    assert found.positions.shape == (3, stop)
+    assert found.weights.shape == (stop,)
+    assert _opening(example, edge & False) is example
