@@ -241,18 +241,21 @@ def look_back(network: Generator, heads: int) -> None:
         raise ValueError(f"looking_back={heads}: {group} heads share their keys, all or none look")
     turns = config.theta ** -(np.arange(pairs) / pairs)
     size = np.sqrt(FALL * np.sqrt(dim) / np.sum(1 - np.cos(turns)))
-    for number, layer in enumerate(network.layers):
-        queries, keys = (np.zeros((n, dim)) for n in (heads, heads // group))
+    parameters = nn.named_parameters(network)
+    for number in range(config.layers):
         far = np.arange(1, heads + 1) * (heads + 1) ** (number % 3)
-        queries[:, :pairs] = size * np.cos(far[:, None] * turns)
-        queries[:, pairs : 2 * pairs] = -size * np.sin(far[:, None] * turns)
-        keys[:, :pairs] = size
-        for linear, biases in ((layer.attention.q, queries), (layer.attention.k, keys)):
-            weight, bias = (np.array(ops.numpy(p)) for p in (linear.weight, linear.bias))
-            weight[len(weight) - biases.size :] *= FAINT
-            bias[len(bias) - biases.size :] = biases.reshape(-1)
-            nn.set_parameter(linear.weight, ops.asarray(weight))
-            nn.set_parameter(linear.bias, ops.asarray(bias))
+        angles = far[:, None] * turns
+        still = np.zeros((heads, dim - 2 * pairs))
+        queries = size * np.concatenate([np.cos(angles), -np.sin(angles), still], 1)
+        keys = size * np.repeat([[1.0, 0.0]], [pairs, dim - pairs], 1).repeat(heads // group, 0)
+        for kind, biases in (("q", queries), ("k", keys)):
+            linear = f"layers.{number}.attention.{kind}"
+            bias, weight = (parameters[f"{linear}.{name}"] for name in ("bias", "weight"))
+            own = ops.numpy(bias)[: -biases.size]
+            looking = np.concatenate([own, biases.reshape(-1)])
+            small = ops.numpy(weight) * np.repeat([1.0, FAINT], [len(own), biases.size])[:, None]
+            nn.set_parameter(bias, ops.asarray(looking.astype(np.float32)))
+            nn.set_parameter(weight, ops.asarray(small.astype(np.float32)))
 
 
 def visible(mask_bk: Tensor | None, start: int, length: int) -> Tensor | None:

@@ -112,7 +112,8 @@ def test_characters_are_numbered_in_their_words() -> None:
 
 
 def test_an_edit_writes_in_the_same_rows() -> None:
-    renderer = EditRenderer.Config(**vars(replace(CONFIG, words=0.5)), recoloured=0.0).build()
+    alike = {"recoloured": 0.0, "resized": 0.0}
+    renderer = EditRenderer.Config(**vars(replace(CONFIG, words=0.5)), **alike).build()
     several = 0
     for index in range(0, 60, 2):
         first, second = (renderer(3, n).lines[0] for n in (index, index + 1))

@@ -16,9 +16,10 @@ from moyin.prompt.sequence import Example, generation_sequence, right_padded
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Array, Batch
 
-WORDS = 4  # of a text, whose lengths are facts
+WORDS = 4  # of a text, and rows of it, that are told
 PLACES = ("row", "rows", "column", "columns", "ground", "colour")
-FACTS = (*PLACES, *(f"word_{n + 1}" for n in range(WORDS)))
+EACH = ("word", "begin", "width")  # of the first words how many characters, of rows which columns
+FACTS = (*PLACES, *(f"{each}_{n + 1}" for each in EACH for n in range(WORDS)))
 VALUES = 65  # of a fact or an ordinal: grids have fewer rows, and there are fewer colours
 F32 = ops.float32
 LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilations
@@ -144,8 +145,8 @@ def ordinals(tokenizer: TextTokenizer, caption: str) -> Array:
 
 def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
     """FACTS of a picture: the first row of ids with text, how many there are, and so of columns;
-    the colours of the ground and of the first line; how many characters each of its words has.
-    [FACTS] int64."""
+    the colours of the ground and of the first line; how many characters each of its words has; the
+    first column of each of its rows of characters, and how many it takes up. [FACTS] int64."""
     names, lines = [None, *COLOURS], meta["lines"]
     text = written(lines, grid)
     sides = [n for at in (text.any(1), text.any(0)) for n in _side(at)]
@@ -153,7 +154,19 @@ def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
     said = numbered(lines[0]["text"]) if lines else []
     words = np.bincount([at[0] for at in said if at], minlength=WORDS)[:WORDS]
     shown = (names.index(c) if c in names else 0 for c in colours)
-    return np.array([*sides, *shown, *np.minimum(words, VALUES - 1)])
+    across = np.array(_rows(lines[0], grid) if lines else [(0, 0)] * WORDS)
+    return np.array([*sides, *shown, *np.minimum(words, VALUES - 1), *across.T.reshape(-1)])
+
+
+def _rows(line: dict[str, Any], grid: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Of the first WORDS rows of a line's characters the first column, from 1, and how many there
+    are; 0 where there is no such row."""
+    found, inked = [], _inked(line)
+    for top in sorted({square[1] for square in inked}):
+        row = [square for square in inked if square[1] == top]
+        text = written([{"text": "-" * len(row), "squares": row}], grid)
+        found.append(_side(text.any(0)))
+    return [*found, *[(0, 0)] * WORDS][:WORDS]
 
 
 def distances(text: Array) -> Array:

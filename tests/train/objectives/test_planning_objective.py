@@ -15,7 +15,7 @@ from moyin.data.colours import COLOURS
 from moyin.data.store import Store
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.plan import FACTS, VALUES, facts, ordinals
+from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
 
@@ -34,7 +34,15 @@ def test_facts_by_hand() -> None:
     line = {"text": "a bc", "squares": squares, "box": [0, 0, 192, 128], "colour": "red"}
     red, blue = (1 + list(COLOURS).index(name) for name in ("red", "blue"))
     meta = {"lines": [line], "background": {"kind": "flat", "colour": "blue"}}
-    assert facts(meta, (4, 6)).tolist() == [2, 2, 3, 3, blue, red, 1, 2, 0, 0]
+    assert facts(meta, (4, 6)).tolist() == [
+        *(2, 2, 3, 3, blue, red),
+        *(1, 2, 0, 0),  # characters of the words
+        *(3, 0, 0, 0),  # first columns of the rows
+        *(3, 0, 0, 0),  # how many
+    ]
+    below = [[0, 96, 64, 128], [64, 96, 128, 128]]
+    line |= {"text": "a bcde", "squares": [*squares, *below]}
+    assert facts(meta, (4, 6)).tolist()[-2 * WORDS :] == [3, 1, 0, 0, 3, 4, 0, 0]
     nothing = {"lines": [], "background": {"kind": "photograph"}}
     assert facts(nothing, (4, 6)).tolist() == [0] * len(FACTS)
 
