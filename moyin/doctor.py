@@ -75,7 +75,8 @@ def findings() -> Iterator[Finding]:
 
 
 def memory(place: str, size: str | None) -> Iterator[Finding]:
-    """What a picture takes by each of the ways, and whether this machine has it.
+    """What a picture takes by each of the ways, and whether this machine has it; and what one
+    drawn from another of its size takes.
 
     Raises ValueError where there is no checkpoint.
     """
@@ -103,8 +104,13 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
         )
         found = needs(checkpoint, loading, Task(grid=grid, steps=settings.steps))
         taken = peak(found, loading.stored)
+        edit = Task(grid=grid, steps=settings.steps, references=(grid,))
+        edited = peak(needs(checkpoint, loading, edit), loading.stored)
         busiest = max(found, key=lambda need: need.weights)
-        told = f"{taken / GB:6.2f} GB, {busiest.network} alone {busiest.weights / GB:.2f}"
+        told = (
+            f"{taken / GB:6.2f} GB, {busiest.network} alone {busiest.weights / GB:.2f}; "
+            f"edited {edited / GB:.2f}"
+        )
         yield Finding(way, told, taken <= free)
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chat import Chat
 from PIL import Image
@@ -17,6 +18,7 @@ import moyin as moyin_package
 from moyin.backend import nn
 from moyin.cli import main
 from moyin.pipeline.generation import Settings
+from moyin.pipeline.ids import SemanticIds
 from moyin.pipeline.metadata import read_png
 from moyin.prompt.grid import Grid
 
@@ -207,6 +209,19 @@ def test_the_memory_of_rows_is_theirs(
         assert asked == [(64, 0, pictures)]
 
 
+def test_the_memory_of_ids_is_that_of_their_size(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(_: object, settings: Settings, *, painted_only: bool) -> None:
+        raise ValueError(f"too little for {settings.height}x{settings.width}: {painted_only}")
+
+    ids = SemanticIds(grid=np.zeros((3, 5), np.uint16), codes=8)
+    ids.save("i.npz")
+    monkeypatch.setattr("moyin.pipeline.generation.Pipeline.check_memory", check)
+    code, _, err = moyin(capsys, "generate", "--from-ids", "i.npz")
+    assert (code, err) == (2, "moyin: too little for 96x160: True\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -274,6 +289,7 @@ def test_memory_that_runs_out_is_one_line(
         (["generate", "x", "--dtype", "int4"], "float32 or bfloat16"),
         (["generate", "x", "--sizes", "1"], "--sizes"),
         (["generate", "--from-ids", "absent.npz"], "no semantic ids at absent.npz"),
+        (["generate", "--from-ids", "x", "--set", "height=64"], "--from-ids goes without"),
         (["generate", "x", "--rewrite", "http://127.0.0.1/v1"], "--rewrite-model NAME go together"),
         (["generate", "x", "--rewrite-model", "large"], "--rewrite-model NAME go together"),
         (["generate", "x", "--rewrite", "file:///x", "--rewrite-model", "m"], "http or https"),

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -121,6 +121,22 @@ def images(paths: Any, folder: Path) -> tuple[Image, ...]:
         grid = fitted_grid(open_picture(path))
         found.append(Image(name, path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
     return tuple(found)
+
+
+def check_memory(
+    rows: list[Row], at_once: int, check: Callable[[Settings, Sequence[Grid], int], None]
+) -> None:
+    """ValueError that names a row where it would not fit into memory with others like it. check:
+    raises it, as `Pipeline.check_memory` does."""
+    kinds: dict[Any, Row] = {}
+    for row in rows:
+        references = tuple(image.grid for image in row.images)
+        kinds.setdefault((row.settings, references), row)
+    for (settings, references), row in kinds.items():
+        try:
+            check(settings, references, min(at_once, len(rows)))
+        except ValueError as e:
+            raise ValueError(f"row {row.id}: {e}") from None
 
 
 def _sides(grid: Grid) -> dict[str, Any]:

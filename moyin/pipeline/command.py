@@ -67,6 +67,8 @@ def run(request: Request) -> None:
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
     if request.prompts is not None:
         _many(request, pipeline, settings, sized)
+    elif request.from_ids is not None:
+        _paint(request, request.from_ids, pipeline, settings)
     else:
         at_once = request.n if request.offload else 1
         pipeline.check_memory(settings, [fitted_grid(picture) for picture in pictures], at_once)
@@ -124,8 +126,9 @@ def _check(request: Request) -> None:
             raise ValueError("--prompts needs --out DIR for its pictures")
         check_writable(request.out / batch.MANIFEST)
         return
-    unused = request.save_ids or request.n > 1 or request.size or request.rewriter
-    if request.from_ids is not None and unused:
+    unused = request.save_ids or request.n > 1 or request.rewriter
+    sized = request.size or _sides_asked(request)
+    if request.from_ids is not None and (unused or sized):
         raise ValueError("--from-ids goes without --save-ids, --n, --size and --rewrite")
     if request.prompt is not None and not request.prompt.strip():
         raise ValueError("the prompt is empty: say what the picture shows")
@@ -134,8 +137,24 @@ def _check(request: Request) -> None:
         check_writable(_numbered(request.save_ids, request.n, request.n), "--save-ids")
 
 
+def _paint(request: Request, file: Path, pipeline: Pipeline, settings: Settings) -> None:
+    """The picture of a file of ids, in its own size."""
+    ids = SemanticIds.load(file)
+    if request.prompt is not None:
+        ids = dataclasses.replace(ids, prompt=request.prompt)
+    settings = dataclasses.replace(settings, height=ids.height, width=ids.width)
+    pipeline.check_memory(settings, painted_only=True)
+    with bars() as progress:
+        picture = pipeline.decode(
+            ids, settings, seed=request.seed, sample=ids.sample, progress=progress
+        )
+        out = request.out or DEFAULT_OUT
+        save_png(picture.pixels, out, picture.facts)
+        print(out)
+
+
 def _one(request: Request, pipeline: Pipeline, settings: Settings, references: list[Array]) -> None:
-    """One prompt or one file of ids, n pictures."""
+    """One prompt, n pictures."""
     with bars() as progress:
         made = _pictures(request, pipeline, settings, references, progress)
         for i, picture in enumerate(made, 1):
@@ -153,34 +172,26 @@ def _pictures(
     references: list[Array],
     progress: Progress,
 ) -> Any:
-    if request.from_ids is None:
-        assert request.prompt is not None
-        rewritten = _rewritten(request.prompt, request.rewriter, settings)
-        if references:
-            return pipeline.edit(
-                request.prompt,
-                references,
-                settings,
-                seed=request.seed,
-                n=request.n,
-                rewritten=rewritten,
-                progress=progress,
-            )
-        return pipeline.generate(
+    assert request.prompt is not None
+    rewritten = _rewritten(request.prompt, request.rewriter, settings)
+    if references:
+        return pipeline.edit(
             request.prompt,
+            references,
             settings,
             seed=request.seed,
             n=request.n,
             rewritten=rewritten,
             progress=progress,
         )
-    ids = SemanticIds.load(request.from_ids)
-    if request.prompt is not None:
-        ids = dataclasses.replace(ids, prompt=request.prompt)
-    decoded = pipeline.decode(
-        ids, settings, seed=request.seed, sample=ids.sample, progress=progress
+    return pipeline.generate(
+        request.prompt,
+        settings,
+        seed=request.seed,
+        n=request.n,
+        rewritten=rewritten,
+        progress=progress,
     )
-    return [decoded]
 
 
 def _rewritten(prompt: str, rewriter: Rewriter | None, settings: Settings) -> str | None:
@@ -200,7 +211,7 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
     assert request.prompts is not None
     assert request.out is not None
     rows = batch.read_rows(request.prompts, settings, request.seed, sized)
-    _check_rows(rows, pipeline, request.batch)
+    batch.check_memory(rows, request.batch, pipeline.check_memory)
     with bars() as progress:
 
         def draw(jobs: list[Job]) -> list[Picture]:
@@ -218,16 +229,3 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))
     print(request.out / batch.MANIFEST)
-
-
-def _check_rows(rows: list[batch.Row], pipeline: Pipeline, at_once: int) -> None:
-    """ValueError that names a row where it would not fit into memory with others like it."""
-    kinds: dict[Any, batch.Row] = {}
-    for row in rows:
-        references = tuple(image.grid for image in row.images)
-        kinds.setdefault((row.settings.grid, row.settings.steps, references), row)
-    for (_, _, references), row in kinds.items():
-        try:
-            pipeline.check_memory(row.settings, references, min(at_once, len(rows)))
-        except ValueError as e:
-            raise ValueError(f"row {row.id}: {e}") from None

@@ -228,15 +228,22 @@ class Pipeline:
         return self.checkpoint.packed or (loading.weights if loading else None)
 
     def check_memory(
-        self, settings: Settings, references: Items[Grid] = (), pictures: int = 1
+        self,
+        settings: Settings,
+        references: Items[Grid] = (),
+        pictures: int = 1,
+        painted_only: bool = False,
     ) -> None:
         """Raises ValueError where so many pictures of these settings, drawn at once and each from
-        references of these grids, would not fit into memory."""
+        references of these grids, would not fit into memory. painted_only: from ids that are there
+        already."""
         task = needs.Task(
             grid=settings.grid,
             steps=settings.steps,
             references=tuple(references),
             pictures=pictures,
+            guided_ids=settings.ids_guidance != 1,
+            painted_only=painted_only,
         )
         found = needs.needs(self.checkpoint, self.checkpoint.loading or Loading(), task)
         needs.check(found, self.networks.alone, device.free_memory(), pictures)

@@ -13,7 +13,8 @@ from moyin.checkpoint.rename import Names
 from moyin.model.quantize import BITS, KEPT
 from moyin.prompt.grid import Grid
 
-DRAWING = ("generator", "glyph", "decoder", "autoencoder")
+PAINTING = ("glyph", "decoder", "autoencoder")
+DRAWING = ("generator", *PAINTING)
 EDITING = ("semantic", *DRAWING)
 PACKING = ("generator", "decoder")
 # Python, the framework and what else is there before the first network.
@@ -36,18 +37,31 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is drawn at once: pictures of `grid`, each from references of these grids."""
+    """What is drawn at once: pictures of `grid`, each from references of these grids.
+
+    guided_ids: the generator reads each a second time, without its prompt. painted_only: the ids
+    are there already.
+    """
 
     grid: Grid
     steps: int
     references: tuple[Grid, ...] = ()
     pictures: int = 1
+    guided_ids: bool = False
+    painted_only: bool = False
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Those at work."""
+        if self.painted_only:
+            return PAINTING
+        return EDITING if self.references else DRAWING
 
 
 def needs(checkpoint: Checkpoint, loading: Loading, task: Task) -> list[Need]:
     """Of every network that draws; the work is an estimate."""
     found = []
-    for name in EDITING if task.references else DRAWING:
+    for name in task.networks:
         weights, largest = _weights(checkpoint, name, loading)
         work = _work(checkpoint.config(name), name, task, _SIZES[loading.dtype or "F32"])
         packed = name in PACKING and (loading.weights or checkpoint.packed)
@@ -114,7 +128,8 @@ def _work(config: Any, network: str, task: Task, size: int) -> int:
     if network == "generator":
         prefix = PREFIX + sum(read)
         cache = 2 * config.layers * config.kv_heads * config.head_dim * (prefix + 2 * count)
-        return int(task.pictures * (cache * (size + 4) + 4 * prefix * config.ffn * size))
+        readings = task.pictures * (2 if task.guided_ids else 1)
+        return int(readings * (cache * (size + 4) + 4 * prefix * config.ffn * size))
     if network == "decoder":
         tokens = 4 * max(count, largest) + GLYPHS
         modulations = 12 * config.layers * config.dim * task.steps

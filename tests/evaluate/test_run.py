@@ -10,6 +10,7 @@ import pytest
 from oracle import Oracle
 from PIL import Image
 
+from moyin.backend import device
 from moyin.evaluate import run as running
 from moyin.evaluate.options import Options
 from moyin.evaluate.run import Request, build, run
@@ -187,6 +188,15 @@ def test_a_checkpoint(tmp_path: Path, small_checkpoint: Path) -> None:
     run(request("a"))
     assert drawn[0].stat().st_mtime_ns == before
     assert files(tmp_path / "a") == whole
+
+
+@pytest.mark.usefixtures("oracle")
+def test_too_little_memory_is_said_before_drawing(
+    tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "free_memory", lambda: 10**6)
+    with pytest.raises(ValueError, match=r"row \S+: this picture takes .* GB of memory"):
+        run(asked(tmp_path, checkpoint=str(small_checkpoint), limit=2))
 
 
 @pytest.mark.parametrize("suite", ["posters", "nano-50", "one-character", "edits-50"])

@@ -68,8 +68,19 @@ def test_references_and_pictures_drawn_at_once_count() -> None:
     assert 0.89e9 <= taken(3, 1) <= 1.2e9
     assert 2.29e9 <= taken(3, 4) <= 3.0e9
     assert taken(0, 1) < taken(0, 64) < taken(0, 256)
+    once, twice = (
+        needs(checkpoint, loading, Task(grid=GRID, steps=1, guided_ids=guided))[0]
+        for guided in (False, True)
+    )
+    assert (once.network, twice.work) == ("generator", 2 * once.work)
     with pytest.raises(ValueError, match=r"4 pictures at once take .* fewer at once"):
         check([Need("decoder", 10**9, 0)], True, 10**9, pictures=4)
+
+
+def test_ids_that_are_there_need_no_generator() -> None:
+    checkpoint, loading = Checkpoint.open(NANO), Loading(dtype="float32")
+    found = needs(checkpoint, loading, Task(grid=GRID, steps=1, painted_only=True))
+    assert [need.network for need in found] == ["glyph", "decoder", "autoencoder"]
 
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
