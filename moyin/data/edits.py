@@ -2,7 +2,7 @@
 
 The line stands in its place with another text, or with the same one in another colour; all else
 stays as it is, pixel for pixel. In squares the new text may be longer or shorter, and stands where
-a text of its length would. The second of each pair says so: it has an `edit`.
+a text of its length would. Each of a pair is an `edit` of the other one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ HELD_OUT_RECOLOURED = {
 
 
 class EditRenderer(Renderer):
-    """Pictures 2n are the renderer's n, and 2n + 1 what an edit makes of them."""
+    """Pictures 2n are the renderer's n, and 2n + 1 what an edit makes of them; the other way about
+    it is an edit, too."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Renderer.Config):
@@ -91,12 +92,11 @@ class EditRenderer(Renderer):
 
     def __call__(self, seed: int, index: int) -> Sample:
         first = super().__call__(seed, index // 2)
-        if index % 2 == 0:
-            return replace(first, index=index)
-        random = np.random.Generator(np.random.Philox(key=(index << 64) | (seed & (2**64 - 1))))
-        return replace(self._edited(first, random), index=index)
+        key = ((index | 1) << 64) | (seed & (2**64 - 1))
+        pair = self._pair(first, np.random.Generator(np.random.Philox(key=key)))
+        return replace(pair[index % 2], index=index)
 
-    def _edited(self, first: Sample, random: np.random.Generator) -> Sample:
+    def _pair(self, first: Sample, random: np.random.Generator) -> tuple[Sample, Sample]:
         at = int(random.integers(len(first.lines)))
         old, others = first.lines[at], [*first.lines[:at], *first.lines[at + 1 :]]
         face = next(face for face in self.faces if face.name == old.face)
@@ -125,9 +125,11 @@ class EditRenderer(Renderer):
         lines = [*first.lines[:at], line, *first.lines[at + 1 :]]
         each, phrasings = self.config.captions, self.config.phrasings
         told = captions(first.background, lines, first.objects, each, random, phrasings)
-        recoloured = colour if new is None else ""
-        edit = Edit(-1, _instructions(line, recoloured, random, phrasings == "held-out"))
-        return replace(first, picture=np.array(image), captions=told, lines=tuple(lines), edit=edit)
+        asked, asked_back = (
+            _instructions(one, new is None, random, phrasings == "held-out") for one in (line, old)
+        )
+        second = replace(first, picture=np.array(image), captions=told, lines=tuple(lines))
+        return replace(first, edit=Edit(1, asked_back)), replace(second, edit=Edit(-1, asked))
 
     def _other(
         self, face: faces.Face, old: Line, taken: list[Box], random: np.random.Generator
@@ -184,16 +186,16 @@ def _ink(drawn: Image.Image, mask: Image.Image) -> RGB:
 
 
 def _instructions(
-    line: Line, colour: str, random: np.random.Generator, held_out: bool
+    line: Line, recoloured: bool, random: np.random.Generator, held_out: bool
 ) -> tuple[str, ...]:
-    """What is asked for, in English and in Chinese; with a colour, it is that that changes."""
+    """How the line is asked for, in English and in Chinese: its colour, or what it says."""
     written = HELD_OUT_WRITTEN if held_out else WRITTEN
-    phrases = (HELD_OUT_RECOLOURED if held_out else RECOLOURED) if colour else written
+    phrases = (HELD_OUT_RECOLOURED if held_out else RECOLOURED) if recoloured else written
     found = []
     for language, where in (("en", places.ENGLISH), ("zh", places.CHINESE)):
         pair = text.pick(QUOTES, random)
         phrase = text.pick(phrases[language], random)
-        named = "" if not colour else colour if language == "en" else COLOURS[colour].chinese
+        named = line.colour if language == "en" else COLOURS[line.colour].chinese
         quoted = pair[0] + line.text + pair[1]
         place = text.pick(where[line.place], random)
         found.append(phrase.format(text=quoted, colour=named, place=place))

@@ -30,7 +30,7 @@ def pictures() -> Pictures:
 
 
 def edits() -> Pictures:
-    """128 pictures of 512x512, each followed by what an edit makes of it."""
+    """128 pictures of 512x512, each followed by an edit of it."""
     renderer = EditRenderer.Config(
         characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )

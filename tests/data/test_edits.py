@@ -52,16 +52,23 @@ def test_one_line_changes_and_nothing_else_does(config: EditRenderer.Config) -> 
 
 
 def test_what_is_asked_for_quotes_what_is_then_written() -> None:
-    for first, second in pairs(FREE):
-        assert first.edit is None
-        assert second.edit is not None
-        assert second.edit.of == -1
-        _, new = edited(first, second)
-        assert len(second.edit.captions) == 2
-        for caption in second.edit.captions:
-            assert quoted(caption) == [new.text]
-        for caption in second.captions:
-            assert sorted(quoted(caption)) == sorted(line.text for line in second.lines)
+    """There and back."""
+    for pair in pairs(FREE):
+        lines = edited(*pair)
+        for sample, line, other, of in zip(pair, lines, lines[::-1], (1, -1), strict=True):
+            assert sample.edit is not None
+            assert sample.edit.of == of
+            assert len(sample.edit.captions) == 2
+            for caption, colour in zip(
+                sample.edit.captions,
+                (line.colour, COLOURS[line.colour].chinese),
+                strict=True,
+            ):
+                assert quoted(caption) == [line.text]
+                if line.text == other.text:
+                    assert colour in caption
+            for caption in sample.captions:
+                assert sorted(quoted(caption)) == sorted(line.text for line in sample.lines)
 
 
 def test_another_text_has_the_same_ink() -> None:

@@ -10,7 +10,6 @@ import pytest
 import stages
 
 from moyin.data.edits import EditRenderer
-from moyin.data.pictures import render
 from moyin.data.store import Store
 from moyin.train import Training
 
@@ -34,12 +33,15 @@ def own_store(store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pictures with one line each, both with an edit of theirs after them."""
+    """Two pictures with one line each that are no edits, and after each of them one that is."""
     config = EditRenderer.Config(
         characters=10, faces=("NotoSansSC-Bold",), prominent=1.0, object_share=0.0
     )
+    render_one = config.build()
+    samples = [render_one(0, i) for i in range(4)]
     folder = tmp_path_factory.mktemp("pairs") / "store"
-    render(config, folder, count=4, seed=0, workers=1)
+    store = Store.create(folder, {}, seed=0, count=4, digest="0" * 64)
+    store.append(replace(s, edit=s.edit if s.index % 2 else None) for s in samples)
     return folder
 
 

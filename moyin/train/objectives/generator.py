@@ -157,6 +157,7 @@ class GeneratorObjective(Objective):
         for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
             edit = row["meta"].get("edit") if edited else None
             preview = with_preview and edit is None
+            before = [] if edit is None else [self._ids(int(index) + edit["of"])]
             pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
             caption = self._caption(row["meta"] if edit is None else edit, number, draws)
             example = training_sequence(
@@ -164,7 +165,7 @@ class GeneratorObjective(Objective):
                 caption,
                 row["ids"].astype(np.int64),
                 row["preview_ids"].astype(np.int64) if preview else None,
-                [] if edit is None else [self._ids(int(index) + edit["of"])],
+                before,
                 preview_weight=self.config.preview_weight,
             )
             found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
@@ -178,9 +179,11 @@ class GeneratorObjective(Objective):
             kinds.append(which[:, : len(example.ids)])
             if self.config.ahead:
                 ahead.append(_ahead(row["meta"]["lines"], row["ids"].shape, pictures, example))
-            # Captions are short: beside whole pictures, all that a picture has are planned from.
-            alone = opening and edit is None and caption is not None
-            asked += [(c, row) for c in ([caption] if alone else row["meta"]["captions"])]
+            # Captions are short: beside whole pictures, all that a picture has are planned from,
+            # unless there are edits, which are long.
+            told = (row["meta"] if edit is None else edit)["captions"]
+            planned = [caption or told[0]] if opening or edited else told
+            asked += [(c, row, before) for c in planned]
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         padded = [np.pad(k, ((0, 0), (0, ids.shape[1] - k.shape[1]))) for k in kinds]
         made = {
@@ -195,8 +198,8 @@ class GeneratorObjective(Objective):
             pairs = zip(ahead, lacking, strict=True)
             made["ahead"] = np.stack([np.pad(a, n, constant_values=-1) for a, n in pairs])
         if self.config.plan:
-            captions, of = zip(*asked, strict=True)
-            made |= plan.prefixes(self.tokenizer, list(captions), list(of), with_preview)
+            captions, of, references = map(list, zip(*asked, strict=True))
+            made |= plan.prefixes(self.tokenizer, captions, of, with_preview, references)
         return made
 
     def _caption(self, told: dict[str, Any], number: int, draws: Draws) -> str | None:

@@ -49,8 +49,9 @@ class Ahead(nn.Module):
 class Plan(nn.Module):
     """What is told of a plan, and thrown away after training.
 
-    By the state at the mark with which a picture begins: the facts. By the state at each id of the
-    caption: which word of a quoted string it is in, and which of that word's characters it is.
+    By the state at the mark with which a picture begins: the facts, for an edit those too that the
+    picture before it shows. By the state at each id of the caption: which word of a quoted string
+    it is in, and which of that word's characters it is.
     Counting is what takes long to learn from the facts alone: after 13,000 captions the number of
     columns was still a guess.
 
@@ -77,15 +78,17 @@ class Plan(nn.Module):
         )
         states = self.norm(read)
         b, length, hidden = states.shape
-        marks, facts = batch["plan_marks"], batch["plan_facts"]
+        marks, starts, facts = batch["plan_marks"], batch["plan_starts"], batch["plan_facts"]
         flat = ops.reshape(states, (b * length, hidden))
         at_mark = ops.take(flat, ops.arange(b) * length + marks, 0)
         told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
         missed = ops.mean(entropies(told, facts), 1)
         count = ops.reshape(self.ordinals(states), (b, length * 2, VALUES))
         counted = entropies(count, ops.reshape(batch["plan_ordinals"], (b, length * 2)))
-        before = ops.reshape(ops.arange(length * 2), (1, -1)) < ops.reshape(2 * marks, (-1, 1))
-        missed = missed + ops.sum(counted * ops.cast(before, F32), 1) / ops.cast(2 * marks, F32)
+        place = ops.reshape(ops.arange(length * 2), (1, -1))
+        start, stop = (ops.reshape(2 * ends, (-1, 1)) for ends in (starts, marks))
+        caption = ops.cast(place >= start, F32) * ops.cast(place < stop, F32)
+        missed = missed + ops.sum(counted * caption, 1) / ops.cast(2 * (marks - starts), F32)
         shown = {}
         for name in ("columns", "ground"):
             at = FACTS.index(name)
@@ -102,25 +105,36 @@ def entropies(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
 
 
 def prefixes(
-    tokenizer: TextTokenizer, captions: list[str], rows: list[dict[str, Any]], preview: bool
+    tokenizer: TextTokenizer,
+    captions: list[str],
+    rows: list[dict[str, Any]],
+    preview: bool,
+    references: list[list[Array]] | None = None,
 ) -> Batch:
     """What is read before the first id, with its plan, for captions of rows with `meta` and `ids`:
-    plan_ids [B, L], plan_positions [3, B, L], plan_marks [B], plan_facts [B, FACTS], counted from 1
-    and 0 where there is none, and plan_ordinals [B, L, 2]."""
+    plan_ids [B, L], plan_positions [3, B, L], plan_starts and plan_marks [B], where caption and
+    picture begin, plan_facts [B, FACTS], counted from 1 and 0 where there is none, and
+    plan_ordinals [B, L, 2]. references: ids [rows, columns] of the pictures that each edits."""
+    before = references or [[] for _ in captions]
     read = [
-        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview)
-        for caption, row in zip(captions, rows, strict=True)
+        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview, grids)
+        for caption, row, grids in zip(captions, rows, before, strict=True)
     ]
+    starts = [sum(grid.size + 2 for grid in grids) for grids in before]  # each between two marks
     nothing = [np.zeros(len(s.ids), np.float32) for s in read]
     examples = [
         Example(s.ids, s.positions, weights, len(s.ids))
         for s, weights in zip(read, nothing, strict=True)
     ]
     ids, positions, _ = right_padded(examples, tokenizer.vocabulary.pad, LENGTHS)
-    counted = [ordinals(tokenizer, caption) for caption in captions]
+    counted = [
+        np.pad(ordinals(tokenizer, caption), ((start, 0), (0, 0)))
+        for caption, start in zip(captions, starts, strict=True)
+    ]
     return {
         "plan_ids": ids,
         "plan_positions": positions,
+        "plan_starts": np.array(starts),
         "plan_marks": np.array([len(s.ids) - 1 for s in read]),
         "plan_facts": np.stack([facts(row["meta"], row["ids"].shape) for row in rows]),
         "plan_ordinals": np.stack(

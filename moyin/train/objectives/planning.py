@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moyin.backend import Tensor, ops
-from moyin.train.columns import semantic_columns
+from moyin.train.columns import check_edits, semantic_columns
 from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, caption_of
@@ -28,6 +28,8 @@ class PlanningObjective(GeneratorObjective):
 
         def build(self, source: Source, start: Any) -> PlanningObjective:
             semantic_columns(source, self.legend)
+            if self.edits:
+                check_edits(source)
             tokenizer = self._tokenizer(source)
             return PlanningObjective(self, source, start or self._fresh(tokenizer), tokenizer)
 
@@ -40,9 +42,18 @@ class PlanningObjective(GeneratorObjective):
 
     def batch(self, indices: Array, draws: Draws) -> Batch:
         preview = draws.together("preview").random() < self.config.preview
+        edited = draws.together("edits").random() < self.config.edits
         rows = self.store.read(["meta", "ids"], indices)
-        captions = [caption_of(row["meta"], number, draws) for number, row in enumerate(rows)]
-        return plan.prefixes(self.tokenizer, captions, rows, preview)
+        edits = [row["meta"].get("edit") if edited else None for row in rows]
+        captions = [
+            caption_of(edit or row["meta"], number, draws)
+            for number, (edit, row) in enumerate(zip(edits, rows, strict=True))
+        ]
+        references = [
+            [self._ids(int(index) + edit["of"])] if edit else []
+            for index, edit in zip(indices, edits, strict=True)
+        ]
+        return plan.prefixes(self.tokenizer, captions, rows, preview, references)
 
     def weight(self, batch: Batch) -> float:
         return float(len(batch["plan_ids"]))

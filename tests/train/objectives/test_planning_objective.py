@@ -13,6 +13,8 @@ from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.data.colours import COLOURS
 from moyin.data.store import Store
+from moyin.prompt.grid import Grid
+from moyin.prompt.sequence import generation_sequence
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals
@@ -25,6 +27,11 @@ CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"],
 @pytest.fixture
 def source(store: Path, small_checkpoint: Path) -> Source:
     return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+
+
+@pytest.fixture
+def editing(pairs: Path, small_checkpoint: Path) -> Source:
+    return Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
 
 
 def test_facts_by_hand() -> None:
@@ -72,12 +79,38 @@ def test_a_prefix_ends_with_the_mark(source: Source) -> None:
     np.testing.assert_array_equal(batch["plan_facts"], expected)
 
 
-def test_the_loss_by_hand(source: Source) -> None:
-    """−log p of the facts and of the ordinals, each a mean, from the states after two of three
-    layers, in NumPy."""
-    made = CONFIG.build(source, networks.drawn(CONFIG.network.build()))
+def test_an_edit_is_planned_from_the_other_picture(editing: Source) -> None:
+    """What generation reads, up to the mark; the facts and ordinals are those of the result, and
+    pictures that are no edits are planned as ever."""
+    config = replace(CONFIG, edits=1.0, preview=0.0)
+    made = config.build(editing, networks.tiny("generator"))
+    batch = made.batch(np.arange(4), Draws(0, 0))
+    rows = editing.pictures.read(["meta", "ids"], range(4))
+    for i, row in enumerate(rows):
+        edit = row["meta"].get("edit")
+        assert (edit is None) == (i % 2 == 0)
+        seen = [rows[i - 1]["ids"].astype(np.int64)] if edit else []
+        prefixes = {
+            tuple(generation_sequence(made.tokenizer, c, Grid(16, 16), False, seen).ids)
+            for c in (edit or row["meta"])["captions"]
+        }
+        start, mark = batch["plan_starts"][i], batch["plan_marks"][i]
+        assert start == (256 + 2 if edit else 0)
+        assert tuple(batch["plan_ids"][i][: mark + 1]) in prefixes
+        assert batch["plan_facts"][i].tolist() == facts(row["meta"], (16, 16)).tolist()
+        assert not batch["plan_ordinals"][i, :start].any()
+        said = row["meta"]["lines"][0]["text"]
+        assert batch["plan_ordinals"][i, start:mark, 1].max() == len(said) + 1
+
+
+@pytest.mark.parametrize("edits", [False, True])
+def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
+    """−log p of the facts and of the caption's ordinals, each a mean, from the states after two of
+    three layers, in NumPy."""
+    config = replace(CONFIG, edits=1.0 if edits else 0.0)
+    made = config.build(editing if edits else source, networks.drawn(CONFIG.network.build()))
     networks.drawn(made.plan)
-    batch = made.batch(np.array([2, 7]), Draws(0, 1))
+    batch = made.batch(np.array([2, 3]), Draws(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
@@ -94,8 +127,10 @@ def test_the_loss_by_hand(source: Source) -> None:
     expected = np.mean(
         [
             _missed(told[i], batch["plan_facts"][i])
-            + _missed(said[i, :mark], batch["plan_ordinals"][i, :mark])
-            for i, mark in enumerate(batch["plan_marks"])
+            + _missed(said[i, start:mark], batch["plan_ordinals"][i, start:mark])
+            for i, (start, mark) in enumerate(
+                zip(batch["plan_starts"], batch["plan_marks"], strict=True)
+            )
         ]
     )
     assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-4)
