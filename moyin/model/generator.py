@@ -9,6 +9,7 @@ Axes: b batch, l length, d hidden, h heads, k keys seen, v vision vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,16 +173,32 @@ class Generator(nn.Module):
         mask_bl: Tensor | None = None,
         *,
         dtype: Any = None,
-        layers: int | None = None,
     ) -> Tensor:
-        """The normed hidden states [B, L, hidden] that the head reads; after the first `layers`
-        alone, where that is given, as the next one reads them, not normed."""
-        x = self._embed(ids_bl, dtype)
-        turn = self._turn(positions_3bl, x.dtype)
-        mask = visible(mask_bl, 0, ids_bl.shape[1])
-        for layer in list(self.layers)[:layers]:
+        """The normed hidden states [B, L, hidden] that the head reads."""
+        x, turn, mask = self._begun(ids_bl, positions_3bl, mask_bl, dtype)
+        for layer in self.layers:
             x = layer(x, turn, mask)
-        return self.norm(x) if layers is None else x
+        return self.norm(x)
+
+    def early_states(
+        self, ids_bl: Tensor, positions_3bl: Tensor, counts: Items[int], *, dtype: Any = None
+    ) -> list[Tensor]:
+        """The states [B, L, hidden] after so many layers, in rising order, as the next layer reads
+        them, not normed; no layer beyond the last of these counts is computed."""
+        x, turn, mask = self._begun(ids_bl, positions_3bl, None, dtype)
+        found = []
+        for number, layer in enumerate(list(self.layers)[: max(counts)], 1):
+            x = layer(x, turn, mask)
+            if number in counts:
+                found.append(x)
+        return found
+
+    def _begun(
+        self, ids_bl: Tensor, positions_3bl: Tensor, mask_bl: Tensor | None, dtype: Any
+    ) -> tuple[Tensor, Any, Any]:
+        """What the first layer reads: the embedded ids, their rotations, and who sees whom."""
+        x = self._embed(ids_bl, dtype)
+        return x, self._turn(positions_3bl, x.dtype), visible(mask_bl, 0, ids_bl.shape[1])
 
     def new_cache(self, batch: int, length: int, dtype: Any = ops.float32) -> list[LayerCache]:
         """Room for `length` ids of `batch` samples; `step` computes in its dtype."""

@@ -92,9 +92,16 @@ def sentences() -> Pictures:
 
 
 def edits() -> Pictures:
-    """6,000 of `pictures`, each followed by what an edit makes of it: another text in its place, or
-    another colour. `objective.edits` has generator and decoder learn from them."""
-    return Pictures(renderer=EditRenderer.Config(**vars(pictures().renderer)), count=12_000)
+    """3,072 of `sentences`, of the characters that nano is taught, each followed by an edit of it:
+    another text in its place, or another colour. `objective.edits` has generator and decoder learn
+    from them.
+
+    A reference's colours and place, and how long its text is, are in its ids; that a recoloured
+    poster is to have its text there, a plan told from captions alone did not say: 6 % of such
+    posters had it in its place.
+    """
+    renderer = replace(sentences().renderer, characters=CHARACTERS)
+    return Pictures(renderer=EditRenderer.Config(**vars(renderer), recoloured=0.4), count=6144)
 
 
 def layouts() -> Pictures:

@@ -159,8 +159,11 @@ def test_states_after_some_layers_are_a_lower_network_s():
         nn.set_parameter(parameter, theirs[name])
     ids, positions, _ = _batch()
     with autograd.no_grad():
-        found = model.norm(model.states(ids, positions, layers=2))
-        np.testing.assert_allclose(_numpy(found), _numpy(lower.states(ids, positions)), atol=1e-6)
+        first, second = model.early_states(ids, positions, (1, 2))
+        whole = lower.states(ids, positions)
+        np.testing.assert_allclose(_numpy(model.norm(second)), _numpy(whole), atol=1e-6)
+        again = model.early_states(ids, positions, (1,))[0]
+    np.testing.assert_array_equal(_numpy(first), _numpy(again))
 
 
 def test_heads_that_look_back_see_single_ids():

@@ -157,7 +157,7 @@ class GeneratorObjective(Objective):
         for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
             edit = row["meta"].get("edit") if edited else None
             preview = with_preview and edit is None
-            before = [] if edit is None else [self._ids(int(index) + edit["of"])]
+            before = None if edit is None else self._reference(int(index) + edit["of"])
             pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
             caption = self._caption(row["meta"] if edit is None else edit, number, draws)
             example = training_sequence(
@@ -165,13 +165,13 @@ class GeneratorObjective(Objective):
                 caption,
                 row["ids"].astype(np.int64),
                 row["preview_ids"].astype(np.int64) if preview else None,
-                before,
+                [] if before is None else [before["ids"].astype(np.int64)],
                 preview_weight=self.config.preview_weight,
             )
             found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
             edge = np.concatenate(found, None)
-            telling = np.concatenate([_telling(e) for e in found])
-            example.weights[example.start + np.flatnonzero(telling)] *= self.config.edges
+            heavy = np.concatenate([telling(e) for e in found])
+            example.weights[example.start + np.flatnonzero(heavy)] *= self.config.edges
             which = _kinds(len(example.ids), example.start, pictures[:-1], edge)
             if opening:
                 example = _opening(example, found[0])
@@ -208,9 +208,10 @@ class GeneratorObjective(Objective):
             return None
         return caption_of(told, number, draws)
 
-    def _ids(self, index: int) -> Array:
-        ids: Array = self.store.read(["ids"], [index])[0]["ids"]
-        return ids.astype(np.int64)
+    def _reference(self, index: int) -> dict[str, Any]:
+        """The row that an edit reads, with `meta` and `ids`."""
+        row: dict[str, Any] = self.store.read(["meta", "ids"], [index])[0]
+        return row
 
     def weight(self, batch: Batch) -> float:
         return float(batch["weights"].sum())
@@ -293,27 +294,35 @@ def _ahead(
     return np.pad(told, ((0, 0), (example.start, after)), constant_values=-1)
 
 
-def _telling(edge: Array) -> Array:
-    """The edges of a grid, and all ids before its text, flat. Where only the id with which text
-    begins weighs more, a generator that is not sure begins it too soon."""
-    found = edge.reshape(-1).copy()
-    begins = np.flatnonzero(found)[1:2]
-    if len(begins):
-        found[: begins[0]] = True
-    return found
+def telling(edge: Array) -> Array:
+    """The edges of a grid, all ids before its text, and those before it in each row where it is
+    not as in the row above, flat. Where only the id with which text begins weighs more, a generator
+    that is not sure begins it too soon."""
+    found = edge.copy()
+    rows = _deciding(edge)
+    for row in rows:
+        found[row, : int(edge[row].argmax())] = True
+    if len(rows):
+        found[: rows[0]] = True
+    return found.reshape(-1)
+
+
+def _deciding(edge: Array) -> Array:
+    """The rows of a grid whose text begins or ends elsewhere than that of the row above."""
+    begins = edge.copy()
+    begins[0, 0] = False  # which counts as an edge because all grounds follow it
+    above = np.pad(begins, ((1, 0), (0, 0)))[:-1]
+    return np.flatnonzero(begins.any(1) & (begins != above).any(1))
 
 
 def _opening(example: Example, edge: Array) -> Example:
     """The example up to the end of the last row of text in its first grid, `edge`'s, that begins or
     ends it elsewhere than the row above; whole where there is none."""
-    begins = edge.copy()
-    begins[0, 0] = False  # which counts as an edge because all grounds follow it
-    above = np.pad(begins, ((1, 0), (0, 0)))[:-1]
-    others = np.flatnonzero(begins.any(1) & (begins != above).any(1))
-    if not len(others):
+    rows = _deciding(edge)
+    if not len(rows):
         return example
-    last = int(others[-1])
-    stop = example.start + last * edge.shape[1] + int(np.flatnonzero(begins[last])[-1]) + 1
+    last = int(rows[-1])
+    stop = example.start + last * edge.shape[1] + int(np.flatnonzero(edge[last])[-1]) + 1
     return replace(
         example,
         ids=example.ids[:stop],

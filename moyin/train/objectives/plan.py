@@ -58,31 +58,39 @@ class Plan(nn.Module):
     The states are those after two thirds of the layers: what only the last one's hold, no id that
     follows can look at. Told after all, the number of columns was right in 99 % of captions of up
     to eight characters, and the ids written in 68 %.
+
+    By the state at the mark with which a reference ends, after a third of the layers: its own
+    facts. Only from there are all of its ids as far away whatever the caption.
     """
 
     def __init__(self, network: Generator.Config) -> None:
         super().__init__()
-        self.layers = -(-2 * network.layers // 3)
+        self.early, self.layers = -(-network.layers // 3), -(-2 * network.layers // 3)
         self.norm = nn.RMSNorm(network.hidden, network.eps)
         self.facts = nn.Linear(network.hidden, len(FACTS) * VALUES)
+        self.early_norm = nn.RMSNorm(network.hidden, network.eps)
+        self.seen = nn.Linear(network.hidden, len(FACTS) * VALUES)
         self.ordinals = nn.Linear(network.hidden, 2 * VALUES)
 
     def forward(
         self, network: Any, batch: dict[str, Tensor], dtype: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """batch: `prefixes`. What each caption's plan misses, [B]: the mean cross-entropy of its
-        facts and that of its ids. To be shown, of how many captions the number of columns, which
-        follows from them alone, is told right, and of how many the ground."""
-        read = network.states(
-            batch["plan_ids"], batch["plan_positions"], dtype=dtype, layers=self.layers
+        facts, of its reference's, and of its ids. To be shown, of how many captions the number of
+        columns, which follows from them alone, is told right, and of how many the ground."""
+        early, read = network.early_states(
+            batch["plan_ids"], batch["plan_positions"], (self.early, self.layers), dtype=dtype
         )
         states = self.norm(read)
-        b, length, hidden = states.shape
+        b, length, _ = states.shape
         marks, starts, facts = batch["plan_marks"], batch["plan_starts"], batch["plan_facts"]
-        flat = ops.reshape(states, (b * length, hidden))
-        at_mark = ops.take(flat, ops.arange(b) * length + marks, 0)
-        told = ops.reshape(self.facts(at_mark), (b, len(FACTS), VALUES))
+        told = _told(self.facts, states, marks)
         missed = ops.mean(entropies(told, facts), 1)
+        edits = starts > 0
+        ends = ops.where(edits, starts - 1, starts)
+        seen = _told(self.seen, self.early_norm(early), ends)
+        unseen = ops.mean(entropies(seen, batch["plan_seen"]), 1)
+        missed = missed + unseen * ops.cast(edits, F32)
         count = ops.reshape(self.ordinals(states), (b, length * 2, VALUES))
         counted = entropies(count, ops.reshape(batch["plan_ordinals"], (b, length * 2)))
         place = ops.reshape(ops.arange(length * 2), (1, -1))
@@ -97,6 +105,15 @@ class Plan(nn.Module):
         return missed, shown
 
 
+def _told(head: Any, states_bld: Tensor, at_b: Tensor) -> Tensor:
+    """What a head tells of the facts by the state at one place of each sample:
+    [B, FACTS, VALUES]."""
+    b, length, hidden = states_bld.shape
+    flat = ops.reshape(states_bld, (b * length, hidden))
+    chosen = ops.take(flat, ops.arange(b) * length + at_b, 0)
+    return ops.reshape(head(chosen), (b, len(FACTS), VALUES))
+
+
 def entropies(logits_bnv: Tensor, true_bn: Tensor) -> Tensor:
     """Cross-entropy [B, N]."""
     b, n, values = logits_bnv.shape
@@ -109,18 +126,20 @@ def prefixes(
     captions: list[str],
     rows: list[dict[str, Any]],
     preview: bool,
-    references: list[list[Array]] | None = None,
+    references: list[dict[str, Any] | None] | None = None,
 ) -> Batch:
     """What is read before the first id, with its plan, for captions of rows with `meta` and `ids`:
     plan_ids [B, L], plan_positions [3, B, L], plan_starts and plan_marks [B], where caption and
-    picture begin, plan_facts [B, FACTS], counted from 1 and 0 where there is none, and
-    plan_ordinals [B, L, 2]. references: ids [rows, columns] of the pictures that each edits."""
-    before = references or [[] for _ in captions]
+    picture begin, plan_facts and plan_seen [B, FACTS], of the picture and its reference, counted
+    from 1 and 0 where there is none, and plan_ordinals [B, L, 2]. references: the row of the
+    picture that each edits, None where there is none."""
+    before = references or [None] * len(captions)
+    grids = [[] if row is None else [row["ids"].astype(np.int64)] for row in before]
     read = [
-        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview, grids)
-        for caption, row, grids in zip(captions, rows, before, strict=True)
+        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview, seen)
+        for caption, row, seen in zip(captions, rows, grids, strict=True)
     ]
-    starts = [sum(grid.size + 2 for grid in grids) for grids in before]  # each between two marks
+    starts = [sum(grid.size + 2 for grid in seen) for seen in grids]  # each between two marks
     nothing = [np.zeros(len(s.ids), np.float32) for s in read]
     examples = [
         Example(s.ids, s.positions, weights, len(s.ids))
@@ -137,6 +156,14 @@ def prefixes(
         "plan_starts": np.array(starts),
         "plan_marks": np.array([len(s.ids) - 1 for s in read]),
         "plan_facts": np.stack([facts(row["meta"], row["ids"].shape) for row in rows]),
+        "plan_seen": np.stack(
+            [
+                np.zeros(len(FACTS), np.int64)
+                if row is None
+                else facts(row["meta"], row["ids"].shape)
+                for row in before
+            ]
+        ),
         "plan_ordinals": np.stack(
             [np.pad(n, ((0, ids.shape[1] - len(n)), (0, 0))) for n in counted]
         ),

@@ -50,7 +50,7 @@ class PlanningObjective(GeneratorObjective):
             for number, (edit, row) in enumerate(zip(edits, rows, strict=True))
         ]
         references = [
-            [self._ids(int(index) + edit["of"])] if edit else []
+            self._reference(int(index) + edit["of"]) if edit else None
             for index, edit in zip(indices, edits, strict=True)
         ]
         return plan.prefixes(self.tokenizer, captions, rows, preview, references)

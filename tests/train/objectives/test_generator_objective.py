@@ -15,7 +15,7 @@ from moyin.prompt.grid import Grid
 from moyin.prompt.sequence import Example, generation_sequence
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.generator import GeneratorObjective, _opening, edges
+from moyin.train.objectives.generator import GeneratorObjective, _opening, edges, telling
 from moyin.train.objectives.plan import VALUES, distances, written
 
 IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
@@ -103,6 +103,23 @@ def test_where_text_begins_and_ends_by_hand() -> None:
     )
 
 
+def test_what_tells_where_text_is_by_hand() -> None:
+    """Two rows of text, each two rows of ids high: all up to the first, and what is before the
+    second where it begins, but not where it goes on."""
+    edge = np.zeros((6, 5), bool)
+    edge[1:3, [1, 4]] = True
+    edge[3:5, [2, 3]] = True
+    edge[0, 0] = True
+    expected = edge.copy()
+    expected[0] = True
+    expected[1, 0] = True
+    expected[3, :2] = True
+    np.testing.assert_array_equal(telling(edge), expected.reshape(-1))
+    nothing = np.zeros((2, 2), bool)
+    nothing[0, 0] = True
+    assert telling(nothing).tolist() == [True, False, False, False]
+
+
 def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], preview=1.0, edges=4.0)
     made = config.build(source, networks.tiny("generator"))
@@ -111,8 +128,7 @@ def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
         batch["weights"], source.pictures.read(["meta", "ids"], [1, 4]), strict=True
     ):
         counted = weights[weights > 0]
-        at = edges(row["meta"]["lines"], row["ids"].shape, (16, 16)).reshape(-1)
-        at[: 1 + int(at[1:].argmax())] = True
+        at = telling(edges(row["meta"]["lines"], row["ids"].shape, (16, 16)))
         assert 0 < at.sum() < IMAGE
         preview = made.config.preview_weight
         np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import networks
 import numpy as np
@@ -98,6 +99,8 @@ def test_an_edit_is_planned_from_the_other_picture(editing: Source) -> None:
         assert start == (256 + 2 if edit else 0)
         assert tuple(batch["plan_ids"][i][: mark + 1]) in prefixes
         assert batch["plan_facts"][i].tolist() == facts(row["meta"], (16, 16)).tolist()
+        before = facts(rows[i - 1]["meta"], (16, 16)).tolist() if edit else [0] * len(FACTS)
+        assert batch["plan_seen"][i].tolist() == before
         assert not batch["plan_ordinals"][i, :start].any()
         said = row["meta"]["lines"][0]["text"]
         assert batch["plan_ordinals"][i, start:mark, 1].max() == len(said) + 1
@@ -106,7 +109,7 @@ def test_an_edit_is_planned_from_the_other_picture(editing: Source) -> None:
 @pytest.mark.parametrize("edits", [False, True])
 def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     """−log p of the facts and of the caption's ordinals, each a mean, from the states after two of
-    three layers, in NumPy."""
+    three layers, and of the reference's facts from those after one, in NumPy."""
     config = replace(CONFIG, edits=1.0 if edits else 0.0)
     made = config.build(editing if edits else source, networks.drawn(CONFIG.network.build()))
     networks.drawn(made.plan)
@@ -115,12 +118,12 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
         read = (tensors["plan_ids"], tensors["plan_positions"])
-        states = ops.numpy(made.network.states(*read, layers=2))
-        maps = [
-            (ops.numpy(m.weight), ops.numpy(m.bias)) for m in (made.plan.facts, made.plan.ordinals)
-        ]
-    size = ((states**2).mean(-1, keepdims=True) + CONFIG.network.eps) ** 0.5
-    normed = states / size * ops.numpy(made.plan.norm.weight)
+        early, states = map(ops.numpy, made.network.early_states(*read, (1, 2)))
+        heads = (made.plan.facts, made.plan.ordinals, made.plan.seen)
+        maps = [(ops.numpy(m.weight), ops.numpy(m.bias)) for m in heads]
+    normed = _normed(states, made.plan.norm)
+    at_end = _normed(early, made.plan.early_norm)[np.arange(2), batch["plan_starts"] - 1]
+    seen = (at_end @ maps[2][0].T + maps[2][1]).reshape(2, len(FACTS), VALUES)
     at_mark = normed[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
     told = at_mark.reshape(2, len(FACTS), VALUES)
     said = (normed @ maps[1][0].T + maps[1][1]).reshape(*normed.shape[:2], 2, VALUES)
@@ -128,6 +131,7 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
         [
             _missed(told[i], batch["plan_facts"][i])
             + _missed(said[i, start:mark], batch["plan_ordinals"][i, start:mark])
+            + (_missed(seen[i], batch["plan_seen"][i]) if start else 0)
             for i, (start, mark) in enumerate(
                 zip(batch["plan_starts"], batch["plan_marks"], strict=True)
             )
@@ -137,6 +141,11 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     for name, at in (("columns", 3), ("ground", 4)):
         right = (told[:, at].argmax(-1) == batch["plan_facts"][:, at]).sum()
         assert ops.numpy(shown[f"planned_{name}"]).tolist() == [right, 2]
+
+
+def _normed(states: np.ndarray, norm: Any) -> np.ndarray:
+    size = ((states**2).mean(-1, keepdims=True) + CONFIG.network.eps) ** 0.5
+    return np.asarray(states / size * ops.numpy(norm.weight))
 
 
 def _missed(logits: np.ndarray, true: np.ndarray) -> float:
