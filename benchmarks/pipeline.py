@@ -175,7 +175,9 @@ def middle(folder: Path) -> Path:
                 torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
     count = {n: sum(p.numel() for p in m.parameters()) / 1e6 for n, m in networks.items()}
     print("middle:", ", ".join(f"{n} {c:.0f} M parameters" for n, c in count.items()))
-    return save_checkpoint(folder, networks, base=base)
+    # Guesses pay where a large grid follows its preview; a random generator's never does.
+    settings = {k: v for k, v in base.notes["settings"].items() if k != "draft"}
+    return save_checkpoint(folder, networks, base=base, notes={"settings": settings})
 
 
 def limits(folder: Path, dtype: str) -> tuple[float, float]:

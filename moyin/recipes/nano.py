@@ -231,6 +231,13 @@ def generator_planning() -> Training:
     fifth letter of a word and the later ones were told apart in 80 %. With two more heads that look
     back (`look_back`), 67,000 captions of nothing else, nine minutes of two cores, made that 97 %,
     and of new texts every letter was told, and each word but the fourth (15 of 21).
+
+    With the columns of each row among the facts, 64,000 captions more: for captions in held-out
+    phrasings every row was told, of more than eight characters the second to fourth in 81 to 90 %.
+    Edits (`objective.edits`, three fifths of the updates, 22,000 prompts): another text was planned
+    as well after 340 steps; of a recoloured one the colour, but its row in 40 % and its column in
+    55 %, for nothing but the reference says these. With its facts told at the mark that ends it,
+    300 steps on, these were told there in 68 and 81 %, and 64 and 42 % at the picture's mark.
     """
     return Training(
         objective=PlanningObjective.Config(network=GENERATOR, legend=LEGEND, looking_back=2),
@@ -292,6 +299,10 @@ def generator_opening() -> Training:
     sentences were arranged as asked in 60 of 60 with up to four characters and 56 of 60 with five
     to eight; where openings ended with the first row of text, in 2 of 60 with several words, whose
     later rows were begun by guess.
+
+    Given all ids before, the ends of rows were right in new English texts, and of the grounds
+    before their second rows' text 66 %: only where it began weighed more, and it began too soon.
+    Weighed as much (`telling`), 78 % were right before and 88 % after 120 updates.
     """
     return Training(
         objective=_writing(preview=0.15, opening=0.6),
