@@ -129,7 +129,9 @@ def _check(request: Request) -> None:
     unused = request.save_ids or request.n > 1 or request.rewriter
     sized = request.size or _sides_asked(request)
     if request.from_ids is not None and (unused or sized):
-        raise ValueError("--from-ids goes without --save-ids, --n, --size and --rewrite")
+        raise ValueError(
+            "--from-ids goes without --save-ids, --n, --rewrite and sizes: the ids have their own"
+        )
     if request.prompt is not None and not request.prompt.strip():
         raise ValueError("the prompt is empty: say what the picture shows")
     check_path(_numbered(request.out or DEFAULT_OUT, request.n, request.n))
