@@ -27,7 +27,7 @@ from moyin.data.shape import Placed, Shape
 from moyin.data.turns import Turns
 from moyin.prompt.grid import PIXELS
 
-VERSION = 7  # goes up whenever the same configuration and seed give another picture
+VERSION = 8  # goes up whenever the same configuration and seed give another picture
 DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
 
 

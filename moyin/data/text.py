@@ -13,6 +13,7 @@ from moyin.data import assets
 
 T = TypeVar("T")
 LATIN = string.ascii_letters + string.digits
+DRAWN = 8  # letters of a word, or Chinese characters of a text, that are drawn evenly
 
 
 def pick(items: Sequence[T], random: np.random.Generator) -> T:
@@ -35,9 +36,7 @@ def chinese(count: int, longest: int, words: float, random: np.random.Generator)
     """
     vocabulary = _words_of(count, min(longest, 4))
     if not vocabulary or random.random() >= words:
-        letters = assets.frequent_characters()[:count]
-        length = int(random.integers(1, min(longest, 4) + 1))
-        return "".join(pick(letters, random) for _ in range(length))
+        return _drawn(assets.frequent_characters()[:count], longest, random)
     text = pick(vocabulary, random)
     while len(text) < longest and random.random() < 0.6:
         fitting = [w for w in (pick(vocabulary, random),) if len(text) + len(w) <= longest]
@@ -46,19 +45,28 @@ def chinese(count: int, longest: int, words: float, random: np.random.Generator)
 
 
 def english(longest: int, words: float, random: np.random.Generator) -> str:
-    """English words (or letters and digits drawn evenly) of at most `longest` characters."""
-    if random.random() >= words:
-        length = int(random.integers(1, min(longest, 4) + 1))
-        return "".join(pick(LATIN, random) for _ in range(length))
-    text = _english_word(longest, random)
+    """English words of at most `longest` characters in all.
+
+    `words` is the share of texts made of real ones; the rest are letters and digits drawn evenly,
+    for from a few hundred words alone the length of a word is learnt by heart and not counted.
+    """
+    real = random.random() < words
+    text = _english_word(longest, real, random)
     while len(text) + 5 <= longest and random.random() < 0.5:
-        text += " " + _english_word(longest - len(text) - 1, random)
-    return pick((str.upper, str.upper, str.title, str.lower), random)(text)
+        text += " " + _english_word(longest - len(text) - 1, real, random)
+    cases = (str.upper, str.upper if real else str, str.title, str.lower)
+    return pick(cases, random)(text)
 
 
-def _english_word(longest: int, random: np.random.Generator) -> str:
-    fitting = _english_words(longest)
-    return pick(fitting, random) if fitting else pick(string.ascii_uppercase, random)
+def _english_word(longest: int, real: bool, random: np.random.Generator) -> str:
+    fitting = _english_words(longest) if real else ()
+    return pick(fitting, random) if fitting else _drawn(LATIN, longest, random)
+
+
+def _drawn(letters: Sequence[str], longest: int, random: np.random.Generator) -> str:
+    """From 1 to `longest` letters, at most DRAWN."""
+    length = int(random.integers(1, min(longest, DRAWN) + 1))
+    return "".join(pick(letters, random) for _ in range(length))
 
 
 @cache

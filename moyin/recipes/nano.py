@@ -74,7 +74,7 @@ def pictures() -> Pictures:
 
 def sentences() -> Pictures:
     """14,336 more for the generator, of all 8105 characters, each text in the middle of its place,
-    half of them English, and more of them words.
+    half of them English, and half of them words that exist.
 
     Which character a string holds changes no id, but how many there are does, and the text
     tokenizer has up to three ids for a rare one. Where texts stray in their place, nothing says in
@@ -86,7 +86,7 @@ def sentences() -> Pictures:
     60 %; after these pictures, and half as many in plain phrasings, it was 100, 98 and 96 %.
     """
     renderer = replace(
-        pictures().renderer, characters=8105, spread=0.0, middle=0.12, words=0.75, chinese=0.5
+        pictures().renderer, characters=8105, spread=0.0, middle=0.12, words=0.5, chinese=0.5
     )
     return Pictures(renderer=renderer, count=14_336, seed=77)
 
@@ -238,6 +238,11 @@ def generator_planning() -> Training:
     as well after 340 steps; of a recoloured one the colour, but its row in 40 % and its column in
     55 %, for nothing but the reference says these. With its facts told at the mark that ends it,
     300 steps on, these were told there in 68 and 81 %, and 64 and 42 % at the picture's mark.
+
+    English lengths were known by heart: of captions with two of the 720 words the second one's
+    length was right in 99 %, with two invented ones in 81 %, after 25,000 captions of these. Told
+    which letter is which a layer before the facts, at twice the rate and with 0.6 of the captions
+    in several invented words, 38,000 more made both 100 %, and the third word's 100 and 97 %.
     """
     return Training(
         objective=PlanningObjective.Config(network=GENERATOR, legend=LEGEND, looking_back=2),

@@ -36,7 +36,7 @@ class PlanningObjective(GeneratorObjective):
     def trained(self, name: str) -> bool:
         """All but what only writes ids: the layers after those of the plan, and the head."""
         layers = self.network.config.layers
-        above = [f"network.layers.{i}." for i in range(self.plan.layers, layers)]
+        above = [f"network.layers.{i}." for i in range(self.plan.late, layers)]
         unread = ("network.norm.", "network.head.", *above)
         return super().trained(name) and not name.startswith(unread)
 

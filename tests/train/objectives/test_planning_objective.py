@@ -22,7 +22,7 @@ from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
 
-CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"], layers=3))
+CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"], layers=5))
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_an_edit_is_planned_from_the_other_picture(editing: Source) -> None:
 
 @pytest.mark.parametrize("edits", [False, True])
 def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
-    """−log p of the facts and of the caption's ordinals, each a mean, from the states after two of
-    three layers, and of the reference's facts from those after one, in NumPy."""
+    """−log p of the facts, from the states after four of five layers, of the caption's ordinals,
+    after three, each a mean, and of the reference's facts, after two, in NumPy."""
     config = replace(CONFIG, edits=1.0 if edits else 0.0)
     made = config.build(editing if edits else source, networks.drawn(CONFIG.network.build()))
     networks.drawn(made.plan)
@@ -118,7 +118,7 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
         read = (tensors["plan_ids"], tensors["plan_positions"])
-        early, states = map(ops.numpy, made.network.early_states(*read, (1, 2)))
+        early, middle, states = map(ops.numpy, made.network.early_states(*read, (2, 3, 4)))
         heads = (made.plan.facts, made.plan.ordinals, made.plan.seen)
         maps = [(ops.numpy(m.weight), ops.numpy(m.bias)) for m in heads]
     normed = _normed(states, made.plan.norm)
@@ -126,7 +126,8 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     seen = (at_end @ maps[2][0].T + maps[2][1]).reshape(2, len(FACTS), VALUES)
     at_mark = normed[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
     told = at_mark.reshape(2, len(FACTS), VALUES)
-    said = (normed @ maps[1][0].T + maps[1][1]).reshape(*normed.shape[:2], 2, VALUES)
+    said = _normed(middle, made.plan.middle_norm) @ maps[1][0].T + maps[1][1]
+    said = said.reshape(*normed.shape[:2], 2, VALUES)
     expected = np.mean(
         [
             _missed(told[i], batch["plan_facts"][i])
@@ -197,7 +198,7 @@ def test_what_plans_is_trained(store: Path, small_checkpoint: Path, tmp_path: Pa
     before = {n: np.array(ops.numpy(p)) for n, p in nn.named_parameters(network).items()}
     trainer.run()
     after = {n: ops.numpy(p) for n, p in nn.named_parameters(network).items()}
-    above = {n for n in before if n.startswith("layers.2.")}
+    above = {n for n in before if n.startswith("layers.4.")}
     assert above
     same = {n for n in before if (before[n] == after[n]).all()}
     assert same == {"norm.weight", "head.weight", *above}
