@@ -17,7 +17,7 @@ from moyin.train.objectives.legend import SHARPNESS, LegendObjective
 
 LEGEND = Legend(sides=(64,), width=64, levels=2)  # 48 ids of text, 8 of grounds
 CONFIG = LegendObjective.Config(
-    network=replace(networks.CONFIGS["semantic"], codes=60), legend=LEGEND, on_text=3.0
+    network=replace(networks.CONFIGS["semantic"], codes=60), legend=LEGEND, on_text=3.0, places=256
 )
 
 
@@ -34,16 +34,37 @@ def test_the_loss_by_hand(source: Source) -> None:
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
         z = ops.numpy(made.network.project(made.network.features(tensors["pixels"])))
+    ids = source.pictures.read(["ids"], np.array([1, 4]))
+    ids = np.stack([row["ids"] for row in ids]).astype(np.int64)
     codes = ops.numpy(made.network.codebook.weight).astype(np.float64)
     logits = SHARPNESS * z @ (codes / np.linalg.norm(codes, axis=1, keepdims=True)).T
     surprise = np.log(np.exp(logits).sum(-1))
-    surprise -= np.take_along_axis(logits, batch["ids"][..., None], -1)[..., 0]
-    text = batch["ids"] < LEGEND.grounds
+    surprise -= np.take_along_axis(logits, ids[..., None], -1)[..., 0]
+    text = ids < LEGEND.grounds
     assert 0 < text.mean() < 1
     weights = np.where(text, 3.0, 1.0)
     assert float(ops.numpy(loss)) == pytest.approx(np.average(surprise, weights=weights), rel=1e-5)
-    right = (logits.argmax(-1) == batch["ids"])[text].mean()
+    right = (logits.argmax(-1) == ids)[text].mean()
     assert float(ops.numpy(shown["text_right"])) == pytest.approx(right, abs=1e-6)
+
+
+@pytest.mark.parametrize("places", [2, 4, 8])
+def test_the_places_asked_for_stand_for_all(source: Source, places: int) -> None:
+    """Text first, but for an eighth; a kind's weights add up to what all of it would weigh."""
+    whole = CONFIG.build(source, None).batch(np.arange(8), Draws(0, 0))
+    made = replace(CONFIG, places=places).build(source, None)
+    batch = made.batch(np.arange(8), Draws(0, 0))
+    assert batch["ids"].shape == batch["places"].shape == batch["weights"].shape == (8, places)
+    for row in range(8):
+        every = dict(zip(whole["places"][row], whole["ids"][row], strict=True))
+        assert len(set(batch["places"][row])) == places
+        assert [every[at] for at in batch["places"][row]] == [*batch["ids"][row]]
+        text, asked = (one["ids"][row] < LEGEND.grounds for one in (whole, batch))
+        assert asked.sum() == min(text.sum(), places - min((~text).sum(), places // 8))
+        for kind, there in ((asked, text), (~asked, ~text)):
+            if kind.any():
+                weight = batch["weights"][row][kind].sum()
+                assert weight == pytest.approx(whole["weights"][row][there].sum(), rel=1e-6)
 
 
 def test_the_network_comes_to_say_what_the_legend_says(source: Source) -> None:
