@@ -3,7 +3,7 @@ character to what can be judged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,12 @@ from moyin.recognise.ocr import Pixels
 from moyin.train.objectives.glyph import LATIN, bitmap
 
 Array = np.ndarray[Any, Any]
+States = Callable[[Sequence[str]], list[Array]]
 
 FACE, BITMAP = "NotoSansSC-Bold", 24  # whose shapes the glyphs are, and their sides
-CHARACTERS = 500  # Chinese ones, the most frequent, among which a glyph is to be found
+CHARACTERS = 8105  # Chinese ones, the most frequent, among which a glyph is to be found
+BYTES = 3  # states that are looked at of a character; those of one with fewer bytes count again
+BATCH = 63  # strings that are encoded together
 FOLDS, RIDGE = 5, 1e-2
 
 
@@ -99,19 +102,20 @@ def legend_of(pipeline: Pipeline) -> Legend | None:
     )
 
 
-def glyph_retrieval(states: Callable[[str], Array]) -> dict[str, bool]:
-    """Whether each of the Latin and most frequent Chinese characters finds its own glyph.
+def glyph_retrieval(states: States) -> dict[str, bool]:
+    """Whether each of the Latin and Chinese characters finds its own glyph.
 
-    states: a character's, [bytes, width]; their mean is what is looked at. A ridge regression from
-    states to bitmaps is learned from four fifths of the characters, and gives each of the rest the
-    bitmap that it expects; found is a character whose own bitmap is the nearest of all to it. By
-    chance that is one in some 570.
+    states: of each of many characters, [bytes, width]. A ridge regression from them to bitmaps is
+    learned from four fifths of the characters, and gives each of the rest the bitmap that it
+    expects; found is a character whose own bitmap is the nearest of all to it. By chance that is
+    one in some 8000.
     """
     # What looks alike in any face (l and I, O and 0) is told apart all the same: by the nearest.
     known = tuple(dict.fromkeys(LATIN + "".join(assets.frequent_characters()[:CHARACTERS])))
     shapes = np.stack([bitmap(c, FACE, BITMAP) for c in known]).astype(np.float64) / 255
-    inner = np.stack([states(c).mean(0) for c in known]).astype(np.float64)
-    inner = (inner - inner.mean(0)) / (inner.std(0) + 1e-6)
+    inner = np.stack([_evenly(rows, BYTES).reshape(-1) for rows in states(known)])
+    inner = inner.astype(np.float64)
+    inner = (inner - inner.mean(0)) / (inner.std(0) + 1e-6) / BYTES**0.5
     inner = np.concatenate([inner, np.ones((len(known), 1))], 1)
     folds = np.random.default_rng(0).permutation(len(known)) % FOLDS
     found = np.zeros(len(known), bool)
@@ -126,14 +130,24 @@ def glyph_retrieval(states: Callable[[str], Array]) -> dict[str, bool]:
     return dict(zip(known, map(bool, found), strict=True))
 
 
-def encoder_states(pipeline: Pipeline) -> Callable[[str], Array]:
-    """A character's states by the checkpoint's glyph encoder, without pads and end mark."""
+def encoder_states(pipeline: Pipeline) -> States:
+    """Characters' states by the checkpoint's glyph encoder, without pads and end mark."""
 
-    def states(character: str) -> Array:
-        ids, mask = glyph_bytes([character])
-        with autograd.no_grad():
-            found = pipeline.glyph(ops.asarray(ids), ops.asarray(mask), dtype=ops.float32)
-        kept: Array = ops.numpy(found)[0][: len(character.encode())]
-        return kept
+    def states(characters: Sequence[str]) -> list[Array]:
+        found: list[Array] = []
+        for at in range(0, len(characters), BATCH):
+            part = characters[at : at + BATCH]
+            odd = [*part, part[-1]][: len(part) // 2 * 2 + 1]  # an even number would get pads
+            ids, mask = glyph_bytes(odd)
+            with autograd.no_grad():
+                rows = pipeline.glyph(ops.asarray(ids), ops.asarray(mask), dtype=ops.float32)
+            ends = [len(character.encode()) for character in part]
+            found += [row[:end] for row, end in zip(ops.numpy(rows), ends, strict=False)]
+        return found
 
     return states
+
+
+def _evenly(rows: Array, count: int) -> Array:
+    chosen: Array = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    return chosen

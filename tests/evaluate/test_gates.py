@@ -49,17 +49,23 @@ def test_glyphs_are_found_by_states_that_hold_them(few: None) -> None:
     """States that are a rotation of the bitmap find it; those that know nothing do not."""
     random = np.random.default_rng(0)
     turn = np.linalg.qr(random.standard_normal((576, 576)))[0]
-    full = glyph_retrieval(lambda c: (bitmap(c, chaining.FACE, 24) / 255.0 @ turn)[None])
+    full = glyph_retrieval(
+        lambda known: [(bitmap(c, chaining.FACE, 24) / 255.0 @ turn)[None] for c in known]
+    )
     assert np.mean([*full.values()]) > 0.6
-    noise = glyph_retrieval(lambda c: random.standard_normal((3, 64)))
+    noise = glyph_retrieval(lambda known: [random.standard_normal((3, 64)) for _ in known])
     assert np.mean([*noise.values()]) < 0.1
     assert len(full) == len(noise) > 100
 
 
 def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
-    states = encoder_states(Pipeline.open(small_checkpoint))
-    assert states("春").shape == (3, 24)
-    assert states("a").shape == (1, 24)
+    pipeline = Pipeline.open(small_checkpoint)
+    states = encoder_states(pipeline)
+    assert [one.shape for one in states("春a")] == [(3, 24), (1, 24)]
+    many = states("春a" * chaining.BATCH)
+    assert len(many) == 2 * chaining.BATCH
+    for one in many[::2]:
+        assert np.allclose(one, states("春")[0], atol=1e-5)
 
 
 SQUARES = {"squares": (256, 128)}
