@@ -53,7 +53,7 @@ class Plan(nn.Module):
     picture before it shows. By the state at each id of the caption, after half of the layers: which
     word of a quoted string it is in, and which of that word's characters it is.
     Counting is what takes long to learn from the facts alone: after 13,000 captions the number of
-    columns was still a guess. The layers between are for the mark to look at what was counted.
+    columns was still a guess. Only in layers after that can the mark look at what was counted.
 
     The facts are told after two thirds of the layers: what only the last one's states hold, no id
     that follows can look at. Told after all, the number of columns was right in 99 % of captions of
