@@ -274,7 +274,7 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Score how a model writes: cvtg, longtext-en, longtext-zh, oneig-en, oneig-zh, one-character,
-    posters, gates, nano-50, wording-50, lines-50 or edits-50."""
+    posters, gates, nano-50, wording-50, lines-50, brief-50 or edits-50."""
     from moyin.evaluate.options import Options
     from moyin.evaluate.run import Request, run
     from moyin.recipes.overrides import apply

@@ -16,7 +16,7 @@ from moyin.data.assets import PHOTOGRAPHS
 from moyin.data.colours import COLOURS
 from moyin.data.faces import style
 from moyin.data.layouts import FREE, shipped
-from moyin.data.phrasings import SETS, Phrasing
+from moyin.data.phrasings import SETS, THEMES, Phrasing
 from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.sample import Line, Thing
 from moyin.data.text import pick
@@ -100,9 +100,11 @@ def captions(
     size: int = 512,
 ) -> tuple[str, ...]:
     """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
-    the SETS of phrasings. size: of the picture, in the pixels of the boxes."""
-    said = []
-    for language, known in SETS[phrasings].items():
+    the SETS of phrasings: of free lines, one that says their places, but of a lone one in the
+    middle. size: of the picture, in the pixels of the boxes."""
+    said, placed = [], layout != FREE or _amid(lines, things)
+    for language, every in SETS[phrasings].items():
+        known = [phrasing for phrasing in every if placed or phrasing.placing]
         for number in random.permutation(len(known))[:each]:
             told = _Told(language, known[number], layout, size, random)
             said.append(told.caption(background, lines, things))
@@ -129,12 +131,15 @@ class _Told:
         self, background: Mapping[str, str], lines: Sequence[Line], things: Sequence[Thing]
     ) -> str:
         phrasing = self.phrasing
-        clauses = [*self._lines(lines, bool(things)), *map(self._thing, things)]
+        amid = _amid(lines, things)
+        clauses = [*self._lines(lines, amid), *map(self._thing, things)]
         told = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
         ground = self._ground(background)
         sheet = re.sub("^an? ", "", ground)
+        theme = pick(THEMES[self.language], self.random)
         opening, end = (
-            part.format(ground=ground, sheet=sheet) for part in (phrasing.opening, phrasing.end)
+            part.format(ground=ground, sheet=sheet, theme=theme)
+            for part in (phrasing.opening, phrasing.end)
         )
         # What follows a full stop begins a sentence.
         text = opening + (_capital(told) if opening.endswith(". ") else told) + end
@@ -154,10 +159,9 @@ class _Told:
         stop = "" if text[-1] in ".。" else "。" if chinese else "."
         return stop + pick(DETAILS[self.language], self.random).format(looks)
 
-    def _lines(self, lines: Sequence[Line], things: bool) -> Iterator[str]:
+    def _lines(self, lines: Sequence[Line], amid: bool) -> Iterator[str]:
         phrasing = self.phrasing
-        alone = len(lines) == 1 and lines[0].place == "middle" and not things
-        bare = alone and phrasing.bare and self.random.random() < 0.4
+        bare = amid and phrasing.bare and self.random.random() < 0.4
         for group in _grouped(lines) if phrasing.many else [[line] for line in lines]:
             form = phrasing.many if len(group) > 1 else phrasing.bare if bare else phrasing.line
             colour = phrasing.colour.format(colour=_colour(self.language, group[0].colour))
@@ -223,6 +227,11 @@ class _Told:
         quotes = [self.pair[0] + text + self.pair[1] for text in texts]
         comma, last = ("、", "和") if self.language == "zh" else (", ", " and ")
         return comma.join(quotes[:-1]) + last * (len(quotes) > 1) + quotes[-1]
+
+
+def _amid(lines: Sequence[Line], things: Sequence[Thing]) -> bool:
+    """Whether there is one line and no more, in the middle: where it stands may be left unsaid."""
+    return len(lines) == 1 and lines[0].place == "middle" and not things
 
 
 def _grouped(lines: Sequence[Line]) -> list[list[Line]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from moyin.data import backgrounds, faces, places, text
+from moyin.data import faces, places, text
 from moyin.data.captions import QUOTES, captions
 from moyin.data.colours import COLOURS, RGB, jittered
 from moyin.data.layouts import FREE
@@ -90,11 +90,18 @@ class EditRenderer(Renderer):
 
     config: EditRenderer.Config
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._drawn: dict[tuple[int, int], tuple[Sample, Sample]] = {}
+
     def __call__(self, seed: int, index: int) -> Sample:
-        first = super().__call__(seed, index // 2)
-        key = ((index | 1) << 64) | (seed & (2**64 - 1))
-        pair = self._pair(first, np.random.Generator(np.random.Philox(key=key)))
-        return replace(pair[index % 2], index=index)
+        which = (seed, index // 2)
+        if which not in self._drawn:  # the last pair alone is kept: its other half comes next
+            first = super().__call__(*which)
+            key = ((index | 1) << 64) | (seed & (2**64 - 1))
+            pair = self._pair(first, np.random.Generator(np.random.Philox(key=key)))
+            self._drawn = {which: pair}
+        return replace(self._drawn[which][index % 2], index=index)
 
     def _pair(self, first: Sample, random: np.random.Generator) -> tuple[Sample, Sample]:
         at = int(random.integers(len(first.lines)))
@@ -109,7 +116,8 @@ class EditRenderer(Renderer):
         said, after = new or (old.text, before)
         if new is None:
             colours = [name for name in COLOURS if name != old.colour]
-            legible = set(backgrounds.legible(ground.crop(old.box), colours))
+            inks = self._inks(first.background, tuple(colours), random)
+            legible = set(inks(ground.crop(old.box)))
             colour = text.pick([name for name in colours if name in legible] or colours, random)
             rgb = jittered(colour, random)
         image.paste(ground.crop(old.box), before.corner)

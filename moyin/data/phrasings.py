@@ -17,12 +17,13 @@ from itertools import product
 class Phrasing:
     """One way to say it.
 
-    `opening` and `end` may use {ground}, and {sheet}, which is that without an article. `line` may
-    use {quote}, {place}, {spot}, which is that without a preposition, {noun}, {size}, which may
-    call large text so, and {coloured}, which is `colour` filled in, or `plain` where the colour is
-    left unsaid; `many` says several lines of one kind at once, and where it is empty each is said
-    by itself. `bare` says a lone line in the middle without its place; empty where the phrasing
-    needs the place. Chinese phrasings say 一张, which becomes the measure word of what is shown.
+    `opening` and `end` may use {ground}, and {sheet}, which is that without an article, or a
+    {theme}, of which nothing is shown. `line` may use {quote}, {place}, {spot}, which is that
+    without a preposition, {noun}, {size}, which may call large text so, and {coloured}, which is
+    `colour` filled in, or `plain` where the colour is left unsaid; `many` says several lines of one
+    kind at once, and where it is empty each is said by itself. `bare` says a lone line in the
+    middle without its place; empty where the phrasing needs the place. Chinese phrasings say 一张,
+    which becomes the measure word of what is shown.
     """
 
     opening: str
@@ -35,6 +36,11 @@ class Phrasing:
     link: str = ", "
     last: str = " and "
     end: str = ""
+
+    @property
+    def placing(self) -> bool:
+        """Whether it says where a line stands."""
+        return "{place}" in self.line or "{spot}" in self.line
 
 
 ENGLISH_PHRASINGS = (
@@ -481,6 +487,174 @@ CHINESE_FRAGMENTS = (
 )
 
 
+# What people type who leave the ground open, or the colour, and the place.
+THEMES = {
+    "en": (
+        "bakery",
+        "birthday",
+        "book fair",
+        "class",
+        "coffee shop",
+        "concert",
+        "film",
+        "football",
+        "garden",
+        "gallery",
+        "holiday",
+        "library",
+        "market",
+        "music night",
+        "New Year",
+        "party",
+        "restaurant",
+        "school",
+        "shop",
+        "summer sale",
+        "travel",
+        "wedding",
+        "winter",
+    ),
+    "zh": (
+        "班会",
+        "婚礼",
+        "春节",
+        "电影",
+        "饭店",
+        "公园",
+        "店铺",
+        "会议",
+        "教室",
+        "开业",
+        "旅行",
+        "面包店",
+        "咖啡店",
+        "生日",
+        "市集",
+        "书店",
+        "图书馆",
+        "夏天",
+        "新年",
+        "学校",
+        "音乐会",
+        "运动会",
+        "中秋",
+    ),
+}
+
+
+def _open(line: str, colour: str = "") -> Phrasing:
+    return _clause(line, "", "{object}", colour)
+
+
+ENGLISH_BRIEF = (
+    Kind(
+        openings=(
+            "",
+            "write ",
+            "please write ",
+            "draw ",
+            "show me ",
+            "I want ",
+            "just ",
+            "text: ",
+            "it says ",
+            "only the text ",
+            "could you paint ",
+        ),
+        clauses=(
+            _open("{quote}"),
+            _open("{quote}{coloured}", " in {colour}"),
+            _open("{coloured}{quote}", "{colour} "),
+        ),
+    ),
+    Kind(
+        openings=(
+            "a poster ",
+            "make a poster ",
+            "please make me a poster ",
+            "a sign ",
+            "I need a sign ",
+            "a card ",
+            "draw a picture ",
+            "a {theme} poster ",
+            "make a {theme} sign ",
+            "a poster for the {theme} ",
+            "design a {theme} card ",
+        ),
+        clauses=(
+            _open("that says {quote}"),
+            _open("saying {quote}"),
+            _open("with {quote} on it"),
+            _open("with the {noun} {quote}"),
+            _open("reading {quote}{coloured}", " in {colour}"),
+            _open("with {coloured}{quote}", "{colour} "),
+            _open("with the {noun} {quote}{coloured}", " in {colour}"),
+        ),
+    ),
+    Kind(
+        openings=("poster: ", "a simple sign: ", "{theme} poster, ", "make me a card: "),
+        clauses=(
+            _open("{quote}"),
+            _open("{quote}{coloured}", ", {colour}"),
+            _open("{coloured}{noun} {quote}", "{colour} "),
+        ),
+    ),
+)
+CHINESE_BRIEF = (
+    Kind(
+        openings=(
+            "",
+            "写",
+            "请写",
+            "写上",
+            "帮我写",
+            "就写",
+            "画",
+            "只要",
+            "内容：",
+            "文字是",
+            "我想写",
+        ),
+        clauses=(
+            _open("{quote}"),
+            _open("{coloured}{quote}", "{colour}的"),
+            _open("{quote}{coloured}", "，{colour}"),
+        ),
+    ),
+    Kind(
+        openings=(
+            "海报，",
+            "一张海报，",
+            "请帮我做一张海报，",
+            "生成一张图片，",
+            "画一张卡片，",
+            "来一张{theme}海报，",
+            "一张{theme}的海报，",
+            "设计一张{theme}卡片，",
+            "我要一张{theme}的图片，",
+        ),
+        clauses=(
+            _open("写着{quote}"),
+            _open("上面写{quote}"),
+            _open("内容是{quote}"),
+            _open("上面的{noun}是{quote}"),
+            _open("写上{coloured}{quote}", "{colour}的"),
+            _open("印着{coloured}{noun}{quote}", "{colour}"),
+            _open("文字是{quote}{coloured}", "，{colour}"),
+        ),
+    ),
+    Kind(
+        openings=("画一张写着", "做一张带有", "我要一张写了", "生成一张印着", "来一张有"),
+        clauses=tuple(
+            replace(_open(line, colour), end=end)
+            for line, colour in (("{quote}", ""), ("{coloured}{quote}", "{colour}的"))
+            for end in ("的海报", "字样的图片", "的{theme}卡片")
+        ),
+    ),
+    Kind(openings=("帮我写个", "来个", "画个"), clauses=(_open("{quote}"),), end="字"),
+)
+
+
 def _all(plain: tuple[Phrasing, ...], kinds: tuple[Kind, ...]) -> tuple[Phrasing, ...]:
     made = [phrasing for kind in kinds for phrasing in kind.phrasings()]
     return (*plain, *(phrasing for phrasing in dict.fromkeys(made) if phrasing not in plain))
@@ -490,6 +664,7 @@ PLAIN: Mapping[str, tuple[Phrasing, ...]] = {"zh": CHINESE_PHRASINGS, "en": ENGL
 TOLD = {"zh": _all(CHINESE_PHRASINGS, CHINESE_KINDS), "en": _all(ENGLISH_PHRASINGS, ENGLISH_KINDS)}
 FRAGMENTS = {"zh": _all((), CHINESE_FRAGMENTS), "en": _all((), ENGLISH_FRAGMENTS)}
 HELD_OUT = {language: every[9::10] for language, every in TOLD.items()}
+BRIEF = {"zh": _all((), CHINESE_BRIEF), "en": _all((), ENGLISH_BRIEF)}
 SEEN = {
     language: (*(p for number, p in enumerate(every) if number % 10 != 9), *FRAGMENTS[language])
     for language, every in TOLD.items()
@@ -501,4 +676,9 @@ SETS = {
     "seen": SEEN,
     "held-out": HELD_OUT,
     "all": ALL,
+    "brief": {
+        language: tuple(p for number, p in enumerate(every) if number % 10 != 9)
+        for language, every in BRIEF.items()
+    },
+    "brief-held-out": {language: every[9::10] for language, every in BRIEF.items()},
 }

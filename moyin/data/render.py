@@ -8,7 +8,7 @@ and longer lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 
 from moyin.data import assets, backgrounds, faces, places, squares, text
 from moyin.data.captions import captions
-from moyin.data.colours import jittered
+from moyin.data.colours import COLOURS, jittered
 from moyin.data.compose import Composition, Missing, Wish, compose
 from moyin.data.layouts import FREE, Layout, shipped
 from moyin.data.phrases import Phrases
@@ -27,7 +27,8 @@ from moyin.data.shape import Placed, Shape
 from moyin.data.turns import Turns
 from moyin.prompt.grid import PIXELS
 
-VERSION = 8  # goes up whenever the same configuration and seed give another picture
+VERSION = 9  # goes up whenever the same configuration and seed give another picture
+Inks = Callable[[Image.Image], tuple[str, ...]]  # colours for a line, by what lies under it
 DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
 
 
@@ -58,6 +59,7 @@ class Renderer:
         prominent: float = 0.6  # share of pictures with one line of few large characters
         prominent_characters: int = 4
         middle: float = 0.25  # share of lines put in the middle; the rest goes anywhere
+        clashing: float = 0.0  # share of pictures on flat grounds whose free lines have any colour
         spread: float = 1.0  # how far lines stray in their place; 0 puts each in its middle
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
@@ -86,6 +88,8 @@ class Renderer:
                 raise ValueError(f"size {self.size} is too small to write on; take 64 or more")
             if not 0 <= self.spread <= 1:
                 raise ValueError(f"spread is a share from 0 to 1, not {self.spread}")
+            if not 0 <= self.clashing <= 1:
+                raise ValueError(f"clashing is a share from 0 to 1, not {self.clashing}")
             if not 1 <= self.characters <= 8105:
                 raise ValueError(f"characters is a count from 1 to 8105, not {self.characters}")
             layouts = {FREE, *shipped()}
@@ -93,6 +97,10 @@ class Renderer:
                 raise ValueError(f"layouts are {sorted(layouts)}, not {list(self.layouts)}")
             if self.phrasings not in SETS:
                 raise ValueError(f"phrasings are {list(SETS)}, not {self.phrasings}")
+            alone = self.prominent == self.middle == 1 and not self.object_share
+            if self.phrasings.startswith("brief") and FREE in self.layouts and not alone:
+                wanted = "prominent=1, middle=1 and object_share=0"
+                raise ValueError(f"phrasings={self.phrasings} leave places unsaid: set {wanted}")
             if not self.backgrounds or not known.issuperset(self.backgrounds):
                 raise ValueError(f"backgrounds are {sorted(known)}, not {list(self.backgrounds)}")
 
@@ -197,16 +205,28 @@ class Renderer:
 
     def _free(self, layout: str, turn: str, random: np.random.Generator) -> Composition:
         image, background, colours = self._background(random)
-        lines = self._lines(image, colours, turn, random)
+        lines = self._lines(image, self._inks(background, colours, random), turn, random)
         things = self._things(image, lines, random)
         return Composition(image, background, lines, things)
+
+    def _inks(
+        self, background: Mapping[str, str], colours: tuple[str, ...], random: np.random.Generator
+    ) -> Inks:
+        """Which colours a line may have on what lies under it: those of `colours` that are legible
+        there, or, where they may clash, all but the ground's."""
+        # Without a share nothing is drawn by lot, and pictures stay what they were.
+        flat = background["kind"] == "flat" and self.config.clashing > 0
+        if flat and random.random() < self.config.clashing:
+            others = tuple(name for name in COLOURS if name != background["colour"])
+            return lambda ground: others
+        return lambda ground: backgrounds.legible(ground, colours)
 
     def _background(self, random: np.random.Generator) -> backgrounds.Background:
         kind = _weighted(self.config.backgrounds, random)
         return backgrounds.draw(kind, self.config.size, random)
 
     def _lines(
-        self, image: Image.Image, colours: tuple[str, ...], turn: str, random: np.random.Generator
+        self, image: Image.Image, inks: Inks, turn: str, random: np.random.Generator
     ) -> list[Line]:
         prominent = random.random() < self.config.prominent
         wanted = 1 if prominent else int(random.integers(1, self.config.max_lines + 1))
@@ -215,14 +235,14 @@ class Renderer:
             if len(lines) == wanted or (lines and attempt >= 20 * wanted):
                 return lines
             said = self._text(prominent, random) if lines or not turn else turn
-            line = self._line(image, colours, said, prominent, lines, random)
+            line = self._line(image, inks, said, prominent, lines, random)
             lines += [line] if line else []
         raise ValueError("no line fits: ask for smaller text, or for faces that have these letters")
 
     def _line(
         self,
         image: Image.Image,
-        colours: tuple[str, ...],
+        inks: Inks,
         said: str,
         prominent: bool,
         others: list[Line],
@@ -244,7 +264,7 @@ class Renderer:
         if places.overlaps(found.box, [line.box for line in others], self._margin):
             return None
         ground = image.crop(found.box)
-        colour = text.pick(backgrounds.legible(ground, colours), random)
+        colour = text.pick(inks(ground), random)
         image.paste(jittered(colour, random), found.corner, found.ink)
         return Line(
             text=said,

@@ -1,6 +1,7 @@
 """nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
 picture. wording-50 asks for the same fifty in words that are kept out of all captions; lines-50, in
-such words too, asks for five to eight Chinese characters, or two or three English words.
+such words too, asks for five to eight Chinese characters, or two or three English words. brief-50
+asks for texts of both kinds, for nothing else but in some their colour: as people do.
 
 The texts are of the thousand most frequent Chinese characters and of plain English words. Nothing
 is drawn by lot: colours, places and phrasings follow from a prompt's number.
@@ -9,15 +10,15 @@ is drawn by lot: colours, places and phrasings follow from a prompt's number.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from moyin.data import captions, faces, places, squares
-from moyin.data.colours import COLOURS, readable
-from moyin.data.phrasings import HELD_OUT, PLAIN, Phrasing
+from moyin.data.colours import COLOURS, RGB, readable
+from moyin.data.phrasings import HELD_OUT, PLAIN, SETS, THEMES, Phrasing
 from moyin.data.shape import Shape
 from moyin.evaluate.judge import Seen, look
 from moyin.evaluate.suite import Found, Item, Suite
@@ -120,8 +121,8 @@ PARTS = ("background", "colour", "place")
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One prompt and what its picture must show. background and colour are names of COLOURS,
-    place is one of the nine PLACES."""
+    """One prompt and what its picture must show. background and colour are names of COLOURS, empty
+    where any will do, place is one of the nine PLACES."""
 
     id: str
     prompt: str
@@ -133,19 +134,33 @@ class Expectation:
 
 
 def suite(name: str = "nano-50") -> Suite:
-    """The fifty prompts with their texts, colours and places: nano-50, wording-50 or lines-50."""
-    several = name == "lines-50"
-    asked = {"nano-50": nano_50, "wording-50": wording_50, "lines-50": lines_50}[name]()
+    """The fifty prompts with their texts, colours and places: nano-50, wording-50, lines-50 or
+    brief-50."""
+    known = {
+        "nano-50": nano_50,
+        "wording-50": wording_50,
+        "lines-50": lines_50,
+        "brief-50": brief_50,
+    }
     return Suite(
         name=name,
-        items=tuple(_item(number, one) for number, one in enumerate(asked)),
+        items=tuple(_item(number, one) for number, one in enumerate(known[name]())),
         scorer=scores.characters,
         headline="ordered_ned",
-        look=_seen_in_lines if several else seen,
+        look=lambda engine, picture, item: (_seen_in_lines if _long(item.truth) else seen)(
+            engine, picture, item
+        ),
         perfect=lambda item: (
-            in_squares(item.truth, PERFECT, SQUARE) if several else perfect(item.truth, PERFECT)
+            in_squares(item.truth, PERFECT, SQUARE)
+            if _long(item.truth)
+            else perfect(item.truth, PERFECT)
         ),
     )
+
+
+def _long(asked: Expectation) -> bool:
+    """Whether the text may take several rows."""
+    return len(asked.text) > 4
 
 
 def _item(number: int, asked: Expectation) -> Item:
@@ -181,9 +196,14 @@ def _found(seen: Seen, item: Item) -> Found:
     shown = {part: getattr(seen, part) for part in PARTS}
     return Found(
         lines=(seen.text,) if seen.text else (),
-        right={part: float(shown[part] == getattr(item.truth, part)) for part in PARTS},
+        right={part: float(shown[part] == told) for part, told in _told(item.truth)},
         seen=shown,
     )
+
+
+def _told(asked: Expectation) -> list[tuple[str, str]]:
+    parts = [(part, getattr(asked, part)) for part in PARTS]
+    return [(part, value) for part, value in parts if value]
 
 
 def nano_50() -> tuple[Expectation, ...]:
@@ -201,6 +221,42 @@ def lines_50() -> tuple[Expectation, ...]:
     """Longer texts, in the phrasings of `wording_50`."""
     telling = _telling()
     return tuple(_expectation(number, telling, LINES) for number in range(COUNT))
+
+
+def brief_50() -> tuple[Expectation, ...]:
+    """Texts of `nano_50` and `lines_50` in turn, in held-out phrasings that leave the ground open
+    and the place, which is the middle then, and half of them the colour."""
+    phrasings = SETS["brief-held-out"]
+    coloured = {
+        (language, wanted): [p for p in known if ("{coloured}" in p.line) == wanted]
+        for language, known in phrasings.items()
+        for wanted in (False, True)
+    }
+    return tuple(_brief(number, coloured) for number in range(COUNT))
+
+
+def _brief(number: int, phrasings: Mapping[tuple[str, bool], Sequence[Phrasing]]) -> Expectation:
+    n, language = number // 2, "zh" if number % 2 == 0 else "en"
+    length, turn, told = n % 4, n // 4, n % 3 == 0
+    known = phrasings[language, told]
+    phrasing = pick(known, n // 3 if told else n - n // 3)
+    theme = pick(THEMES[language], n)
+    phrasing = replace(
+        phrasing,
+        opening=phrasing.opening.replace("{theme}", theme),
+        end=phrasing.end.replace("{theme}", theme),
+    )
+    text = (TEXTS if turn % 2 == 0 else LINES)[language][length][turn]
+    colour = pick(tuple(COLOURS), 3 * turn + length) if told else ""
+    return Expectation(
+        id=f"{number:02d}",
+        prompt=_prompt(n, [phrasing], language, text, "white", colour or "black", "middle"),
+        language=language,
+        text=text,
+        background="",
+        colour=colour,
+        place="middle",
+    )
 
 
 def _telling() -> dict[str, tuple[Phrasing, ...]]:
@@ -282,7 +338,7 @@ def pick(items: Sequence[T], number: int) -> T:
 
 def perfect(asked: Expectation, size: int) -> Pixels:
     """What is asked for, drawn with a typeface: uint8 [size, size, 3]."""
-    image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
+    image, rgb = _sheet(asked, size)
     largest = EM * size / 512
     shape = Shape.of(asked.text, faces.shipped()[FACE], largest)
     row, column = divmod(ANYWHERE.index(asked.place), 3)
@@ -295,14 +351,14 @@ def perfect(asked: Expectation, size: int) -> Pixels:
         round(_centre(third, length, size, margin) - length / 2)
         for third, length in ((column, extent[0]), (row, extent[1]))
     ]
-    image.paste(COLOURS[asked.colour].rgb, (corner[0], corner[1]), shape.mask(em))
+    image.paste(rgb, (corner[0], corner[1]), shape.mask(em))
     return np.array(image)
 
 
 def in_squares(asked: Expectation, size: int, square: int) -> Pixels:
     """What is asked for in squares of so many pixels of 512, broken into rows: uint8
     [size, size, 3]."""
-    image = Image.new("RGB", (size, size), COLOURS[asked.background].rgb)
+    image, rgb = _sheet(asked, size)
     side = square * size // 512
     rows = squares.broken(asked.text, side, size)
     corner = places.row_in(
@@ -315,8 +371,15 @@ def in_squares(asked: Expectation, size: int, square: int) -> Pixels:
     )
     assert corner is not None
     placed = squares.placed(asked.text, rows, faces.shipped()[FACE], side, corner)
-    image.paste(COLOURS[asked.colour].rgb, placed.corner, placed.ink)
+    image.paste(rgb, placed.corner, placed.ink)
     return np.array(image)
+
+
+def _sheet(asked: Expectation, size: int) -> tuple[Image.Image, RGB]:
+    """The ground, and the colour for the text; what is open goes well with what is not."""
+    colour = asked.colour or readable(asked.background or "white")[0]
+    background = asked.background or readable(colour)[0]
+    return Image.new("RGB", (size, size), COLOURS[background].rgb), COLOURS[colour].rgb
 
 
 def _centre(third: int, length: int, size: int, margin: float) -> float:

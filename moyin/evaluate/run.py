@@ -33,6 +33,7 @@ SCORERS = {
     "nano-50": scores.characters,
     "wording-50": scores.characters,
     "lines-50": scores.characters,
+    "brief-50": scores.characters,
     "edits-50": scores.characters,
 }
 SUITES = tuple(SCORERS)

@@ -80,6 +80,25 @@ def test_a_lone_line_in_the_middle_may_go_without_its_place() -> None:
     assert 0.5 < sum(named) / len(named) < 1
 
 
+def test_only_of_a_lone_line_in_the_middle_the_place_is_left_unsaid() -> None:
+    for lines in ([line("春", "left")], [line("春", "left"), line("夏", "middle")]):
+        for text in said(lines, [], RED, 5, each=999, phrasings="all"):
+            for one in lines:
+                spots = [re.sub("^(at|in|on) the ", "", name) for name in ENGLISH[one.place]]
+                assert any(name in text.lower() for name in [*CHINESE[one.place], *spots])
+
+
+def test_brief_captions_quote_the_text_and_name_neither_ground_nor_place() -> None:
+    for name in ("brief", "brief-held-out"):
+        texts = said([line("春天", "middle", "yellow")], [], RED, 5, each=999, phrasings=name)
+        assert len(texts) > 15
+        for text in texts:
+            assert quoted(text, exact=True) == ["春天"]
+            assert not re.search("红|中间|中央|正中|red|middle|center|[{}]", text)
+        assert not said([line("春天", "left")], [], RED, 5, phrasings=name)
+    assert not set(SETS["brief"]["en"]) & set(SETS["brief-held-out"]["en"])
+
+
 def test_the_reference_phrasings_are_among_the_plain_ones() -> None:
     texts = {t for key in range(300) for t in said([line("春天", "middle")], [], RED, key)}
     assert "一张红色海报，中间用白色写着“春天”" in texts
@@ -105,7 +124,7 @@ def test_no_two_phrasings_say_the_same_words(number: int) -> None:
     for key, many in (("zh", "海报|卡片|图片"), ("en", "poster|card|picture|sign")):
         texts = said(lines, things, RED, number, each=999, phrasings="all")
         texts = tuple(t for t in texts if ("红" in t) == (key == "zh"))
-        assert len(texts) == len(SETS["all"][key])
+        assert len(texts) == sum(phrasing.placing for phrasing in SETS["all"][key])
         blind = {re.sub(f"{many}|'|\"|[“”「」]| in (white|yellow)", "", text) for text in texts}
         assert len(blind) >= 200
         for text in texts:

@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from moyin.data import assets, faces, places
-from moyin.data.colours import COLOURS
+from moyin.data.colours import COLOURS, contrast
 from moyin.data.render import Renderer
 from moyin.data.sample import Sample
 from moyin.data.squares import letter_width
@@ -129,7 +131,9 @@ def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
         ("backgrounds", {"marble": 1.0}),
         ("layouts", {"map": 1.0}),
         ("phrasings", "odd"),
+        ("phrasings", "brief"),
         ("spread", 1.5),
+        ("clashing", 1.5),
     ],
 )
 def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
@@ -173,3 +177,20 @@ def test_without_spread_a_place_is_one_place() -> None:
             corners.setdefault((line.place, len(line.text)), set()).add((left, top))
     assert max(map(len, corners.values())) == 1
     assert len(corners) > 10
+
+
+def test_colours_clash_where_they_may_and_are_legible_else() -> None:
+    config = Renderer.Config(size=128, backgrounds={"flat": 1.0}, object_share=0.0)
+    found = {}
+    for share in (0.0, 1.0):
+        renderer = replace(config, clashing=share).build()
+        pairs = {
+            (sample.background["colour"], line.colour)
+            for sample in map(partial(renderer, 5), range(120))
+            for line in sample.lines
+        }
+        assert all(ground != colour for ground, colour in pairs)
+        found[share] = [contrast(*(COLOURS[name].rgb for name in pair)) for pair in pairs]
+    assert min(found[0.0]) >= 3.0
+    assert min(found[1.0]) < 1.5
+    assert len(found[1.0]) > 1.4 * len(found[0.0])

@@ -10,9 +10,17 @@ import pytest
 
 from moyin.data import assets
 from moyin.data.colours import COLOURS, JITTER, contrast
-from moyin.data.phrasings import HELD_OUT, SEEN
+from moyin.data.phrasings import HELD_OUT, SEEN, SETS
 from moyin.data.places import CHINESE, ENGLISH
-from moyin.evaluate.nano import Expectation, lines_50, nano_50, perfect, suite, wording_50
+from moyin.evaluate.nano import (
+    Expectation,
+    brief_50,
+    lines_50,
+    nano_50,
+    perfect,
+    suite,
+    wording_50,
+)
 from moyin.prompt.quotes import quoted
 from moyin.recognise.ocr import Line
 
@@ -33,6 +41,31 @@ def test_the_suite_of_several_lines_is_fixed() -> None:
     text = "\n".join(one.prompt for one in lines_50())
     digest = "0013eb5f49796f190474f392463561a018122301c882a4239bed8aac6a3e63b6"
     assert hashlib.sha256(text.encode()).hexdigest() == digest, "a new suite needs a new name"
+
+
+def test_the_suite_of_brief_requests_is_fixed_and_leaves_open_what_it_does_not_judge() -> None:
+    fifty = brief_50()
+    digest = "85de8e73fe0ac90d1cbb8f8cf16d466bd95bf14c76852b972a76255839dc93cc"
+    told = "\n".join(one.prompt for one in fifty)
+    assert hashlib.sha256(told.encode()).hexdigest() == digest, "a new suite needs a new name"
+    assert len({one.prompt for one in fifty}) == 50
+    names = {"zh": {c: v.chinese + "色" for c, v in COLOURS.items()}, "en": {c: c for c in COLOURS}}
+    for one in fifty:
+        assert quoted(one.prompt) == [one.text]
+        around = one.prompt.replace(one.text, "").lower()
+        said = [c for c, name in names[one.language].items() if name in around]
+        assert said == [one.colour] * bool(one.colour)
+        assert (one.background, one.place) == ("", "middle")
+    assert 15 <= sum(bool(one.colour) for one in fifty) <= 25
+    assert not set(SETS["brief"]["zh"]) & set(SETS["brief-held-out"]["zh"])
+
+
+def test_any_legible_ground_is_right_for_a_brief_request() -> None:
+    some = suite("brief-50")
+    for item in some.items[:12]:
+        found = some.look(Knowing(item.truth.text), some.perfect(item), item)
+        assert found.lines == (item.truth.text,)
+        assert found.right == ({"colour": 1.0} if item.truth.colour else {}) | {"place": 1.0}
 
 
 def test_its_other_wording_asks_for_the_same_and_is_in_no_caption() -> None:
@@ -93,6 +126,21 @@ def test_what_is_read_in_several_lines_is_one_text() -> None:
         joined = ("" if item.truth.language == "zh" else " ").join("上中下"[: len(whole)])
         assert found.lines == (joined,)
         assert set(found.right.values()) == {1.0}
+
+
+class Knowing:
+    """Reads what it was told."""
+
+    name = "knowing"
+
+    def __init__(self, text: str) -> None:
+        self.line = Line(text, 1.0, (0.0, 0.0, 1.0, 1.0))
+
+    def read(self, picture_hwc: Any) -> list[Line]:
+        return [self.line]
+
+    def recognise(self, crop_hwc: Any) -> Line:
+        return self.line
 
 
 class Lines:
