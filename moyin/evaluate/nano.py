@@ -225,7 +225,7 @@ def lines_50() -> tuple[Expectation, ...]:
 
 def brief_50() -> tuple[Expectation, ...]:
     """Texts of `nano_50` and `lines_50` in turn, in held-out phrasings that leave the ground open
-    and the place, which is the middle then, and half of them the colour."""
+    and the place, which is the middle then, and two thirds of them the colour."""
     phrasings = SETS["brief-held-out"]
     coloured = {
         (language, wanted): [p for p in known if ("{coloured}" in p.line) == wanted]

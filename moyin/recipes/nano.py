@@ -100,7 +100,7 @@ def sentences() -> Pictures:
 
 def brief() -> Pictures:
     """4,096 more for the generator, as people ask who say no more than what is to be written, or
-    its colour: it stands in the middle then, in any colours that go together.
+    its colour: it stands in the middle then, in any colours.
 
     Where some of those captions that name no place were of texts in any, a generator that wrote of
     50 sentences 99 % as asked wrote nothing at all for seven of twenty such requests: in no place
