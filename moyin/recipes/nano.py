@@ -222,8 +222,8 @@ def semantic() -> Training:
     20,000 and 99 % after 34,000, rows and columns then for 85 and 95 %; all of it for 69 %, and
     for 64 % in pictures not seen before. Over an hour of one core, and half of the steps at a
     rate going down. That was with 4096 codes, for squares of 128 pixels; 12,800 pictures more, with
-    twice the codes and rows of words, made it 50 % of these, and 48,000 more 86 %, 40 minutes of one
-    core: of pictures not seen before 64 % before them and 85 % after.
+    twice the codes and rows of words, made it 50 % of these, and 48,000 more 86 %, 40 minutes of
+    one core: of pictures not seen before 64 % before them and 85 % after.
     """
     network = SemanticTokenizer.Config(
         width=192, layers=4, heads=4, mlp=576, table=16, codes=8192, code_width=32
