@@ -16,7 +16,8 @@ from moyin.data.assets import PHOTOGRAPHS
 from moyin.data.colours import COLOURS
 from moyin.data.faces import style
 from moyin.data.layouts import FREE, shipped
-from moyin.data.phrasings import SETS, THEMES, Phrasing
+from moyin.data.phrasings import SETS, THEMES
+from moyin.data.phrasings.phrasing import Phrasing
 from moyin.data.places import CHINESE, ENGLISH
 from moyin.data.sample import Line, Thing
 from moyin.data.text import pick

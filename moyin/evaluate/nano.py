@@ -18,7 +18,8 @@ from PIL import Image
 
 from moyin.data import captions, faces, places, squares
 from moyin.data.colours import COLOURS, RGB, readable
-from moyin.data.phrasings import HELD_OUT, PLAIN, SETS, THEMES, Phrasing
+from moyin.data.phrasings import HELD_OUT, PLAIN, SETS, THEMES
+from moyin.data.phrasings.phrasing import Phrasing
 from moyin.data.shape import Shape
 from moyin.evaluate.judge import Seen, look
 from moyin.evaluate.suite import Found, Item, Suite
@@ -147,15 +148,19 @@ def suite(name: str = "nano-50") -> Suite:
         items=tuple(_item(number, one) for number, one in enumerate(known[name]())),
         scorer=scores.characters,
         headline="ordered_ned",
-        look=lambda engine, picture, item: (_seen_in_lines if _long(item.truth) else seen)(
-            engine, picture, item
-        ),
-        perfect=lambda item: (
-            in_squares(item.truth, PERFECT, SQUARE)
-            if _long(item.truth)
-            else perfect(item.truth, PERFECT)
-        ),
+        look=_look,
+        perfect=_perfect,
     )
+
+
+def _look(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+    return (_seen_in_lines if _long(item.truth) else seen)(engine, picture_hwc, item)
+
+
+def _perfect(item: Item) -> Pixels:
+    if _long(item.truth):
+        return in_squares(item.truth, PERFECT, SQUARE)
+    return perfect(item.truth, PERFECT)
 
 
 def _long(asked: Expectation) -> bool:
