@@ -277,7 +277,7 @@ def test_memory_that_runs_out_is_one_line(
     [
         (["generate"], "say what to draw"),
         (["generate", "  "], "the prompt is empty"),
-        (["generate", "x " * 2000], "shorten it to"),
+        (["generate", "x " * 4000], "shorten it to"),
         (["generate", "x", "--size", "500x512"], "height 500: it must be a multiple of 32"),
         (["generate", "x", "--size", "big"], "HEIGHTxWIDTH"),
         (["generate", "x", "--size", "32x32", "--set", "width=64"], "--size goes without"),

@@ -24,7 +24,7 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Weights = np.ndarray[Any, np.dtype[np.float32]]
 
-LIMIT = 1024  # text ids of a prompt
+LIMIT = 2048  # text ids of a prompt; the longest of the benchmarks, spelt by letters, has 1029
 
 
 @dataclass(frozen=True)
