@@ -209,6 +209,18 @@ def test_the_memory_of_rows_is_theirs(
         assert asked == [(64, 0, pictures)]
 
 
+def test_a_prompt_that_cannot_be_read_is_told_before_any_is_drawn(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x " * 4000}]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")
+    assert code == 2
+    assert "row b: the prompt is" in err
+    assert "shorten it to 2048" in err
+    assert not list(Path().glob("d/*.png"))
+
+
 def test_the_memory_of_ids_is_that_of_their_size(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ class Drawn:
 
         read = self.pipeline.references
         at_once = self.options.batch
+        batch.check_prompts(rows, self.pipeline.sequence)
         batch.check_memory(rows, at_once, self.pipeline.check_memory)
         done = batch.run(rows, self.out, self.pipeline.digest, draw, at_once, read=read)
         for number, _ in enumerate(done, 1):

@@ -139,6 +139,16 @@ def check_memory(
             raise ValueError(f"row {row.id}: {e}") from None
 
 
+def check_prompts(rows: list[Row], check: Callable[[str, Settings], object]) -> None:
+    """ValueError that names the first row whose prompt cannot be read: before any is drawn. check:
+    raises it, as `Pipeline.sequence` does."""
+    for row in rows:
+        try:
+            check(row.prompt, row.settings)
+        except ValueError as e:
+            raise ValueError(f"row {row.id}: {e}") from None
+
+
 def _sides(grid: Grid) -> dict[str, Any]:
     return {"height": grid.height, "width": grid.width}
 

@@ -213,6 +213,8 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
     assert request.prompts is not None
     assert request.out is not None
     rows = batch.read_rows(request.prompts, settings, request.seed, sized)
+    if request.rewriter is None:
+        batch.check_prompts(rows, pipeline.sequence)
     batch.check_memory(rows, request.batch, pipeline.check_memory)
     with bars() as progress:
 
