@@ -1,6 +1,6 @@
 """Sixteen pictures seen again and again: their text is drawn so that OCR reads it.
 
-Twenty minutes of a core. Crops alone came to 36 of the 38 characters of others, in 300 steps or 500.
+Twenty minutes of a core. Crops alone came to 36 of 38 characters, whether 300 steps or 500.
 """
 
 from __future__ import annotations
