@@ -10,7 +10,7 @@ DATA := build/data
 
 # What both frameworks must pass by themselves; the other tests run on PyTorch, and compare with
 # MindSpore where they need to.
-SHARED := tests/backend tests/model tests/flow tests/data/test_records.py
+SHARED := tests/backend tests/models tests/flow tests/dataset/test_records.py
 
 .PHONY: help poster test test-slow pipeline data lint bench bench-full clean
 

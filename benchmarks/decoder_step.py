@@ -18,9 +18,9 @@ import diffusers
 import torch
 
 from moyin.backend import device
+from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.names import decoder as names
-from moyin.checkpoint.rename import Names
-from moyin.model.decoder import Decoder
+from moyin.models.decoder import Decoder
 
 CONFIG = Decoder.Config(
     layers=10, heads=2, head_dim=160, glyph_dim=256, time_dim=64, size_dim=64, codes=2048

@@ -39,7 +39,7 @@ CHAIN = [
 
 def make(folder: Path, count: int) -> Path:
     """Pictures with captions, as both read them: files side by side, and a list of them."""
-    from moyin.data.render import Renderer
+    from moyin.render.renderer import Renderer
 
     folder.mkdir()
     draw = Renderer.Config(size=SIZE).build()

@@ -26,16 +26,16 @@ import torch
 
 from moyin.backend import device, nn
 from moyin.checkpoint import layout
+from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.names import scheduler
-from moyin.checkpoint.rename import Names
 from moyin.checkpoint.save import save_groups, write_json
 from moyin.flow.schedule import Schedule
-from moyin.model.autoencoder import Autoencoder
-from moyin.model.decoder import Decoder
-from moyin.model.generator import Generator
-from moyin.model.glyph import GlyphEncoder
-from moyin.model.semantic import SemanticTokenizer
+from moyin.models.autoencoder import Autoencoder
+from moyin.models.decoder import Decoder
+from moyin.models.generator import Generator
+from moyin.models.glyph_encoder import GlyphEncoder
+from moyin.models.semantic_tokenizer import SemanticTokenizer
 from moyin.prompt.tokenizer import TextTokenizer
 
 ROOM = 34 * 2**30
@@ -50,7 +50,7 @@ from contextlib import contextmanager
 sys.path.insert(0, sys.argv.pop(1))
 from pipeline import peak_memory
 from moyin import cli
-from moyin.pipeline import command
+from moyin.cli import generate
 
 times = {}
 
@@ -58,7 +58,7 @@ times = {}
 def clock():
     yield lambda stage, done, total: times.setdefault(stage, []).append(time.perf_counter())
 
-command.bars = clock
+generate.bars = clock
 start = time.perf_counter()
 code = cli.main(sys.argv[2:])
 times["whole"] = [start, time.perf_counter()]

@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from moyin.checkpoint.folder import Checkpoint
-from moyin.data.render import Renderer
-from moyin.data.sample import Sample
-from moyin.pipeline.generation import Job, Pipeline
-from moyin.pipeline.ids import SemanticIds
-from moyin.pipeline.tokenize import semantic_ids
+from moyin.dataset.sample import Sample
+from moyin.inference.image_processor import semantic_ids
+from moyin.inference.pipeline import Job, Pipeline
+from moyin.inference.semantic_tokens import SemanticIds
 from moyin.recipes.nano import pictures
+from moyin.render.renderer import Renderer
 
 Array = np.ndarray[Any, Any]
 

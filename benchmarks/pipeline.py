@@ -35,7 +35,7 @@ OFFLOAD, COMPILE = " --offload", " --compile"
 def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, float]:
     from dataclasses import replace
 
-    from moyin.pipeline.generation import Job, Pipeline
+    from moyin.inference.pipeline import Job, Pipeline
 
     pipeline = Pipeline.open(folder, dtype, offload=offload, compiled=compiled)
     settings = replace(
@@ -139,8 +139,8 @@ def middle(folder: Path) -> Path:
     from moyin.backend import nn
     from moyin.checkpoint.folder import Checkpoint
     from moyin.checkpoint.save import save_checkpoint
-    from moyin.model.decoder import Decoder
-    from moyin.model.generator import Generator
+    from moyin.models.decoder import Decoder
+    from moyin.models.generator import Generator
 
     base = Checkpoint.open(NANO)
     small, painter = base.config("generator"), base.config("decoder")
@@ -185,9 +185,9 @@ def limits(folder: Path, dtype: str) -> tuple[float, float]:
     import torch
 
     from moyin.backend import device
+    from moyin.checkpoint.key_mapping import Names
     from moyin.checkpoint.layout import FOLDERS
     from moyin.checkpoint.load import names_module
-    from moyin.checkpoint.rename import Names
     from moyin.checkpoint.shards import read_folder
 
     counts = {}

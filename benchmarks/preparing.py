@@ -34,8 +34,8 @@ def make(folder: Path, count: int) -> None:
 
 def measure(folder: Path, workers: int) -> None:
     """Prepare the folder and print what it took, as JSON."""
+    from moyin.data.filters.resize import Fit
     from moyin.data.preparation import Preparation, prepare
-    from moyin.data.stages.fit import Fit
 
     config = Preparation(inputs=(folder,), fit=Fit.Config(size=SIDE), workers=workers)
     began = time.perf_counter()

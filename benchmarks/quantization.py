@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import autograd, nn, ops
-from moyin.pipeline.generation import Job, Pipeline
+from moyin.inference.pipeline import Job, Pipeline
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",

@@ -40,7 +40,7 @@ def hanzi(lot: random.Random, count: int) -> str:
 
 
 def moyin(work: str, font: str) -> Draw:
-    from moyin.data.render import Renderer
+    from moyin.render.renderer import Renderer
 
     folder = Path(tempfile.mkdtemp())
     shutil.copy(font, folder / "Bench.ttf")

@@ -24,9 +24,9 @@ import numpy as np
 
 from moyin.backend import device
 from moyin.flow.samplers import SAMPLERS
-from moyin.pipeline.batch import parse_size
-from moyin.pipeline.generation import Array, Job, Pipeline, Settings
-from moyin.pipeline.ids import SemanticIds
+from moyin.inference.pipeline import Array, Job, Pipeline, Settings
+from moyin.inference.prompts_file import parse_size
+from moyin.inference.semantic_tokens import SemanticIds
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",

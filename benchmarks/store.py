@@ -38,7 +38,7 @@ ADDED = "ids"
 def rows_of(count: int) -> list[Row]:
     """Rows as large as rendered ones. Bytes in place of deflated pictures are drawn at random,
     for rows that come again would compress as real ones never do."""
-    from moyin.data.column import Column
+    from moyin.dataset.column import Column
     from moyin.recipes import find
 
     recipe: Any = find("nano/pictures")()

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from moyin.data.column import Column
-from moyin.data.sample import Sample
-from moyin.data.store import SHARD, Store
-from moyin.data.stores import Stores
-from moyin.data.stream import Rule, Stream, ahead
+from moyin.dataset.column import Column
+from moyin.dataset.concat import Stores
+from moyin.dataset.dataset import SHARD, Store
+from moyin.dataset.loader import Rule, Stream, ahead
+from moyin.dataset.sample import Sample
 
 LATENTS = (16, 32, 32)
 

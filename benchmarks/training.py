@@ -31,8 +31,8 @@ from diffusers.training_utils import EMAModel
 from moyin.backend import autograd, device, nn, ops, optim
 from moyin.checkpoint.names import decoder as decoder_names
 from moyin.checkpoint.names import generator as generator_names
-from moyin.model.decoder import Decoder
-from moyin.model.generator import Generator
+from moyin.models.decoder import Decoder
+from moyin.models.generator import Generator
 
 LR, BETAS, DECAY, EMA = 1e-4, (0.9, 0.99), 0.01, 0.999
 BATCH, PROMPT, IDS = 4, 64, 257  # of the generator: captions, and a picture of 512x512

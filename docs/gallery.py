@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from moyin.data.faces import shipped
+from moyin.render.fonts import shipped
 
 COLUMNS, SIDE, GAP, LETTERS, LINES = 6, 224, 16, 14, 3
 

@@ -17,7 +17,7 @@ import stages
 
 from moyin.backend import NAME, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.pipeline.generation import Pipeline, Settings
+from moyin.inference.pipeline import Pipeline, Settings
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws
 

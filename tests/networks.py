@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import nn, ops
-from moyin.model.autoencoder import Autoencoder
-from moyin.model.decoder import Decoder
-from moyin.model.generator import Generator
-from moyin.model.glyph import GlyphEncoder
-from moyin.model.semantic import SemanticTokenizer
+from moyin.models.autoencoder import Autoencoder
+from moyin.models.decoder import Decoder
+from moyin.models.generator import Generator
+from moyin.models.glyph_encoder import GlyphEncoder
+from moyin.models.semantic_tokenizer import SemanticTokenizer
 
 CODES, TEXT = 40, 300
 

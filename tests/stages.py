@@ -8,14 +8,14 @@ from typing import Any
 
 from networks import CONFIGS
 
-from moyin.data.pictures import render
-from moyin.data.render import Renderer
+from moyin.data.rendered import render
+from moyin.render.renderer import Renderer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph import GlyphObjective
-from moyin.train.objectives.semantic import SemanticObjective
+from moyin.train.objectives.glyph_encoder import GlyphObjective
+from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")
 PICTURES = 8

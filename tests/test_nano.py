@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME, ops, random
-from moyin.checkpoint.place import EMBEDDED
-from moyin.pipeline.generation import Job, Pipeline, Settings
-from moyin.pipeline.ids import SemanticIds
+from moyin.checkpoint.hub import EMBEDDED
+from moyin.inference.pipeline import Job, Pipeline, Settings
+from moyin.inference.semantic_tokens import SemanticIds
 from moyin.prompt.grid import Grid
 
 PROMPT = "一张红色海报，中间写着“春天”"
@@ -104,7 +104,7 @@ def test_token_sequence_equals_the_processor(pipeline: Pipeline, theirs: Any) ->
 def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
     """At every position of a written picture, with and without cache."""
     from moyin.backend import autograd
-    from moyin.prompt.sequence import training_sequence
+    from moyin.prompt.generator_inputs import training_sequence
 
     (written,) = pipeline.ids([Job(prompt=PROMPT, settings=pipeline.defaults, seed=1)])
     example = training_sequence(pipeline.tokenizer, PROMPT, written.preview, written.grid)
@@ -132,8 +132,8 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
 
 def test_semantic_ids_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
     from moyin.backend import autograd
-    from moyin.data.render import Renderer
-    from moyin.pipeline.tokenize import preprocess, semantic_ids
+    from moyin.inference.image_processor import preprocess, semantic_ids
+    from moyin.render.renderer import Renderer
 
     picture = Renderer.Config(characters=100).build()(seed=3, index=1).picture
     ours = semantic_ids(pipeline.checkpoint.semantic(), [picture])[0]

@@ -10,11 +10,11 @@ from typing import Any
 from moyin.backend import io, nn
 from moyin.checkpoint import packed, shards
 from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.layout import FOLDERS, QUANTIZATION, packed_kind
 from moyin.checkpoint.load import matched, names_module
-from moyin.checkpoint.rename import Names
 from moyin.checkpoint.save import save_groups, write_json, written_whole
-from moyin.model.quantize import BITS, pack, packable
+from moyin.models.quantization import BITS, pack, packable
 
 NETWORKS = ("generator", "decoder")
 SHARD_BYTES = 2 * 10**9

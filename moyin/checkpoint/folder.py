@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moyin.checkpoint import shards
-from moyin.checkpoint.layout import (
-    FOLDERS,
-    NOTES,
-    WEIGHT_FOLDERS,
-    packed_kind,
-    without_ties,
-)
-from moyin.checkpoint.place import locate
+from moyin.checkpoint.hub import locate
+from moyin.checkpoint.layout import FOLDERS, NOTES, WEIGHT_FOLDERS, packed_kind, without_ties
 
 if TYPE_CHECKING:
     from moyin.checkpoint.load import Loading

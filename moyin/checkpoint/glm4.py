@@ -16,9 +16,9 @@ import numpy as np
 
 from moyin.backend import Tensor, io, nn, ops
 from moyin.checkpoint import shards
+from moyin.checkpoint.key_mapping import Names, listing
 from moyin.checkpoint.names import generator as names
-from moyin.checkpoint.rename import Names, listing
-from moyin.model.generator import Generator
+from moyin.models.generator import Generator
 
 OURS, THEIRS = "model.language_model.", "model."  # what layers' names begin with
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from moyin.backend import io, nn, ops
 from moyin.checkpoint import packed
+from moyin.checkpoint.key_mapping import Names, listing
 from moyin.checkpoint.layout import FOLDERS, packed_kind, unpacked, without_ties
-from moyin.checkpoint.rename import Names, listing
+from moyin.checkpoint.lazy_tensor import StoredEmbedding, StoredLinear
 from moyin.checkpoint.shards import Entry
-from moyin.checkpoint.stored import StoredEmbedding, StoredLinear
-from moyin.model.quantize import BITS, pack, packable
+from moyin.models.quantization import BITS, pack, packable
 
 
 def names_module(network: str) -> Any:

@@ -17,10 +17,10 @@ from typing import Any
 
 from moyin.backend import Tensor, io, nn, ops
 from moyin.checkpoint import shards
+from moyin.checkpoint.key_mapping import Names, listing
+from moyin.checkpoint.lazy_tensor import StoredLinear
 from moyin.checkpoint.load import names_module
-from moyin.checkpoint.rename import Names, listing
-from moyin.checkpoint.stored import StoredLinear
-from moyin.model.lora import Adapted, Adapter
+from moyin.models.lora import Adapted, Adapter
 
 FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
 # What stands before a layer's name: PEFT's wrapper, and the pipeline's name of the network.

@@ -20,7 +20,7 @@ import numpy as np
 from moyin.backend import Tensor, io, ops
 from moyin.backend.protocol import GROUP
 from moyin.checkpoint.shards import Entry
-from moyin.model.quantize import Packed
+from moyin.models.quantization import Packed
 
 
 def read(entries: Mapping[str, Entry], layer: str, kind: str) -> Packed:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from moyin.backend import io, nn, ops
 from moyin.checkpoint import layout
+from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.names import scheduler
-from moyin.checkpoint.rename import Names
 from moyin.checkpoint.shards import read_header
 from moyin.flow.schedule import Schedule
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from moyin.backend import io
+from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.lora import FILES, PREFIXES, SETTINGS, WRAPPER
-from moyin.checkpoint.rename import Names
 from moyin.checkpoint.save import write_json, written_whole
-from moyin.model.lora import Adapter
+from moyin.models.lora import Adapter
 
 
 def save_lora(

@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from moyin.checkpoint.rename import listing
+from moyin.checkpoint.key_mapping import listing
 
 INDEX = ".safetensors.index.json"
 LONGEST_HEADER = 100 * 2**20

@@ -1,1 +1,1 @@
-"""From a recipe to training samples: render, caption, store."""
+"""From raw images to a dataset: readers, filters, a manifest."""

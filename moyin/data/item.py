@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moyin.data.sample import Sample
+from moyin.dataset.sample import Sample
 
 Value = str | int | float
 EMPTY = np.zeros((0, 0, 3), np.uint8)  # the picture of what has not been decoded yet

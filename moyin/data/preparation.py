@@ -24,27 +24,29 @@ from typing import Any
 from PIL import Image
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from moyin.data import cluster, pool, sources
-from moyin.data import store as stores
-from moyin.data.column import Column
+from moyin.data import readers
+from moyin.data.filters import StageConfig
+from moyin.data.filters.blur import Clarity
+from moyin.data.filters.caption import Caption
+from moyin.data.filters.caption_filter import Wording
+from moyin.data.filters.decode import Decode
+from moyin.data.filters.duplicates import Duplicates
+from moyin.data.filters.fingerprint import Fingerprint
+from moyin.data.filters.ocr_filter import Reading
+from moyin.data.filters.resize import Fit
+from moyin.data.filters.score import Score
 from moyin.data.item import Item
-from moyin.data.journal import Decision, Journal, Position
-from moyin.data.render import VERSION, Renderer
+from moyin.data.manifest import Decision, Journal, Position
+from moyin.data.readers import Share, rendered
+from moyin.data.run import local
+from moyin.data.run.ray import ordered as ordered_on_ray
+from moyin.data.run.worker import Outcome, Work, thumbnail
 from moyin.data.show import Speed
-from moyin.data.sources import Share, rendered
-from moyin.data.stages import StageConfig
-from moyin.data.stages.caption import Caption
-from moyin.data.stages.clarity import Clarity
-from moyin.data.stages.decode import Decode
-from moyin.data.stages.duplicates import Duplicates
-from moyin.data.stages.fingerprint import Fingerprint
-from moyin.data.stages.fit import Fit
-from moyin.data.stages.reading import Reading
-from moyin.data.stages.score import Score
-from moyin.data.stages.wording import Wording
-from moyin.data.store import Store
-from moyin.data.tokens import Tokenize
-from moyin.data.work import Outcome, Work, thumbnail
+from moyin.dataset import dataset as stores
+from moyin.dataset.column import Column
+from moyin.dataset.dataset import Store
+from moyin.dataset.tokens import Tokenize
+from moyin.render.renderer import VERSION, Renderer
 
 STAGES = 1  # goes up whenever a stage decides or measures otherwise
 DECISIONS = 4096  # a shard ends after so many at the latest, be none of them kept
@@ -110,7 +112,7 @@ class Preparation:
         if not self.inputs and not self.count:
             raise ValueError("nothing to prepare: name inputs=FOLDER, or count=N to render some")
         for path in self.inputs:
-            yield from sources.shares(path)
+            yield from readers.shares(path)
         yield from rendered.shares(self.renderer, self.seed, self.count)
 
     def to_json(self) -> dict[str, Any]:
@@ -148,8 +150,8 @@ def _go_on(config: Preparation, store: Store, journal: Journal, ray: str | None)
     work, workers = Work(config.stages), config.workers or os.cpu_count() or 1
     with closing(config.duplicates.build()) as duplicates, _progress() as told:
         writer = _Writer(store, journal, duplicates, told)
-        on_ray = cluster.ordered(work, shares, ray) if ray else None
-        with closing(on_ray or pool.ordered(work, shares, workers)) as results:
+        on_ray = ordered_on_ray(work, shares, ray) if ray else None
+        with closing(on_ray or local.ordered(work, shares, workers)) as results:
             for share, outcomes in results:
                 writer.add(share, outcomes)
         writer.finish()

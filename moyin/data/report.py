@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from moyin.data import assets
-from moyin.data.column import SCALARS
-from moyin.data.files import replacing
 from moyin.data.item import printable
-from moyin.data.journal import Decision, Journal
-from moyin.data.store import Store
-from moyin.data.work import thumbnail
+from moyin.data.manifest import Decision, Journal
+from moyin.data.run.worker import thumbnail
+from moyin.dataset.atomic_file import replacing
+from moyin.dataset.column import SCALARS
+from moyin.dataset.dataset import Store
+from moyin.render import assets
 
 SAMPLES = 24  # kept pictures shown
 BARS = 20  # of a histogram

@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from moyin.evaluate import intervals, report
-from moyin.evaluate.run import SCORERS
-from moyin.evaluate.suite import total
-from moyin.recognise.scores import Scores, Sums, added
+from moyin.evaluate import bootstrap, report
+from moyin.evaluate.runner import SCORERS
+from moyin.evaluate.task import total
+from moyin.ocr.scores import Scores, Sums, added
 
 RESAMPLES = 1000
 
@@ -44,7 +44,7 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
         raise ValueError(f"{first} and {second} have no prompt in common")
     sums = [[counts[name] for name in common] for counts in (before, after)]
     scores = [scored(added(some)) for some in sums]
-    differences = intervals.differences(sums[0], sums[1], scored, RESAMPLES)
+    differences = bootstrap.differences(sums[0], sums[1], scored, RESAMPLES)
     return {
         "suite": a["suite"],
         "engine": a["engine"],

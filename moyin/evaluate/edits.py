@@ -9,10 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from moyin.data import places
-from moyin.data.captions import QUOTES
-from moyin.data.colours import COLOURS, readable
-from moyin.data.edits import HELD_OUT_RECOLOURED, HELD_OUT_WRITTEN
 from moyin.evaluate.nano import (
     MIDDLE_COLUMN,
     PERFECT,
@@ -23,8 +19,12 @@ from moyin.evaluate.nano import (
     pick,
     seen,
 )
-from moyin.evaluate.suite import Item, Suite
-from moyin.recognise import scores
+from moyin.evaluate.task import Item, Suite
+from moyin.ocr import scores
+from moyin.ocr.colours import COLOURS, readable
+from moyin.render import places
+from moyin.render.captions import QUOTES
+from moyin.render.edits import HELD_OUT_RECOLOURED, HELD_OUT_WRITTEN
 
 SIDE = 128  # that a character of the posters gets
 

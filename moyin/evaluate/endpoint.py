@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from moyin.clients.http import Refused, Server, Unavailable
+from moyin.evaluate.image_files import LARGEST
 from moyin.evaluate.options import Options
-from moyin.evaluate.pictures import LARGEST
 from moyin.evaluate.report import replace
-from moyin.evaluate.suite import Item
-from moyin.pipeline.generation import Progress
-from moyin.recognise.remote import Refused, Server, Unavailable
+from moyin.evaluate.task import Item
+from moyin.inference.pipeline import Progress
 
 KEY = "MOYIN_IMAGES_KEY"
 REQUESTS = "requests.jsonl"

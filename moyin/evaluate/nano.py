@@ -16,16 +16,16 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from moyin.data import captions, faces, places, squares
-from moyin.data.colours import COLOURS, RGB, readable
-from moyin.data.phrasings import HELD_OUT, PLAIN, SETS, THEMES
-from moyin.data.phrasings.phrasing import Phrasing
-from moyin.data.shape import Shape
-from moyin.evaluate.judge import Seen, look
-from moyin.evaluate.suite import Found, Item, Suite
-from moyin.recognise import scores
-from moyin.recognise.engine import Engine
-from moyin.recognise.ocr import Line, Pixels
+from moyin.evaluate.detectors import Seen, look
+from moyin.evaluate.task import Found, Item, Suite
+from moyin.ocr import scores
+from moyin.ocr.colours import COLOURS, RGB, readable
+from moyin.ocr.engine import Engine
+from moyin.ocr.paddle import Line, Pixels
+from moyin.render import captions, fonts, places, squares
+from moyin.render.phrasings import HELD_OUT, PLAIN, SETS, THEMES
+from moyin.render.phrasings.phrasing import Phrasing
+from moyin.render.text_shape import Shape
 
 T = TypeVar("T")
 
@@ -345,7 +345,7 @@ def perfect(asked: Expectation, size: int) -> Pixels:
     """What is asked for, drawn with a typeface: uint8 [size, size, 3]."""
     image, rgb = _sheet(asked, size)
     largest = EM * size / 512
-    shape = Shape.of(asked.text, faces.shipped()[FACE], largest)
+    shape = Shape.of(asked.text, fonts.shipped()[FACE], largest)
     row, column = divmod(ANYWHERE.index(asked.place), 3)
     margin = MARGIN * size
     across = places.room(column, size, margin) / shape.ink.width
@@ -375,7 +375,7 @@ def in_squares(asked: Expectation, size: int, square: int) -> Pixels:
         0.0,
     )
     assert corner is not None
-    placed = squares.placed(asked.text, rows, faces.shipped()[FACE], side, corner)
+    placed = squares.placed(asked.text, rows, fonts.shipped()[FACE], side, corner)
     image.paste(rgb, placed.corner, placed.ink)
     return np.array(image)
 

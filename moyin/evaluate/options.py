@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from moyin.evaluate.pictures import parse_tiles
-from moyin.pipeline.generation import Settings
-from moyin.recognise.engine import ENGINES
+from moyin.evaluate.image_files import parse_tiles
+from moyin.inference.pipeline import Settings
+from moyin.ocr.engine import ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from moyin.evaluate import intervals
-from moyin.evaluate.suite import Found, Item, Suite
-from moyin.recognise.scores import Sums, added
+from moyin.evaluate import bootstrap
+from moyin.evaluate.task import Found, Item, Suite
+from moyin.ocr.scores import Sums, added
 
 FOLDER = Path(__file__).parent / "assets"
 ALL = "all"
@@ -78,7 +78,7 @@ def _group(
 ) -> dict[str, Any]:
     sums = by_prompt((j.item.id, suite.count(j.item, j.found)) for j in judged)
     ceiling = [suite.count(b.item, b.found) for b in best]
-    found = intervals.intervals(list(sums.values()), suite.total, resamples)
+    found = bootstrap.intervals(list(sums.values()), suite.total, resamples)
     return {
         "n": len(judged),
         "scores": _rounded(suite.total(added(list(sums.values())))),

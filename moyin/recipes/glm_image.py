@@ -6,16 +6,16 @@ a beginner's guess that nobody has run.
 
 from __future__ import annotations
 
-from moyin.data.layouts import FREE, shipped
-from moyin.data.render import Renderer
-from moyin.recipes.pictures import Pictures
+from moyin.recipes.prepare import Pictures
+from moyin.render.layouts import FREE, shipped
+from moyin.render.renderer import Renderer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.base import Objective
 from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph import GlyphObjective
-from moyin.train.objectives.semantic import SemanticObjective
+from moyin.train.objectives.glyph_encoder import GlyphObjective
+from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
 def pictures() -> Pictures:

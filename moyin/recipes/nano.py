@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from moyin.data.edits import EditRenderer
-from moyin.data.layouts import FREE, shipped
-from moyin.data.legend import Legend
+from moyin.data.filters.ocr_filter import Reading
+from moyin.data.filters.resize import Fit
 from moyin.data.preparation import Preparation
-from moyin.data.render import Renderer
-from moyin.data.stages.fit import Fit
-from moyin.data.stages.reading import Reading
-from moyin.model.autoencoder import Autoencoder
-from moyin.model.decoder import Decoder
-from moyin.model.generator import Generator
-from moyin.model.glyph import GlyphEncoder
-from moyin.model.semantic import SemanticTokenizer
-from moyin.recipes.pictures import Pictures
+from moyin.models.autoencoder import Autoencoder
+from moyin.models.decoder import Decoder
+from moyin.models.generator import Generator
+from moyin.models.glyph_encoder import GlyphEncoder
+from moyin.models.semantic_tokenizer import SemanticTokenizer
+from moyin.recipes.prepare import Pictures
+from moyin.render.edits import EditRenderer
+from moyin.render.layouts import FREE, shipped
+from moyin.render.legend import Legend
+from moyin.render.renderer import Renderer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph import GlyphObjective
+from moyin.train.objectives.glyph_encoder import GlyphObjective
 from moyin.train.objectives.legend import LegendObjective
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.objectives.reading import ReadingObjective

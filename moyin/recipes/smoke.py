@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from moyin.data import assets
-from moyin.data.edits import EditRenderer
+from moyin.data.filters.resize import Fit
 from moyin.data.preparation import Preparation
-from moyin.data.render import Renderer
-from moyin.data.stages.fit import Fit
-from moyin.model.autoencoder import Autoencoder
-from moyin.model.decoder import Decoder
-from moyin.model.generator import Generator
-from moyin.model.glyph import GlyphEncoder
-from moyin.model.semantic import SemanticTokenizer
-from moyin.recipes.pictures import Pictures
+from moyin.models.autoencoder import Autoencoder
+from moyin.models.decoder import Decoder
+from moyin.models.generator import Generator
+from moyin.models.glyph_encoder import GlyphEncoder
+from moyin.models.semantic_tokenizer import SemanticTokenizer
+from moyin.recipes.prepare import Pictures
+from moyin.render import assets
+from moyin.render.edits import EditRenderer
+from moyin.render.renderer import Renderer
 from moyin.train import Optimizer, Training
 from moyin.train.objectives.autoencoder import AutoencoderObjective
 from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph import GlyphObjective
-from moyin.train.objectives.semantic import SemanticObjective
+from moyin.train.objectives.glyph_encoder import GlyphObjective
+from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
 def pictures() -> Pictures:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from moyin.data import tokens
+from moyin.dataset import tokens
 
 if TYPE_CHECKING:
-    from moyin.data.legend import Legend
+    from moyin.render.legend import Legend
     from moyin.train.objectives.base import Source
 
 LOOKED_AT = 64  # pictures of a store in which there is an edit if it holds some

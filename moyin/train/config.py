@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from moyin.data.stream import Rule
-from moyin.pipeline.tokenize import SHORTEST
+from moyin.dataset.loader import Rule
+from moyin.inference.image_processor import SHORTEST
 from moyin.train.objectives import Objective
 
 

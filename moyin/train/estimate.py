@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, autograd, device, nn, ops
-from moyin.model.lora import adapt
+from moyin.models.lora import adapt
 from moyin.train.config import Training
+from moyin.train.dry_run import Longest, Rehearsal, objective_of
 from moyin.train.objectives.base import Array
-from moyin.train.rehearsal import Longest, Rehearsal, objective_of
 
 EFFICIENCY = 0.4  # of a device's peak, as large transformers reach it
 MACHINE = 8  # devices of a machine

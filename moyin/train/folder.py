@@ -1,7 +1,7 @@
 """A folder of pictures with captions, made into a store that training reads.
 
 FOLDER/name.png with its captions in FOLDER/name.txt, one a line; what a picture says stands there
-in quotes, as in a prompt. Whatever else `data.sources` reads will do too.
+in quotes, as in a prompt. Whatever else `data.readers` reads will do too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 from rich.progress import track
 
-from moyin.data import sources
+from moyin.data import readers
+from moyin.data.filters.decode import Decode
+from moyin.data.filters.resize import covering
 from moyin.data.item import Item
-from moyin.data.sample import Sample
-from moyin.data.sources.captions import PICTURES
-from moyin.data.stages.decode import Decode
-from moyin.data.stages.fit import covering
-from moyin.data.store import Store
+from moyin.data.readers.captions import PICTURES
+from moyin.dataset.dataset import Store
+from moyin.dataset.sample import Sample
 
 UNREADABLE = "\ufffd"  # stands in a text for bytes of no known encoding
 
@@ -61,7 +61,7 @@ def store_of(folder: Path, out: Path, size: tuple[int, int]) -> Store:
 
 def _items(folder: Path) -> Iterator[Item]:
     """The pictures, in order; files of other kinds that lie between them are passed over."""
-    for share in sources.shares(folder):
+    for share in readers.shares(folder):
         for item in share.read():
             picture = PurePosixPath(item.key).suffix.lower() in PICTURES
             if picture or not (folder / item.key).is_file():

@@ -19,26 +19,26 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import PREFIXES, TRAINED
 from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.save_lora import save_lora
-from moyin.data.order import shuffled
-from moyin.data.store import BUCKET
-from moyin.data.stores import Stores
-from moyin.data.stream import Rule, Stream, ahead
-from moyin.data.tokens import digest
-from moyin.model.lora import Adapter, adapt
-from moyin.pipeline.tokenize import SHORTEST
+from moyin.dataset.concat import Stores
+from moyin.dataset.dataset import BUCKET
+from moyin.dataset.loader import Rule, Stream, ahead
+from moyin.dataset.order import shuffled
+from moyin.dataset.tokens import digest
+from moyin.inference.image_processor import SHORTEST
+from moyin.models.lora import Adapter, adapt
 from moyin.prompt.grid import Grid
-from moyin.train import state, validation
+from moyin.train import training_state, validation
+from moyin.train.async_checkpointer import Keeper
 from moyin.train.config import Training
 from moyin.train.folder import store_of
 from moyin.train.identity import difference, identity, plain
-from moyin.train.keep import Keeper
-from moyin.train.means import Means
+from moyin.train.loss_guard import Watch
+from moyin.train.lr_schedule import learning_rate
+from moyin.train.metric_aggregator import Means
+from moyin.train.metrics import Report, Silence
 from moyin.train.objectives import Batch, Source
 from moyin.train.objectives.base import Array, Draws
-from moyin.train.report import Report, Silence
 from moyin.train.samples import sheet
-from moyin.train.schedule import learning_rate
-from moyin.train.watch import Watch
 
 STORE = "store.json"
 NATIVE = 1024  # pixels a side of GLM-Image's pictures
@@ -299,7 +299,7 @@ class Trainer:
 
     def _newest(self) -> str:
         self.keeper.wait()
-        kept = state.steps(self.out)
+        kept = training_state.steps(self.out)
         if not kept:
             return "no state was saved yet"
         return f"the newest state in {self.out} is that of step {kept[-1]}, from before"
@@ -346,7 +346,7 @@ class Trainer:
         return tensors, record
 
     def _restore(self) -> None:
-        found = state.newest(self.out)
+        found = training_state.newest(self.out)
         if found is None:
             self.out.mkdir(parents=True, exist_ok=True)
             return

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, autograd, distributed, nn, ops
-from moyin.train.means import Means
+from moyin.train.metric_aggregator import Means
 from moyin.train.objectives.base import Array, Draws, Objective
 
 FIRST = 2**31  # samples of validation have draws far from those of training, the same every time

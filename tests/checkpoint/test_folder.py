@@ -192,8 +192,8 @@ class TestReference:
         theirs = {}
         for part in (*parts, pipeline.vision_language_encoder):
             theirs |= dict(part.named_parameters())
+        from moyin.checkpoint.key_mapping import Names
         from moyin.checkpoint.load import names_module
-        from moyin.checkpoint.rename import Names
 
         count = 0
         for network in FOLDERS:
@@ -247,8 +247,8 @@ class TestReference:
         """Every tensor of the four folders is read, bit for bit."""
         from safetensors.numpy import load_file
 
+        from moyin.checkpoint.key_mapping import Names
         from moyin.checkpoint.load import names_module
-        from moyin.checkpoint.rename import Names
 
         opened = Checkpoint.open(reference_folder)
         seen = 0

@@ -13,7 +13,7 @@ import pytest
 from moyin.backend import NAME, autograd, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
-from moyin.pipeline.generation import Pipeline
+from moyin.inference.pipeline import Pipeline
 
 QUERY = "transformer_blocks.0.attn1.to_q"
 
@@ -220,8 +220,8 @@ class TestPeft:
         diffusers, peft = pytest.importorskip("diffusers"), pytest.importorskip("peft")
         import torch
 
+        from moyin.checkpoint.key_mapping import Names
         from moyin.checkpoint.names import decoder as names
-        from moyin.checkpoint.rename import Names
 
         ours = decoder()
         config = networks.CONFIGS["decoder"]

@@ -15,11 +15,11 @@ from moyin.backend import autograd, io, nn, ops
 from moyin.checkpoint import packed, shards
 from moyin.checkpoint.export import export
 from moyin.checkpoint.folder import Checkpoint
+from moyin.checkpoint.lazy_tensor import StoredEmbedding, StoredLinear
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.save import save_checkpoint
-from moyin.checkpoint.stored import StoredEmbedding, StoredLinear
-from moyin.inspect import report
-from moyin.model.quantize import BITS, pack, packable, unpack
+from moyin.cli.inspect import report
+from moyin.models.quantization import BITS, pack, packable, unpack
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moyin.checkpoint.remembered import LARGE, VARIABLE, cache, remembered
+from moyin.checkpoint.digest_cache import LARGE, VARIABLE, cache, remembered
 
 FIRST, SECOND = "0" * 64, "1" * 64
 

@@ -7,8 +7,8 @@ import pytest
 from networks import CONFIGS, tiny
 
 from moyin.backend import nn
+from moyin.checkpoint.key_mapping import Names, listing
 from moyin.checkpoint.layout import FOLDERS
-from moyin.checkpoint.rename import Names, listing
 
 RULES = (("blocks.{}.out.{}", "model.{}.proj.{}.linear"), ("norm", "final"))
 

@@ -10,13 +10,13 @@ import corpus
 import pytest
 
 from moyin.data import preparation
-from moyin.data.journal import Decision, Journal
+from moyin.data.filters.decode import Decode
+from moyin.data.filters.resize import Fit
+from moyin.data.manifest import Decision, Journal
 from moyin.data.preparation import Preparation
-from moyin.data.sources import shares
-from moyin.data.stages.decode import Decode
-from moyin.data.stages.fit import Fit
-from moyin.data.store import Store
-from moyin.data.work import Work
+from moyin.data.readers import shares
+from moyin.data.run.worker import Work
+from moyin.dataset.dataset import Store
 
 CONFIG = Preparation(fit=Fit.Config(size=96), decode=Decode.Config(megapixels=4), workers=1)
 

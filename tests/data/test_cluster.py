@@ -7,14 +7,14 @@ from pathlib import Path
 import corpus
 import pytest
 
-from moyin.cli import main
+from moyin.cli.app import main
 from moyin.data import preparation
-from moyin.data import store as stores
-from moyin.data.journal import Journal
+from moyin.data.filters.resize import Fit
+from moyin.data.manifest import Journal
 from moyin.data.preparation import Preparation, prepare
-from moyin.data.render import Renderer
-from moyin.data.sources import files
-from moyin.data.stages.fit import Fit
+from moyin.data.readers import files
+from moyin.dataset import dataset as stores
+from moyin.render.renderer import Renderer
 
 RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
 

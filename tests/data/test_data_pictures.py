@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from moyin.data import faces, store
-from moyin.data import pictures as module
-from moyin.data.pictures import render
-from moyin.data.render import Renderer
-from moyin.data.store import Store
+from moyin.data import rendered as module
+from moyin.data.rendered import render
+from moyin.dataset import dataset
+from moyin.dataset.dataset import Store
+from moyin.render import fonts
+from moyin.render.renderer import Renderer
 
 CONFIG = Renderer.Config(size=64)
 
@@ -23,7 +24,7 @@ def files(path: Path) -> dict[str, str]:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARD", 4)
-    monkeypatch.setattr(store, "SHARD", 4)
+    monkeypatch.setattr(dataset, "SHARD", 4)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -92,11 +93,11 @@ def test_the_digest_follows_the_typefaces_of_a_folder(tmp_path: Path) -> None:
         (other, "RobotoSlab-Bold"),
     ):
         folder.mkdir()
-        shutil.copy(faces.shipped()[face].path, folder / "Mine.woff2")
-    told = [faces.digests(str(folder)) for folder in (first, second, other)]
+        shutil.copy(fonts.shipped()[face].path, folder / "Mine.woff2")
+    told = [fonts.digests(str(folder)) for folder in (first, second, other)]
     assert told[0] == told[1] != told[2]
     configs = [Renderer.Config(face_folder=str(first)), Renderer.Config()]
     assert len({module.maker_digest(config, 0) for config in configs}) == 2
     before = module.maker_digest(configs[0], 0)
-    shutil.copy(faces.shipped()["RobotoSlab-Bold"].path, first / "Mine.woff2")
+    shutil.copy(fonts.shipped()["RobotoSlab-Bold"].path, first / "Mine.woff2")
     assert module.maker_digest(configs[0], 0) != before

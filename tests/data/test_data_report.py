@@ -8,11 +8,11 @@ import corpus
 import numpy as np
 import pytest
 
+from moyin.data.filters.resize import Fit
 from moyin.data.preparation import Preparation, prepare
-from moyin.data.render import Renderer
 from moyin.data.report import histogram, write
-from moyin.data.stages.fit import Fit
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
+from moyin.render.renderer import Renderer
 
 
 class Page(HTMLParser):
@@ -74,7 +74,7 @@ def test_nothing_from_outside_becomes_part_of_the_page(store: Store) -> None:
 
 
 def test_a_store_without_decisions_has_a_page_too(tmp_path: Path) -> None:
-    from moyin.data.pictures import render
+    from moyin.data.rendered import render
 
     made = render(Renderer.Config(size=64), tmp_path / "s", 2, seed=0, workers=1)
     assert "2 pictures of 2 that came in" in write(made).read_text("utf-8")

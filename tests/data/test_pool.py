@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moyin.data import pool
+from moyin.data.run import local
 
 
 def deadly(folder: Path, lives: int, number: int) -> int:
@@ -23,7 +23,7 @@ def deadly(folder: Path, lives: int, number: int) -> int:
 def test_the_work_of_a_killed_worker_is_done_again(tmp_path: Path) -> None:
     work = partial(deadly, tmp_path, 2)
     with pytest.warns(UserWarning, match="going on with workers=1"):
-        assert list(pool.ordered(work, range(9), 2)) == [(n, n * n) for n in range(9)]
+        assert list(local.ordered(work, range(9), 2)) == [(n, n * n) for n in range(9)]
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -31,7 +31,7 @@ def test_a_task_that_kills_every_worker_is_told(tmp_path: Path) -> None:
     done = []
 
     def run() -> None:
-        for task, _ in pool.ordered(partial(deadly, tmp_path, 99), itertools.count(), 2):
+        for task, _ in local.ordered(partial(deadly, tmp_path, 99), itertools.count(), 2):
             done.append(task)
 
     told = pytest.raises(ChildProcessError, match="start again")

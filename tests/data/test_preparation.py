@@ -16,12 +16,12 @@ import corpus
 import pytest
 
 from moyin.data import preparation
-from moyin.data import store as stores
-from moyin.data.journal import Journal
+from moyin.data.filters.resize import Fit
+from moyin.data.manifest import Journal
 from moyin.data.preparation import Preparation, prepare
-from moyin.data.render import Renderer
-from moyin.data.stages.fit import Fit
-from moyin.data.store import Store
+from moyin.dataset import dataset as stores
+from moyin.dataset.dataset import Store
+from moyin.render.renderer import Renderer
 
 SHARD = 8
 RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
@@ -161,8 +161,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from moyin.data import store
-store.SHARD = {shard}
+from moyin.dataset import dataset
+dataset.SHARD = {shard}
 import test_preparation as t
 print("begun", flush=True)
 t.prepare(t.config(Path(sys.argv[1]), workers={workers}), sys.argv[2])

@@ -7,15 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moyin.evaluate import benchmarks, page
-from moyin.evaluate.suite import (
-    Item,
-    Suite,
-    perfect_character,
-    read_ink,
-    without_text,
-)
-from moyin.recognise.engine import PaddleOCR, squared
+from moyin.evaluate import reference_render
+from moyin.evaluate.task import Item, Suite, perfect_character, read_ink, without_text
+from moyin.evaluate.tasks import benchmarks
+from moyin.ocr.engine import PaddleOCR, squared
 
 
 def cvtg_folder(folder: Path) -> Path:
@@ -140,22 +135,22 @@ def test_a_larger_limit_holds_the_smaller() -> None:
 
 
 def test_pages() -> None:
-    short = page.page(["OPEN"])
+    short = reference_render.page(["OPEN"])
     assert short.shape == (1024, 1024, 3)
     assert 0 < (short < 128).mean() < 0.05
     for suite in (benchmarks.longtext("en", None), benchmarks.longtext("zh", None)):
         longest = max(suite.items, key=lambda item: len("".join(item.texts)))
-        full = page.page(longest.texts)
+        full = reference_render.page(longest.texts)
         assert (full[:40] == 255).all()
         assert (full[:, -40:] == 255).all()
-    assert page.missing(["£5 – 春天 é", "éù"]) == "éù"  # marks are in no score
-    assert np.array_equal(page.page(["9–20 £5"]), page.page(["9-20 5"]))
+    assert reference_render.missing(["£5 – 春天 é", "éù"]) == "éù"  # marks are in no score
+    assert np.array_equal(reference_render.page(["9–20 £5"]), reference_render.page(["9-20 5"]))
     with pytest.raises(ValueError, match="do not fit"):
-        page.page(["春" * 5000])
+        reference_render.page(["春" * 5000])
 
 
 def test_no_line_starts_with_a_mark() -> None:
-    lines = list(page._wrapped("春天来了，" * 40 + "hello world " * 10, 48))
+    lines = list(reference_render._wrapped("春天来了，" * 40 + "hello world " * 10, 48))
     assert len(lines) > 5
     assert not any(line[0] in "， " for line in lines)
     assert "".join(lines).replace(" ", "") == "春天来了，" * 40 + "helloworld" * 10

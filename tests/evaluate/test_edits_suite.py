@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 
-from moyin.data.colours import COLOURS, contrast
-from moyin.data.edits import RECOLOURED, WRITTEN
-from moyin.data.places import CHINESE, ENGLISH
 from moyin.evaluate.edits import edits_50, suite
 from moyin.evaluate.nano import nano_50
+from moyin.ocr.colours import COLOURS, contrast
 from moyin.prompt.quotes import quoted
+from moyin.render.edits import RECOLOURED, WRITTEN
+from moyin.render.places import CHINESE, ENGLISH
 
 
 def test_the_suite_is_fixed() -> None:

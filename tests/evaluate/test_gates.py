@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.data.legend import Legend
-from moyin.evaluate import chain as chaining
-from moyin.evaluate import gates
-from moyin.evaluate.chain import Chain, encoder_states, glyph_retrieval, legend_of
+from moyin.evaluate import diagnostics
+from moyin.evaluate import pipeline_probe as chaining
 from moyin.evaluate.options import Options
-from moyin.evaluate.run import Request, run
-from moyin.evaluate.suite import Item
-from moyin.pipeline.generation import Pipeline
-from moyin.recognise import engine
-from moyin.recognise.ocr import Pixels, Reading
-from moyin.train.objectives.glyph import bitmap
+from moyin.evaluate.pipeline_probe import Chain, encoder_states, glyph_retrieval, legend_of
+from moyin.evaluate.runner import Request, run
+from moyin.evaluate.task import Item
+from moyin.inference.pipeline import Pipeline
+from moyin.ocr import engine
+from moyin.ocr.paddle import Pixels, Reading
+from moyin.render.legend import Legend
+from moyin.train.objectives.glyph_encoder import bitmap
 
 OPTIONS = Options(resamples=20, steps=1, preview=False)
 
@@ -72,15 +72,15 @@ SQUARES = {"squares": (256, 128)}
 
 
 def item(count: int = 1) -> Item:
-    return gates.suite(512, count, SQUARES).items[count - 1]
+    return diagnostics.suite(512, count, SQUARES).items[count - 1]
 
 
 def test_the_pictures_say_what_their_prompts_ask() -> None:
-    suite = gates.suite(512, 3, SQUARES)
+    suite = diagnostics.suite(512, 3, SQUARES)
     for one in suite.items:
         assert all(text in one.prompt for text in one.texts)
         assert suite.perfect(one).shape == (512, 512, 3)
-    again = gates.suite(512, 2, SQUARES)
+    again = diagnostics.suite(512, 2, SQUARES)
     for one, same in zip(suite.items[:2], again.items, strict=True):
         assert one.prompt == same.prompt
         assert np.array_equal(suite.perfect(one), again.perfect(same))
@@ -94,7 +94,7 @@ def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     shown = {"autoencoder": blank, "decoder": blank, "generator": blank}
     text = one.texts[0]
     glyphs = {text[0]: True} | dict.fromkeys(text[1:], False)
-    found = gates.judge(chain, Parrot(text), one, shown, glyphs)
+    found = diagnostics.judge(chain, Parrot(text), one, shown, glyphs)
     # Known places are read even where nothing stands; the generator's text must be seen first.
     known = [c for c in text if c in glyphs]
     right = {
@@ -105,21 +105,21 @@ def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     }
     assert dict(found.right) == pytest.approx(right)
     assert found.lines == ()
-    best = gates.ceiling(one, [text], glyphs, legend=True)
+    best = diagnostics.ceiling(one, [text], glyphs, legend=True)
     assert set(best.right.values()) == {1.0}
-    half = gates.ceiling(one, [], glyphs, legend=False)
+    half = diagnostics.ceiling(one, [], glyphs, legend=False)
     assert half.right == {"autoencoder": 0, "decoder": 0, "generator": 0, "glyph": 1}
 
 
 def test_the_tokenizer_is_held_to_the_legend() -> None:
     legend, sample = Legend(), item().truth
     true = legend.ids(sample)
-    assert gates.named(legend, sample, true) == 1
+    assert diagnostics.named(legend, sample, true) == 1
     wrong = true.copy()
     text = np.argwhere(true < legend.grounds)
     wrong[tuple(text[0])] += 1
-    assert gates.named(legend, sample, wrong) == pytest.approx(1 - 1 / len(text))
-    assert gates.named(legend, sample, np.full_like(true, legend.grounds)) == 0
+    assert diagnostics.named(legend, sample, wrong) == pytest.approx(1 - 1 / len(text))
+    assert diagnostics.named(legend, sample, np.full_like(true, legend.grounds)) == 0
 
 
 def test_the_legend_is_read_from_the_notes() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from moyin.evaluate import judge
-from moyin.evaluate.judge import Seen, look
+from moyin.evaluate import detectors
+from moyin.evaluate.detectors import Seen, look
 from moyin.evaluate.nano import nano_50, perfect
-from moyin.recognise.engine import crop
+from moyin.ocr.engine import crop
 
 
 def blind(crop: np.ndarray) -> str:
@@ -74,15 +74,15 @@ def test_what_fills_the_picture_is_nowhere() -> None:
 
 
 def test_places_of_a_wide_picture() -> None:
-    assert judge.place((0, 0, 10, 10), 100, 400) == "top left"
-    assert judge.place((180, 60, 220, 80), 90, 400) == "bottom"
-    assert judge.place((390, 40, 400, 50), 90, 400) == "right"
+    assert detectors.place((0, 0, 10, 10), 100, 400) == "top left"
+    assert detectors.place((180, 60, 220, 80), 90, 400) == "bottom"
+    assert detectors.place((390, 40, 400, 50), 90, 400) == "right"
 
 
 def test_the_colour_inside_a_box() -> None:
     picture, ground = block(), np.array([30.0, 78, 200])
-    assert judge.colour_in(picture, (165, 175, 235, 225), ground) == "yellow"
-    assert judge.colour_in(picture, (10, 10, 60, 60), ground) == ""
+    assert detectors.colour_in(picture, (165, 175, 235, 225), ground) == "yellow"
+    assert detectors.colour_in(picture, (10, 10, 60, 60), ground) == ""
 
 
 def test_regions_by_hand() -> None:
@@ -90,8 +90,8 @@ def test_regions_by_hand() -> None:
     picture[20:60, 20:100] = (18, 18, 20)
     picture[20:60, 104:140] = (245, 245, 243)  # a gap of one cell joins
     picture[120:122, 20:22] = 255  # a speck
-    boxes = judge.regions(picture)
+    boxes = detectors.regions(picture)
     assert len(boxes) == 2
     assert np.abs(np.array(boxes) - [(20, 20, 140, 60), (170, 180, 230, 220)]).max() <= 4
-    assert judge.regions(np.full((64, 64, 3), 200, np.uint8)) == []
-    assert judge.ink_box(np.full((64, 64, 3), 200, np.uint8)) is None
+    assert detectors.regions(np.full((64, 64, 3), 200, np.uint8)) == []
+    assert detectors.ink_box(np.full((64, 64, 3), 200, np.uint8)) is None

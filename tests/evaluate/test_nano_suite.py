@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.data import assets
-from moyin.data.colours import COLOURS, JITTER, contrast
-from moyin.data.phrasings import HELD_OUT, SEEN, SETS
-from moyin.data.places import CHINESE, ENGLISH
-from moyin.evaluate.nano import (
-    Expectation,
-    brief_50,
-    lines_50,
-    nano_50,
-    perfect,
-    suite,
-    wording_50,
-)
+from moyin.evaluate.nano import Expectation, brief_50, lines_50, nano_50, perfect, suite, wording_50
+from moyin.ocr.colours import COLOURS, JITTER, contrast
+from moyin.ocr.paddle import Line
 from moyin.prompt.quotes import quoted
-from moyin.recognise.ocr import Line
+from moyin.render import assets
+from moyin.render.phrasings import HELD_OUT, SEEN, SETS
+from moyin.render.places import CHINESE, ENGLISH
 
 
 def test_the_suite_is_fixed() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moyin.evaluate import pictures
-from moyin.evaluate.pictures import Folder, Unreadable, load
-from moyin.evaluate.suite import Item
+from moyin.evaluate import image_files
+from moyin.evaluate.image_files import Folder, Unreadable, load
+from moyin.evaluate.task import Item
 
 
 def item(name: str, stem: str = "") -> Item:
@@ -41,13 +41,13 @@ def test_a_sheet_is_cut_row_by_row(tmp_path: Path) -> None:
     sheet = np.zeros((41, 63, 3), np.uint8)
     sheet[:20, :21], sheet[:20, 21:42], sheet[20:40, 21:42] = 10, 20, 50
     Image.fromarray(sheet).save(tmp_path / "a.png")
-    found = pictures.tiles(tmp_path / "a.png", 3, 2)
+    found = image_files.tiles(tmp_path / "a.png", 3, 2)
     levels = [None if tile is None else set(tile.reshape(-1)) for tile in found]
     assert levels == [{10}, {20}, None, None, {50}, None]
     assert {tile.shape for tile in found if tile is not None} == {(20, 21, 3)}
     Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
     with pytest.raises(Unreadable, match="too small to hold 9x9"):
-        pictures.tiles(tmp_path / "b.png", 9, 9)
+        image_files.tiles(tmp_path / "b.png", 9, 9)
 
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -95,6 +95,6 @@ def test_a_folder_is_looked_up_by_names(tmp_path: Path) -> None:
 
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     picture = np.full((1000, 500, 3), 120, np.uint8)
-    pictures.save_thumbnail(picture, tmp_path / "t" / "a.jpg")
+    image_files.save_thumbnail(picture, tmp_path / "t" / "a.jpg")
     with Image.open(tmp_path / "t" / "a.jpg") as image:
         assert image.size == (160, 320)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from moyin.data.colours import COLOURS, contrast
-from moyin.evaluate import posters
-from moyin.evaluate.suite import Item
+from moyin.evaluate.task import Item
+from moyin.evaluate.tasks import posters
+from moyin.ocr.colours import COLOURS, contrast
+from moyin.ocr.paddle import Line, Pixels, Reading
 from moyin.prompt.quotes import quoted
-from moyin.recognise.ocr import Line, Pixels, Reading
 
 SUITE = posters.suite()
 

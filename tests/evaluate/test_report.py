@@ -4,9 +4,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from moyin.evaluate import benchmarks, report
+from moyin.evaluate import report
 from moyin.evaluate.report import Judged
-from moyin.evaluate.suite import Found, Item, Suite
+from moyin.evaluate.task import Found, Item, Suite
+from moyin.evaluate.tasks import benchmarks
 
 FACTS = {
     "n": 3,

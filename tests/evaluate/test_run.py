@@ -11,10 +11,10 @@ from oracle import Oracle
 from PIL import Image
 
 from moyin.backend import device
-from moyin.evaluate import run as running
+from moyin.evaluate import runner as running
 from moyin.evaluate.options import Options
-from moyin.evaluate.run import Request, build, run
-from moyin.recognise import engine
+from moyin.evaluate.runner import Request, build, run
+from moyin.ocr import engine
 
 OPTIONS = Options(resamples=20, per_level=2, steps=1, preview=False)
 FILES = ("report.json", "report.md", "report.html")

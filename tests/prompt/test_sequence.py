@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from moyin import backend
-from moyin.prompt.grid import Grid
-from moyin.prompt.sequence import (
+from moyin.prompt.generator_inputs import (
     generation_sequence,
     left_padded,
     right_padded,
     training_sequence,
 )
+from moyin.prompt.grid import Grid
 
 PROMPT = "A poster with 'Hello' 写着“你好” 12"
 SIZES = [(512, 512), (256, 256), (1152, 768), (64, 96), (1024, 2048), (32, 512)]

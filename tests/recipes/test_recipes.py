@@ -11,7 +11,7 @@ import pytest
 from moyin.backend import NAME, nn
 from moyin.recipes import all_recipes, find
 from moyin.recipes.overrides import apply
-from moyin.recipes.pictures import Pictures
+from moyin.recipes.prepare import Pictures
 from moyin.train import Training
 
 STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")

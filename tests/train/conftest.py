@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import stages
 
-from moyin.data.edits import EditRenderer
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
+from moyin.render.edits import EditRenderer
 from moyin.train import Training
 
 Make = Callable[..., Training]

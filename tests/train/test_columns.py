@@ -9,13 +9,13 @@ import pytest
 from moyin.backend import ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
-from moyin.data import tokens
-from moyin.data.legend import Legend
-from moyin.data.sample import Sample
-from moyin.data.store import Store
-from moyin.data.stores import Stores
-from moyin.pipeline.tokenize import semantic_ids
+from moyin.dataset import tokens
+from moyin.dataset.concat import Stores
+from moyin.dataset.dataset import Store
+from moyin.dataset.sample import Sample
+from moyin.inference.image_processor import semantic_ids
 from moyin.prompt.grid import Grid
+from moyin.render.legend import Legend
 from moyin.train import columns
 from moyin.train.objectives.base import Source
 

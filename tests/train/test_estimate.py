@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from moyin.backend import NAME
-from moyin.cli import main
+from moyin.cli.app import main
 from moyin.recipes import find
 from moyin.train import Lora, Trainer, Training
 from moyin.train.estimate import Mesh, estimate

@@ -13,7 +13,7 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import NAME, nn, ops
-from moyin.data.legend import Legend
+from moyin.render.legend import Legend
 from moyin.train import Trainer, Training
 from moyin.train.objectives.base import Draws
 from moyin.train.objectives.legend import LegendObjective

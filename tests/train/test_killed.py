@@ -13,7 +13,7 @@ import pytest
 from test_trainer import content, linear
 
 from moyin.backend import NAME, device
-from moyin.train import run, state
+from moyin.train import run, training_state
 
 STEPS, SAVE_EVERY = 120, 7
 
@@ -48,7 +48,7 @@ def kill_often(folder: Path, times: int, seed: int) -> None:
         killed_at(out, steps.randrange(1, STEPS))
         train(out)
         assert content(out) == whole
-        assert state.steps(out)[-1] == STEPS
+        assert training_state.steps(out)[-1] == STEPS
 
 
 def test_killed_three_times(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from moyin.train import Optimizer
-from moyin.train.schedule import learning_rate
+from moyin.train.lr_schedule import learning_rate
 
 # Warm-up over 4 of 20 updates; the cosine from update 10 on; the last tenth of the rate stays.
 RATES = Optimizer(lr=0.8, warmup=4, decay=0.5, final_lr=0.1)

@@ -18,7 +18,7 @@ from PIL import Image
 from moyin.backend import NAME, autograd, device, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora as LoraFile
-from moyin.cli import main
+from moyin.cli.app import main
 from moyin.train import Lora, Trainer, Training, run
 
 Make = Callable[..., Training]
@@ -155,8 +155,8 @@ def test_diffusers_opens_the_decoders(make: Make) -> None:
     pytest.importorskip("peft")
     import torch
 
+    from moyin.checkpoint.key_mapping import Names
     from moyin.checkpoint.names import decoder as names
-    from moyin.checkpoint.rename import Names
 
     trainer, folder = trained(make, "decoder")
     network, config = trainer.objective.network, networks.CONFIGS["decoder"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from moyin.backend import ops
-from moyin.train.means import Means
+from moyin.train.metric_aggregator import Means
 
 
 def test_scalars_by_weight_and_pairs_by_count() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from moyin.train import state
+from moyin.train import training_state
 
 HOME = Path(__file__).parents[2]
 MINDSPORE = "MOYIN_MINDSPORE_PYTHON"
@@ -51,7 +51,7 @@ def test_two_are_as_one(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        newest = state.newest(tmp_path / name)
+        newest = training_state.newest(tmp_path / name)
         assert newest is not None
         found.append(load_file(newest[1]))
     one, two = found

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME
-from moyin.checkpoint.place import EMBEDDED
-from moyin.data.pictures import render
-from moyin.data.store import Store
-from moyin.pipeline.generation import Pipeline
-from moyin.pipeline.ids import SemanticIds
+from moyin.checkpoint.hub import EMBEDDED
+from moyin.data.rendered import render
+from moyin.dataset.dataset import Store
+from moyin.inference.pipeline import Pipeline
+from moyin.inference.semantic_tokens import SemanticIds
+from moyin.ocr import scores
+from moyin.ocr.engine import find, read_boxes
 from moyin.recipes import nano
-from moyin.recognise import scores
-from moyin.recognise.engine import find, read_boxes
 from moyin.train import Optimizer, Training, run
 
 PICTURES, LARGE, WHOLE, SEED = 16, 600, 64, 9

@@ -25,7 +25,7 @@ from stages import OBJECTIVES, STAGES
 
 from moyin.backend import NAME, device
 from moyin.checkpoint.folder import Checkpoint
-from moyin.train import Trainer, Training, Validation, run, state
+from moyin.train import Trainer, Training, Validation, run, training_state
 
 pytestmark = pytest.mark.skipif(NAME != "torch" or not hasattr(os, "fork"), reason="forks")
 
@@ -104,7 +104,7 @@ def same(out: Path, other: Path) -> None:
 
     for one, two in zip(rows(out), rows(other), strict=True):
         assert two == pytest.approx(one, rel=1e-5)
-    found = [load_file(state.newest(x)[1]) for x in (out, other)]  # type: ignore[index]
+    found = [load_file(training_state.newest(x)[1]) for x in (out, other)]  # type: ignore[index]
     assert found[0].keys() == found[1].keys()
     for name in found[0]:
         if name.startswith("optimizer."):
@@ -175,7 +175,7 @@ def test_torchrun_begins_again_where_one_was_killed(
         launched([*launch, *command, *settings, f"out={parts}"], stderr=file) as both,
     ):
         begun = time.monotonic()
-        while not state.steps(parts) and both.poll() is None:
+        while not training_state.steps(parts) and both.poll() is None:
             assert time.monotonic() < begun + LIMIT, log.read_text()[-4000:]
             time.sleep(0.01)
         workers = psutil.Process(both.pid).children()

@@ -13,8 +13,8 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import device
-from moyin.data.sample import Sample
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
+from moyin.dataset.sample import Sample
 from moyin.train import Trainer, Training
 
 Make = Callable[..., Training]

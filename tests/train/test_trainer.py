@@ -20,14 +20,22 @@ from stages import OBJECTIVES, STAGES
 from moyin.backend import device, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
-from moyin.cli import main
-from moyin.data.store import Store
-from moyin.train import Interrupted, Optimizer, Trainer, Training, keep, run, state
+from moyin.cli.app import main
+from moyin.dataset.dataset import Store
+from moyin.train import (
+    Interrupted,
+    Optimizer,
+    Trainer,
+    Training,
+    async_checkpointer,
+    run,
+    training_state,
+)
 from moyin.train import trainer as trainer_module
+from moyin.train.loss_guard import Watch
+from moyin.train.metrics import Report
 from moyin.train.objectives import Objective
 from moyin.train.objectives.base import Draws
-from moyin.train.report import Report
-from moyin.train.watch import Watch
 
 Make = Callable[..., Training]
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -85,11 +93,11 @@ def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 def content(out: Path) -> tuple[int, str, list[tuple[int, float, float]]]:
     """Step and checksum of the newest state, and the metrics that do not depend on the clock."""
     folder = sorted((out / "state").glob("step-*"))[-1]
-    record = json.loads((folder / state.RECORD).read_text())
+    record = json.loads((folder / training_state.RECORD).read_text())
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return (
         record["step"],
-        state.sha256(folder / state.WEIGHTS),
+        training_state.sha256(folder / training_state.WEIGHTS),
         [(row["step"], row["loss"], row["gradient_norm"]) for row in rows],
     )
 
@@ -215,7 +223,7 @@ def test_the_blocks_are_compiled_on_request(
 def test_a_damaged_state_costs_only_the_steps_since_the_one_before(tmp_path: Path) -> None:
     run(linear(tmp_path / "whole"), until=4)
     run(linear(tmp_path / "damaged", save_every=1), until=3)
-    (tmp_path / "damaged/state/step-00000003" / state.WEIGHTS).write_bytes(b"")
+    (tmp_path / "damaged/state/step-00000003" / training_state.WEIGHTS).write_bytes(b"")
     with pytest.warns(UserWarning, match="step-00000003 is damaged"):
         run(linear(tmp_path / "damaged"), until=4)
     assert content(tmp_path / "damaged") == content(tmp_path / "whole")
@@ -271,7 +279,7 @@ def fills_up(monkeypatch: pytest.MonkeyPatch, *, failures: int = 10**9) -> None:
         whole(*arguments)
 
     monkeypatch.setattr(io, "save", save)
-    monkeypatch.setattr(keep, "PAUSE", 0.0)
+    monkeypatch.setattr(async_checkpointer, "PAUSE", 0.0)
 
 
 @pytest.mark.filterwarnings("ignore:no room on disk")
@@ -321,7 +329,7 @@ def test_weights_without_room_are_written_by_the_same_command(
 
 def test_a_state_from_before_a_field_was_there(tmp_path: Path) -> None:
     run(linear(tmp_path), until=1)
-    path = tmp_path / "state/step-00000001" / state.RECORD
+    path = tmp_path / "state/step-00000001" / training_state.RECORD
     record = json.loads(path.read_text())
     for name in ("lora", "held_out", "validation"):
         del record["training"][name]
@@ -371,7 +379,7 @@ def test_a_loss_that_runs_away_stops_before_the_states_are_spoilt(tmp_path: Path
     ) as e:
         run(linear(tmp_path, objective=Linear.Config(scale=float("inf"))), until=4)
     assert "no state was saved yet" in str(e.value)
-    assert state.newest(tmp_path) is None
+    assert training_state.newest(tmp_path) is None
 
 
 def test_a_spoilt_sample_is_named_and_the_state_before_it_kept(
@@ -402,8 +410,8 @@ def test_a_loss_that_comes_back_up_is_told_with_its_step(
         run(linear(tmp_path, steps=400, save_every=10), until=399)
     step = int(str(e.value).split()[1].rstrip(":"))
     assert 100 < step < 399
-    assert 100 <= state.steps(tmp_path)[-1] < step
-    assert f"that of step {state.steps(tmp_path)[-1]}, from before" in str(e.value)
+    assert 100 <= training_state.steps(tmp_path)[-1] < step
+    assert f"that of step {training_state.steps(tmp_path)[-1]}, from before" in str(e.value)
 
 
 def test_no_state_is_saved_while_the_loss_rises(
@@ -412,7 +420,7 @@ def test_no_state_is_saved_while_the_loss_rises(
     monkeypatch.setattr(Watch, "rising", property(lambda self: len(self.last) > 1))
     with pytest.warns(UserWarning, match="step 2: the loss is rising, so no state is saved"):
         run(linear(tmp_path, save_every=1), until=3)
-    assert state.steps(tmp_path) == [1, 3]
+    assert training_state.steps(tmp_path) == [1, 3]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.train.report import METRICS, Report
+from moyin.train.metrics import METRICS, Report
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from moyin.train.watch import WINDOW, Watch
+from moyin.train.loss_guard import WINDOW, Watch
 
 
 def watch(*losses: float) -> Watch:

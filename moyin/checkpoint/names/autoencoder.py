@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moyin.model.autoencoder import Autoencoder
+from moyin.models.autoencoder import Autoencoder
 
 FOLDER = "vae"
 CLASS = "AutoencoderKL"

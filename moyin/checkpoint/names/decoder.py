@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moyin.model.decoder import Decoder
+from moyin.models.decoder import Decoder
 
 FOLDER = "transformer"
 CLASS = "GlmImageTransformer2DModel"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moyin.model.generator import Generator
+from moyin.models.generator import Generator
 
 FOLDER = "vision_language_encoder"
 CLASS = "GlmImageForConditionalGeneration"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moyin.model.glyph import GlyphEncoder
+from moyin.models.glyph_encoder import GlyphEncoder
 
 FOLDER = "text_encoder"
 CLASS = "T5EncoderModel"

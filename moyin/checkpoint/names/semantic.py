@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moyin.model.semantic import SemanticTokenizer
+from moyin.models.semantic_tokenizer import SemanticTokenizer
 
 FOLDER = "vision_language_encoder"
 CLASS = "GlmImageForConditionalGeneration"

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, autograd, nn, ops
-from moyin.data.sample import Sample
-from moyin.model.autoencoder import Autoencoder
-from moyin.pipeline.develop import develop, encode
+from moyin.dataset.sample import Sample
+from moyin.inference.decode_latents import develop, encode
+from moyin.models.autoencoder import Autoencoder
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 
 START_LOGVAR = -6.0

@@ -13,8 +13,8 @@ from moyin.backend.random import normal
 from moyin.checkpoint.folder import Checkpoint
 
 if TYPE_CHECKING:
-    from moyin.data.store import Store
-    from moyin.data.stores import Stores
+    from moyin.dataset.concat import Stores
+    from moyin.dataset.dataset import Store
     from moyin.prompt.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, Any]

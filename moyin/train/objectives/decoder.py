@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, autograd, device, nn, ops
-from moyin.data.legend import Legend
 from moyin.flow.path import noised, velocity
 from moyin.flow.schedule import Schedule, logit_normal
-from moyin.model.decoder import Decoder, zero
+from moyin.models.decoder import Decoder, zero
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
+from moyin.render.legend import Legend
 from moyin.train.columns import check_edits, latent_column, semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.ink import CELLS, cut

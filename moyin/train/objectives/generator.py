@@ -13,15 +13,20 @@ import numpy as np
 
 from moyin.backend import Tensor, nn, ops
 from moyin.checkpoint.glm4 import generator_from
-from moyin.data.legend import Legend
-from moyin.model.frozen import FROZEN, PartlyFrozen
-from moyin.model.generator import Generator, look_back
-from moyin.pipeline.write import grids, uniforms, write
+from moyin.inference.generate_tokens import grids, uniforms, write
+from moyin.models.generator import Generator, look_back
+from moyin.prompt.generator_inputs import (
+    Example,
+    generation_sequence,
+    right_padded,
+    training_sequence,
+)
 from moyin.prompt.grid import Grid
 from moyin.prompt.quotes import quoted
-from moyin.prompt.sequence import Example, generation_sequence, right_padded, training_sequence
 from moyin.prompt.tokenizer import TextTokenizer
+from moyin.render.legend import Legend
 from moyin.train.columns import check_edits, semantic_columns
+from moyin.train.frozen_embedding import FROZEN, PartlyFrozen
 from moyin.train.objectives import plan
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.painter import Painter

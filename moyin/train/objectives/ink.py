@@ -9,7 +9,7 @@ import numpy as np
 from moyin.backend import Tensor, ops
 from moyin.prompt.grid import PIXELS
 from moyin.train.objectives.base import Array
-from moyin.train.objectives.glyph import bitmap
+from moyin.train.objectives.glyph_encoder import bitmap
 
 CELL = 4  # pixels a side
 CELLS = PIXELS // 2 // CELL  # along a token of the decoder

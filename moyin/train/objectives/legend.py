@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
-from moyin.data.legend import Legend
-from moyin.model.semantic import SemanticTokenizer, unit
-from moyin.pipeline.tokenize import preprocess
+from moyin.inference.image_processor import preprocess
+from moyin.models.semantic_tokenizer import SemanticTokenizer, unit
+from moyin.render.legend import Legend
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 

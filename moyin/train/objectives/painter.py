@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import autograd, ops, random
-from moyin.pipeline.develop import develop
-from moyin.pipeline.paint import paint
+from moyin.inference.decode_latents import develop
+from moyin.inference.denoise import paint
 from moyin.prompt.quotes import glyph_bytes
 from moyin.train.objectives.base import Array, Source
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
-from moyin.data.colours import COLOURS
-from moyin.data.legend import numbered
-from moyin.model.generator import Generator
+from moyin.models.generator import Generator
+from moyin.ocr.colours import COLOURS
+from moyin.prompt.generator_inputs import Example, generation_sequence, right_padded
 from moyin.prompt.grid import PIXELS, Grid
 from moyin.prompt.quotes import spans
-from moyin.prompt.sequence import Example, generation_sequence, right_padded
 from moyin.prompt.tokenizer import TextTokenizer
+from moyin.render.legend import numbered
 from moyin.train.objectives.base import Array, Batch
 
 WORDS = 4  # of a text, and rows of it, that are told

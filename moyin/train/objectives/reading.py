@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moyin.backend import Tensor, autograd, nn, ops
-from moyin.data.legend import Legend
 from moyin.flow.schedule import Schedule
-from moyin.model.decoder import Decoder, patchify
+from moyin.models.decoder import Decoder, patchify
 from moyin.prompt.grid import PIXELS
+from moyin.render.legend import Legend
 from moyin.train.columns import semantic_columns
 from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
 from moyin.train.objectives.decoder import (

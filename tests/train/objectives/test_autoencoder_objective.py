@@ -9,7 +9,7 @@ import pytest
 from stages import OBJECTIVES, PICTURES
 
 from moyin.backend import autograd, nn, ops
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
 from moyin.train.objectives.autoencoder import AutoencoderObjective, corner
 from moyin.train.objectives.base import Draws, Source
 

@@ -11,15 +11,10 @@ from stages import OBJECTIVES
 
 from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.data.store import Store
-from moyin.pipeline.paint import glyph_states, remembered
+from moyin.dataset.dataset import Store
+from moyin.inference.denoise import glyph_states, remembered
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.decoder import (
-    DecoderObjective,
-    gathered,
-    glyph_batch,
-    spread_glyphs,
-)
+from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch, spread_glyphs
 
 
 @pytest.fixture

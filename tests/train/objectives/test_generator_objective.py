@@ -10,9 +10,9 @@ from stages import OBJECTIVES, training
 
 from moyin.backend import autograd, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
+from moyin.prompt.generator_inputs import Example, generation_sequence
 from moyin.prompt.grid import Grid
-from moyin.prompt.sequence import Example, generation_sequence
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.generator import GeneratorObjective, _opening, edges, telling

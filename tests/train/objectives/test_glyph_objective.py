@@ -8,10 +8,10 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import ops
-from moyin.data.legend import numbered
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
+from moyin.render.legend import numbered
 from moyin.train.objectives.base import Draws, Source
-from moyin.train.objectives.glyph import GlyphObjective, bitmap, encoded, owners
+from moyin.train.objectives.glyph_encoder import GlyphObjective, bitmap, encoded, owners
 
 A, B, C = (FIRST_BYTE + ord(c) for c in "abc")
 SPRING = [FIRST_BYTE + byte for byte in "春".encode()]

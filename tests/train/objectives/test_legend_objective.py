@@ -9,9 +9,9 @@ import pytest
 
 from moyin.backend import autograd, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
-from moyin.data.legend import Legend
-from moyin.data.store import Store
-from moyin.pipeline.tokenize import semantic_ids
+from moyin.dataset.dataset import Store
+from moyin.inference.image_processor import semantic_ids
+from moyin.render.legend import Legend
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.legend import SHARPNESS, LegendObjective
 

@@ -12,10 +12,10 @@ from stages import OBJECTIVES
 
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.data.colours import COLOURS
-from moyin.data.store import Store
+from moyin.dataset.dataset import Store
+from moyin.ocr.colours import COLOURS
+from moyin.prompt.generator_inputs import generation_sequence
 from moyin.prompt.grid import Grid
-from moyin.prompt.sequence import generation_sequence
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals

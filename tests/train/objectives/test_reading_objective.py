@@ -11,10 +11,10 @@ from networks import CONFIGS
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
-from moyin.data.legend import Legend
-from moyin.data.pictures import render
-from moyin.data.render import Renderer
-from moyin.data.store import Store
+from moyin.data.rendered import render
+from moyin.dataset.dataset import Store
+from moyin.render.legend import Legend
+from moyin.render.renderer import Renderer
 from moyin.train.objectives.base import Draws, Source
 from moyin.train.objectives.ink import coverage
 from moyin.train.objectives.reading import ReadingObjective

@@ -5,8 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.data.sample import Box, Line, Sample
-from moyin.train.objectives.semantic import THUMBNAIL, balanced, ink, k_means, layout, thumbnails
+from moyin.dataset.sample import Box, Line, Sample
+from moyin.train.objectives.semantic_tokenizer import (
+    THUMBNAIL,
+    balanced,
+    ink,
+    k_means,
+    layout,
+    thumbnails,
+)
 
 BLUE, RED = (0, 0, 255), (255, 0, 0)
 

@@ -1,0 +1,3 @@
+from moyin.cli.app import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Clients of servers that others run: chat completions, images, captions, prompt rewriting."""

@@ -1,0 +1,71 @@
+"""Fingerprints, by which copies of a picture are found: of its pixels, and of how it looks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from moyin.data.item import Item
+from moyin.dataset.sample import Picture
+
+Array = np.ndarray[Any, Any]
+COARSE, FINE = 8, 16  # lowest frequencies on a side of the two hashes: 64 and 256 bits
+SIDE = 64  # pixels of the small picture that is looked at
+
+
+class Fingerprint:
+    """Adds `pixels`, a digest of the pixels, and `look`, the perceptual hash in hex."""
+
+    name = "fingerprint"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        def build(self) -> Fingerprint:
+            return Fingerprint()
+
+    def __call__(self, items: Sequence[Item]) -> list[Item]:
+        return [
+            item.with_values(pixels=pixels(item.sample.picture), look=look(item.sample.picture))
+            for item in items
+        ]
+
+
+def pixels(picture: Picture) -> str:
+    """64 bits of a SHA-256 over size and pixels, in hex."""
+    total = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).data)
+    return total.hexdigest()[:16]
+
+
+def look(picture: Picture) -> str:
+    """A coarse and a fine pHash of 64 and 256 bits, in hex (Zauner 2010).
+
+    Bits say which of the lowest frequencies of the picture, scaled to 64x64, are above their
+    median. The coarse one finds candidates, the fine one tells whether they are copies.
+    """
+    small = Image.fromarray(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    cosines = _cosines()
+    frequencies = cosines @ np.asarray(small, np.float64) @ cosines.T
+    return "".join(_bits(frequencies[:side, :side]).tobytes().hex() for side in (COARSE, FINE))
+
+
+def distance(first: str, second: str) -> int:
+    """How many bits of two hashes in hex differ."""
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def _bits(frequencies: Array) -> Array:
+    return np.packbits(frequencies > np.median(frequencies))
+
+
+@cache
+def _cosines() -> Array:
+    """The first rows of the discrete cosine transform (DCT-II) of 64 values, [16, 64]."""
+    rows, columns = np.arange(FINE)[:, None], np.arange(SIDE)[None]
+    cosines: Array = np.cos(np.pi * (2 * columns + 1) * rows / (2 * SIDE))
+    return cosines

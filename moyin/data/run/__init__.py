@@ -1,0 +1,1 @@
+"""Where preparation runs: in processes of this machine, or on a Ray cluster."""

@@ -1,0 +1,210 @@
+"""Stores as WebDataset tars, Parquet or MindRecord files, and back again, row for row.
+
+    OUT/_columns.json    what the store was, by which it is made again
+    OUT/00000.tar        00000000.png, 00000000.json, 00000000.ids.npy, 00000000.values.json, …
+    OUT/00000.parquet    the same as columns: picture, meta, ids, level, …
+    OUT/00000.mindrecord the same, where MindSpore is the backend
+
+A picture is an encoded one, an array the content of a .npy file, and of what is JSON the text.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import track
+
+from moyin.dataset.atomic_file import replacing
+from moyin.dataset.column import SCALARS, Column
+from moyin.dataset.dataset import BASE, Store
+
+HEADER = "_columns.json"  # Parquet's readers pass over a name that begins so
+VALUES = "values.json"  # the scalars of a row, together in one file of a tar
+SUFFIXES = {"png": "png", "json": "json", "array": "npy", "npy": "npy"}
+RECORDS = {"json": "string", "text": "string", "int64": "int64", "float64": "float64"}
+GROUP = 16  # rows of a Parquet row group: pictures are large
+
+Columns = dict[str, Column]
+Row = dict[str, Any]
+Stored = dict[str, list[Any]]  # a shard's rows by column, as the store has them
+
+
+def export_store(path: Path, out: Path, kind: str) -> Path:
+    """Write the store as `webdataset`, `parquet` or `mindrecord`; goes on where it was stopped.
+
+    ValueError where `out` holds another export, a column of the store is not complete, or there is
+    no MindSpore for MindRecord.
+    """
+    if kind not in FILES:
+        raise ValueError(f"format {kind}: it must be one of {', '.join(FILES)}")
+    suffix, write, _ = FILES[kind]
+    store = Store.open(path)
+    columns = {name: store.column(name) for name in store.columns}
+    for name in columns:
+        if store.rows_of(name) != len(store):
+            had = f"{store.rows_of(name)} of {len(store)} rows"
+            raise ValueError(f"column {name!r} of {path} has {had}: complete or drop it first")
+    _begin(out, {"kind": kind, "shards": store.shard_count, "store": store.header})
+    first = 0
+    for number in track(range(store.shard_count), description=f"export of {path}"):
+        file = out / f"{number:05d}{suffix}"
+        rows = store.shard_rows(number)
+        if not file.exists():
+            stored = {name: store.shard(name, number) for name in columns}
+            write(file, columns, stored, first)
+        first += rows
+    return out
+
+
+def import_store(path: Path, out: Path) -> Store:
+    """Make the store again that was exported to `path`; goes on where it was stopped.
+
+    ValueError where `path` is no export, a file of it is damaged, or `out` is another store.
+    """
+    try:
+        header = json.loads((path / HEADER).read_text(encoding="utf-8"))
+        made, (suffix, _, read) = header["store"], FILES[header["kind"]]
+    except (OSError, ValueError, KeyError) as error:
+        told = "pictures from elsewhere come in by moyin prepare"
+        raise ValueError(f"{path} holds no {HEADER} of an exported store; {told}") from error
+    columns = {name: Column.from_json(made["columns"][name]) for name in made["columns"]}
+    digest = columns["picture"].digest
+    store = Store.create(out, made["recipe"], made["seed"], made["count"], digest)
+    for name in columns.keys() - BASE.keys():
+        store.begin_column(name, columns[name])
+    for number in track(range(header["shards"]), description=f"import of {path}"):
+        file = path / f"{number:05d}{suffix}"
+        if store.shard_rows(number, tuple(columns)):
+            continue
+        try:
+            rows = [_row(columns, row) for row in read(file, columns)]
+        except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+            mend = "if it is damaged or cut short, export it again"
+            raise ValueError(f"{file} cannot be read ({error}): {mend}") from error
+        for name in columns:
+            store.write_column(name, number, [row[name] for row in rows])
+    return store
+
+
+def _begin(out: Path, header: dict[str, Any]) -> None:
+    text = json.dumps(header, ensure_ascii=False, indent=1)
+    place = out / HEADER
+    if place.exists() and place.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{out} holds an export of another store, or of another state of this one")
+    with replacing(place) as file:
+        file.write(text.encode())
+
+
+def _row(columns: Columns, row: Row) -> Row:
+    """A row as a store takes it, from that of a file."""
+    return {name: _value(column, row[name]) for name, column in columns.items()}
+
+
+def _value(column: Column, content: Any) -> Any:
+    if column.kind == "json":
+        return json.loads(content)
+    if column.kind in ("array", "npy"):
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    return content
+
+
+def _portable(column: Column, stored: Any) -> Any:
+    """A stored row as others can read it."""
+    if column.kind != "array":
+        return stored
+    content = io.BytesIO()
+    np.save(content, column.decode(stored), allow_pickle=False)
+    return content.getvalue()
+
+
+def _write_tar(path: Path, columns: Columns, stored: Stored, first: int) -> None:
+    with replacing(path) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        for number in range(len(stored["meta"])):
+            values = {n: stored[n][number] for n, c in columns.items() if c.kind in SCALARS}
+            row = {
+                _suffix(name, column): _portable(column, stored[name][number])
+                for name, column in columns.items()
+                if name not in values
+            }
+            row[VALUES] = json.dumps(values, ensure_ascii=False).encode()
+            for suffix, content in row.items():
+                member = tarfile.TarInfo(f"{first + number:08d}.{suffix}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def _read_tar(path: Path, columns: Columns) -> Iterator[Row]:
+    suffixes = {_suffix(name, c): name for name, c in columns.items() if c.kind not in SCALARS}
+    rows: dict[str, Row] = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            key, _, suffix = member.name.partition(".")
+            file = tar.extractfile(member)
+            content = file.read() if file is not None else b""
+            found = json.loads(content) if suffix == VALUES else {suffixes[suffix]: content}
+            rows.setdefault(key, {}).update(found)
+    return iter(rows.values())
+
+
+def _suffix(name: str, column: Column) -> str:
+    """`picture` and `meta` go by the key alone, as WebDataset's readers expect."""
+    suffix = SUFFIXES[column.kind]
+    return suffix if name in BASE else f"{name}.{suffix}"
+
+
+def _write_parquet(path: Path, columns: Columns, stored: Stored, first: int) -> None:
+    kinds = {"json": pa.string(), "text": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    arrays = {
+        name: pa.array(
+            [_portable(column, value) for value in stored[name]],
+            kinds.get(column.kind, pa.binary()),
+        )
+        for name, column in columns.items()
+    }
+    with replacing(path) as file:
+        pq.write_table(pa.table(arrays), file, row_group_size=GROUP, compression="none")
+
+
+def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(GROUP, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def _write_records(path: Path, columns: Columns, stored: Stored, first: int) -> None:
+    from moyin.backend import io as backend
+
+    kinds = {name: RECORDS.get(column.kind, "bytes") for name, column in columns.items()}
+    rows = [
+        {
+            name: value.decode() if column.kind == "json" else value
+            for name, column in columns.items()
+            for value in [_portable(column, stored[name][number])]
+        }
+        for number in range(len(stored["meta"]))
+    ]
+    backend.write_records(path, kinds, rows)
+
+
+def _read_records(path: Path, columns: Columns) -> Iterator[Row]:
+    from moyin.backend import io as backend
+
+    _, count = backend.record_kinds(path)
+    return backend.read_records(path, list(columns), 0, count)
+
+
+Write = Callable[[Path, Columns, Stored, int], None]
+Read = Callable[[Path, Columns], Iterator[Row]]
+FILES: dict[str, tuple[str, Write, Read]] = {
+    "webdataset": (".tar", _write_tar, _read_tar),
+    "parquet": (".parquet", _write_parquet, _read_parquet),
+    "mindrecord": (".mindrecord", _write_records, _read_records),
+}

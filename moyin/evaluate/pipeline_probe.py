@@ -1,0 +1,153 @@
+"""One checkpoint's networks alone and in a row, for the gates: every arrow from a picture or a
+character to what can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import autograd, ops
+from moyin.dataset.sample import Sample
+from moyin.inference.decode_latents import develop, encode
+from moyin.inference.image_processor import semantic_ids
+from moyin.inference.pipeline import Job, Pipeline, Settings
+from moyin.inference.semantic_tokens import SemanticIds
+from moyin.ocr.paddle import Pixels
+from moyin.prompt.quotes import glyph_bytes
+from moyin.render import assets
+from moyin.render.legend import Legend
+from moyin.train.objectives.glyph_encoder import LATIN, bitmap
+
+Array = np.ndarray[Any, Any]
+States = Callable[[Sequence[str]], list[Array]]
+
+FACE, BITMAP = "NotoSansSC-Bold", 24  # whose shapes the glyphs are, and their sides
+CHARACTERS = 8105  # Chinese ones, the most frequent, among which a glyph is to be found
+BYTES = 3  # states that are looked at of a character; those of one with fewer bytes count again
+BATCH = 63  # strings that are encoded together
+FOLDS, RIDGE = 5, 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """One checkpoint as the gates see it. legend: what its ids say, where its notes tell."""
+
+    pipeline: Pipeline
+    settings: Settings
+    legend: Legend | None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, settings: Settings) -> Chain:
+        """Raises ValueError where its pictures are not square."""
+        if settings.height != settings.width:
+            raise ValueError("the gates' pictures are square: give a square height and width")
+        return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
+
+    @property
+    def squares(self) -> dict[str, Any]:
+        """What its pictures set text in, as fields of the `Renderer`'s configuration."""
+        if self.legend is None:
+            return {"squares": (self.settings.height // 2, self.settings.height // 4)}
+        return {
+            "squares": self.legend.sides,
+            "square_words": self.legend.words,
+            "square_letters": self.legend.letters,
+        }
+
+    def reconstructed(self, picture_hwc: Pixels) -> Pixels:
+        """Through the autoencoder and back."""
+        network, dtype = self.pipeline.autoencoder, self.pipeline.dtype
+        found: Pixels = develop(network, encode(network, picture_hwc, dtype)[None], dtype)[0]
+        return found
+
+    def tokenized(self, picture_hwc: Pixels) -> Array:
+        """The tokenizer's ids [rows, columns]."""
+        ids: Array = semantic_ids(self.pipeline.semantic, [picture_hwc])[0]
+        return ids
+
+    def true_ids(self, sample: Sample) -> Array:
+        """The legend's where there is one, for its tokenizer may not name them yet."""
+        return self.legend.ids(sample) if self.legend else self.tokenized(sample.picture)
+
+    def painted(self, ids: Array, prompt: str, seed: int) -> Pixels:
+        """The picture of these ids with the prompt's glyphs."""
+        codes = self.pipeline.checkpoint.config("decoder").codes
+        given = SemanticIds(grid=ids.astype(np.uint16), codes=codes, prompt=prompt)
+        picture: Pixels = self.pipeline.decode(given, self.settings, seed=seed).pixels
+        return picture
+
+    def generated(self, prompt: str, seed: int) -> Pixels:
+        """The whole chain."""
+        job = Job(prompt=prompt, settings=self.settings, seed=seed)
+        picture: Pixels = self.pipeline.draw([job])[0].pixels
+        return picture
+
+
+def legend_of(pipeline: Pipeline) -> Legend | None:
+    """What the checkpoint's notes say of the legend that its decoder was trained with."""
+    notes = pipeline.checkpoint.notes.get("training", {}).get("decoder", {})
+    told: Mapping[str, Any] = notes.get("configuration", {})
+    sides = told.get("objective.legend.sides")
+    if sides is None:
+        return None
+    return Legend(
+        sides=tuple(sides),
+        words=tuple(told.get("objective.legend.words", ())),
+        letters=tuple(told.get("objective.legend.letters", ())),
+        width=int(told["objective.legend.width"]),
+        levels=int(told["objective.legend.levels"]),
+    )
+
+
+def glyph_retrieval(states: States) -> dict[str, bool]:
+    """Whether each of the Latin and Chinese characters finds its own glyph.
+
+    states: of each of many characters, [bytes, width]. A ridge regression from them to bitmaps is
+    learned from four fifths of the characters, and gives each of the rest the bitmap that it
+    expects; found is a character whose own bitmap is the nearest of all to it. By chance that is
+    one in some 8000.
+    """
+    # What looks alike in any face (l and I, O and 0) is told apart all the same: by the nearest.
+    known = tuple(dict.fromkeys(LATIN + "".join(assets.frequent_characters()[:CHARACTERS])))
+    shapes = np.stack([bitmap(c, FACE, BITMAP) for c in known]).astype(np.float64) / 255
+    inner = np.stack([_evenly(rows, BYTES).reshape(-1) for rows in states(known)])
+    inner = inner.astype(np.float64)
+    inner = (inner - inner.mean(0)) / (inner.std(0) + 1e-6) / BYTES**0.5
+    inner = np.concatenate([inner, np.ones((len(known), 1))], 1)
+    folds = np.random.default_rng(0).permutation(len(known)) % FOLDS
+    found = np.zeros(len(known), bool)
+    for fold in range(FOLDS):
+        learned, tried = folds != fold, folds == fold
+        x, y = inner[learned], shapes[learned]
+        ridge = RIDGE * len(x) * np.eye(x.shape[1])
+        expected = inner[tried] @ np.linalg.solve(x.T @ x + ridge, x.T @ y)
+        # Squared distances, less what is the same for all bitmaps.
+        away = (shapes**2).sum(1) - 2 * expected @ shapes.T
+        found[tried] = away.argmin(1) == np.flatnonzero(tried)
+    return dict(zip(known, map(bool, found), strict=True))
+
+
+def encoder_states(pipeline: Pipeline) -> States:
+    """Characters' states by the checkpoint's glyph encoder, without pads and end mark."""
+
+    def states(characters: Sequence[str]) -> list[Array]:
+        found: list[Array] = []
+        for at in range(0, len(characters), BATCH):
+            part = characters[at : at + BATCH]
+            odd = [*part, part[-1]][: len(part) // 2 * 2 + 1]  # an even number would get pads
+            ids, mask = glyph_bytes(odd)
+            with autograd.no_grad():
+                rows = pipeline.glyph(ops.asarray(ids), ops.asarray(mask), dtype=ops.float32)
+            ends = [len(character.encode()) for character in part]
+            found += [row[:end] for row, end in zip(ops.numpy(rows), ends, strict=False)]
+        return found
+
+    return states
+
+
+def _evenly(rows: Array, count: int) -> Array:
+    chosen: Array = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    return chosen

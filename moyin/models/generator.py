@@ -1,0 +1,292 @@
+"""The generator: an autoregressive transformer that writes a picture as semantic ids.
+
+The body is GLM-4-0414's: grouped-query attention, sandwich norms (one before and one after each
+branch), a fused gate and up projection; its rotary positions have three axes (time, row, column).
+It reads text and image ids and can emit image ids alone.
+
+Axes: b batch, l length, d hidden, h heads, k keys seen, v vision vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moyin.backend import Tensor, nn, ops
+from moyin.models import rope
+
+FALL = 4.0  # nats that a head looking at one id begins with giving those beside it less
+FAINT = 0.1  # of the usual size, that what an id is begins with telling such a head
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, [B, kv_heads, length, head_dim], allocated once."""
+
+    keys: Tensor
+    values: Tensor
+
+    def extend(self, start: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write at `start`, and give everything up to the end of what was written."""
+        self.keys = ops.cache_write(self.keys, start, k)
+        self.values = ops.cache_write(self.values, start, v)
+        stop = start + k.shape[2]
+        return self.keys[:, :, :stop], self.values[:, :, :stop]
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions; bias on q, k and v only."""
+
+    def __init__(self, config: Generator.Config) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        self.q = nn.Linear(config.hidden, config.heads * config.head_dim)
+        self.k = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
+        self.v = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
+        self.out = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
+
+    def forward(
+        self,
+        x_bld: Tensor,
+        turn: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        cache: LayerCache | None,
+        start: int,
+    ) -> Tensor:
+        batch, length, _ = x_bld.shape
+        q = rope.rotate(self._split(self.q(x_bld), self.heads), *turn)
+        k = rope.rotate(self._split(self.k(x_bld), self.kv_heads), *turn)
+        v = self._split(self.v(x_bld), self.kv_heads)
+        if cache is not None:
+            k, v = cache.extend(start, k, v)
+        if length == 1:
+            # Heads that share their keys become the rows of one product: nothing is repeated.
+            q = ops.reshape(q, (batch, self.kv_heads, -1, self.head_dim))
+        y = ops.attention(q, k, v, mask=mask, causal=mask is None and length > 1)
+        y = ops.reshape(y, (batch, self.heads, length, self.head_dim))
+        return self.out(ops.reshape(ops.transpose(y, 1, 2), (batch, length, -1)))
+
+    def _split(self, x_bld: Tensor, heads: int) -> Tensor:
+        batch, length, _ = x_bld.shape
+        return ops.transpose(ops.reshape(x_bld, (batch, length, heads, self.head_dim)), 1, 2)
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2020) with both input projections in one matrix, the gate first."""
+
+    def __init__(self, config: Generator.Config) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.hidden, 2 * config.ffn, bias=False)
+        self.down = nn.Linear(config.ffn, config.hidden, bias=False)
+
+    def forward(self, x_bld: Tensor) -> Tensor:
+        gate, up = ops.chunk(self.gate_up(x_bld), 2, axis=2)
+        return self.down(ops.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    def __init__(self, config: Generator.Config) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(config.hidden, config.eps)
+        self.attention = Attention(config)
+        self.attention_post_norm = nn.RMSNorm(config.hidden, config.eps)
+        self.mlp_norm = nn.RMSNorm(config.hidden, config.eps)
+        self.mlp = MLP(config)
+        self.mlp_post_norm = nn.RMSNorm(config.hidden, config.eps)
+
+    def forward(
+        self,
+        x_bld: Tensor,
+        turn: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        cache: LayerCache | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        y = self.attention(self.attention_norm(x_bld), turn, mask, cache, start)
+        x_bld = x_bld + self.attention_post_norm(y)
+        return x_bld + self.mlp_post_norm(self.mlp(self.mlp_norm(x_bld)))
+
+
+class Generator(nn.Module):
+    """ids and their (time, row, column) positions → logits of the next image id."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """`vision_vocab` is the codes plus 128; text ids follow. Defaults: GLM-Image's."""
+
+        vocab: int = 168064
+        vision_vocab: int = 16512
+        hidden: int = 4096
+        layers: int = 40
+        heads: int = 32
+        kv_heads: int = 2
+        head_dim: int = 128
+        ffn: int = 13696
+        eps: float = 1e-5
+        theta: float = 10000.0
+        rotary_sections: tuple[int, int, int] = (8, 12, 12)
+        pad_id: int = 167841
+        image_id: int = 167855
+
+        def build(self) -> Generator:
+            return Generator(self)
+
+    def __init__(self, config: Generator.Config) -> None:
+        super().__init__()
+        if config.heads % config.kv_heads:
+            raise ValueError(f"heads={config.heads} must be a multiple of {config.kv_heads=}")
+        if 2 * sum(config.rotary_sections) > config.head_dim:
+            raise ValueError(f"{config.rotary_sections=} turn more than head_dim={config.head_dim}")
+        self.config = config
+        # As large as what the sandwiched branches add to it, or it would be lost among them.
+        self.embedding = nn.Embedding(config.vocab, config.hidden, std=1.0)
+        self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
+        self.norm = nn.RMSNorm(config.hidden, config.eps)
+        self.head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
+
+    def forward(
+        self,
+        ids_bl: Tensor,
+        positions_3bl: Tensor,
+        mask_bl: Tensor | None = None,
+        *,
+        head_from: int = 0,
+        dtype: Any = None,
+    ) -> Tensor:
+        """Logits [B, L − head_from, vision_vocab]: position i scores the id at i + 1.
+
+        mask_bl: true at real tokens, false at padding; None when nothing is padded.
+        dtype: what to compute in; the embedding's own when None.
+        """
+        length = ids_bl.shape[1]
+        x = self.states(ids_bl, positions_3bl, mask_bl, dtype=dtype)
+        return self.head(x[:, head_from:length])
+
+    def states(
+        self,
+        ids_bl: Tensor,
+        positions_3bl: Tensor,
+        mask_bl: Tensor | None = None,
+        *,
+        dtype: Any = None,
+    ) -> Tensor:
+        """The normed hidden states [B, L, hidden] that the head reads."""
+        x, turn, mask = self._begun(ids_bl, positions_3bl, mask_bl, dtype)
+        for layer in self.layers:
+            x = layer(x, turn, mask)
+        return self.norm(x)
+
+    def early_states(
+        self, ids_bl: Tensor, positions_3bl: Tensor, counts: Items[int], *, dtype: Any = None
+    ) -> list[Tensor]:
+        """The states [B, L, hidden] after so many layers, in rising order, as the next layer reads
+        them, not normed; no layer beyond the last of these counts is computed."""
+        x, turn, mask = self._begun(ids_bl, positions_3bl, None, dtype)
+        found = []
+        for number, layer in enumerate(list(self.layers)[: max(counts)], 1):
+            x = layer(x, turn, mask)
+            if number in counts:
+                found.append(x)
+        return found
+
+    def _begun(
+        self, ids_bl: Tensor, positions_3bl: Tensor, mask_bl: Tensor | None, dtype: Any
+    ) -> tuple[Tensor, Any, Any]:
+        """What the first layer reads: the embedded ids, their rotations, and who sees whom."""
+        x = self._embed(ids_bl, dtype)
+        return x, self._turn(positions_3bl, x.dtype), visible(mask_bl, 0, ids_bl.shape[1])
+
+    def new_cache(self, batch: int, length: int, dtype: Any = ops.float32) -> list[LayerCache]:
+        """Room for `length` ids of `batch` samples; `step` computes in its dtype."""
+        shape = (batch, self.config.kv_heads, length, self.config.head_dim)
+        return [
+            LayerCache(ops.zeros(shape, dtype), ops.zeros(shape, dtype))
+            for _ in range(self.config.layers)
+        ]
+
+    def step(
+        self,
+        ids_bl: Tensor,
+        positions_3bl: Tensor,
+        cache: list[LayerCache],
+        start: int,
+        mask_bk: Tensor | None = None,
+        *,
+        last: int = 1,
+    ) -> Tensor:
+        """Read ids [B, L] after `start` cached ones; logits [B, last, vision_vocab] after the
+        `last` ones.
+
+        mask_bk: as in `forward`, over at least start + L cached positions, this call's included.
+        """
+        x = self._embed(ids_bl, cache[0].keys.dtype)
+        turn = self._turn(positions_3bl, x.dtype)
+        length = ids_bl.shape[1]
+        mask = visible(mask_bk, start, length)
+        for layer, memory in zip(self.layers, cache, strict=True):
+            x = layer(x, turn, mask, memory, start)
+        return self.head(self.norm(x[:, length - last :]))
+
+    def _embed(self, ids_bl: Tensor, dtype: Any) -> Tensor:
+        x = self.embedding(ids_bl)
+        return x if dtype is None else ops.cast(x, dtype)
+
+    def _turn(self, positions_3bl: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:
+        return rope.table(positions_3bl, self.config.rotary_sections, self.config.theta, dtype)
+
+
+def look_back(network: Generator, heads: int) -> None:
+    """Have the last `heads` query heads of each layer, before any training, look at one id each.
+
+    n heads look 1 to n ids back in the first layer, in the second so many times n + 1, in the
+    third times (n + 1)², then from the first again: so three layers see what each of the last
+    (n + 1)³ − 1 ids was, which is what counting takes. It is done by the biases of queries and
+    keys, whose weights start small there; nothing holds a head to it later. ValueError unless the
+    heads are all that share their keys.
+    """
+    config = network.config
+    group, pairs, dim = (
+        config.heads // config.kv_heads,
+        sum(config.rotary_sections),
+        config.head_dim,
+    )
+    if heads % group or heads > config.heads:
+        raise ValueError(f"looking_back={heads}: {group} heads share their keys, all or none look")
+    turns = config.theta ** -(np.arange(pairs) / pairs)
+    size = np.sqrt(FALL * np.sqrt(dim) / np.sum(1 - np.cos(turns)))
+    parameters = nn.named_parameters(network)
+    for number in range(config.layers):
+        far = np.arange(1, heads + 1) * (heads + 1) ** (number % 3)
+        angles = far[:, None] * turns
+        still = np.zeros((heads, dim - 2 * pairs))
+        queries = size * np.concatenate([np.cos(angles), -np.sin(angles), still], 1)
+        keys = size * np.repeat([[1.0, 0.0]], [pairs, dim - pairs], 1).repeat(heads // group, 0)
+        for kind, biases in (("q", queries), ("k", keys)):
+            linear = f"layers.{number}.attention.{kind}"
+            bias, weight = (parameters[f"{linear}.{name}"] for name in ("bias", "weight"))
+            own = ops.numpy(bias)[: -biases.size]
+            looking = np.concatenate([own, biases.reshape(-1)])
+            small = ops.numpy(weight) * np.repeat([1.0, FAINT], [len(own), biases.size])[:, None]
+            nn.set_parameter(bias, ops.asarray(looking.astype(np.float32)))
+            nn.set_parameter(weight, ops.asarray(small.astype(np.float32)))
+
+
+def visible(mask_bk: Tensor | None, start: int, length: int) -> Tensor | None:
+    """What the queries start … start + length − 1 may see, [B or 1, 1, length, start + length].
+
+    None where that is simply everything before them. A padding token sees itself, so that no
+    row of the softmax is empty.
+    """
+    if mask_bk is None and (start == 0 or length == 1):
+        return None
+    stop = start + length
+    keys = ops.reshape(ops.arange(stop), (1, 1, 1, stop))
+    queries = ops.reshape(ops.arange(length) + start, (1, 1, length, 1))
+    if mask_bk is None:
+        return keys <= queries
+    real = ops.reshape(mask_bk[:, :stop], (-1, 1, 1, stop))
+    return ((keys <= queries) & real) | (keys == queries)

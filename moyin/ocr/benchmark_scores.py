@@ -1,0 +1,131 @@
+"""The published benchmarks' scores, by their formulas, with all that these forgive.
+
+Each is a `scores.Scorer`. Sources: CVTG-2K, Du et al. 2025 (TextCrafter); LongText-Bench, Geng et
+al. 2025 (X-Omni); OneIG-Bench, Chang et al. 2025; one character a picture, Qwen-Image's report
+(Wu et al. 2025). Where their texts and their evaluators differ, the evaluators are followed. As
+there, where nothing at all was asked for a score is 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from moyin.ocr.scores import Scorer, Scores, Sums, Texts, levenshtein, plain, share
+
+# What LongText-Bench and OneIG keep: basic Chinese characters, digits, Latin letters and the
+# accented ones of French. Everything else, 〇 and rarer planes included, is dropped on both sides.
+_KEPT = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
+_DROPPED = re.compile(rf"[^{_KEPT}\s]")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_QUOTED = re.compile(r"'(.*?)'")
+LONGEST_EDIT = {"en": 100, "zh": 50}  # OneIG's M
+
+
+def cvtg_words(prompt: str) -> list[str]:
+    """What CVTG-2K asks for: all that stands in single quotes, lower-cased, split at blanks. An
+    apostrophe opens and closes as a quotation mark does."""
+    return [word for found in _QUOTED.findall(prompt) for word in found.lower().split()]
+
+
+def count_cvtg(asked: Texts, read: Texts) -> Sums:
+    """asked: words (`cvtg_words`); read: lines, of which words are made."""
+    words = [word for line in read for word in line.lower().split()] or [""]
+    return {
+        "words": float(len(asked)),
+        "words found": float(sum(word in words for word in asked)),
+        "words near": sum(_closeness(word, words) for word in asked),
+    }
+
+
+def _closeness(word: str, read: Sequence[str]) -> float:
+    (best,) = difflib.get_close_matches(word, read, n=1, cutoff=0)
+    return 1 - levenshtein(word, best) / (max(len(word), len(best)) + 1e-5)
+
+
+def total_cvtg(sums: Mapping[str, float]) -> Scores:
+    """word_accuracy: the share of all asked-for words that stand among those read in their
+    picture; a word that is asked for twice and written once counts twice. ned: mean over all
+    asked-for words of 1 − distance to the closest word read / (the longer length + 1e-5)."""
+    words = sums.get("words", 0)
+    return {
+        "word_accuracy": share(sums.get("words found", 0), words, empty=0.0),
+        "ned": share(sums.get("words near", 0), words, empty=0.0),
+    }
+
+
+def longtext(language: str) -> Scorer:
+    """LongText-Bench's `text`: the share of all asked-for words (zh: characters) that were read,
+    as multisets, over all pictures."""
+
+    def parts(texts: Texts) -> Counter[str]:
+        kept = _DROPPED.sub("", " ".join(texts))
+        return Counter(kept.lower().split() if language == "en" else "".join(kept.split()))
+
+    def count(asked: Texts, read: Texts) -> Sums:
+        wanted, there = parts(asked), parts(read)
+        return {
+            "parts": float(wanted.total()),
+            "parts found": float((wanted & there).total()),
+        }
+
+    def total(sums: Mapping[str, float]) -> Scores:
+        return {"text": share(sums.get("parts found", 0), sums.get("parts", 0), empty=0.0)}
+
+    return Scorer(count, total)
+
+
+def oneig(language: str) -> Scorer:
+    """OneIG's scores of text. asked: the file's `text_content` as it stands, one string.
+
+    ed: mean edit distance, not a share, lower is better; cr: share of pictures with none; wac:
+    share of the asked-for words (characters, where the text asked for is Chinese) that were read,
+    over all pictures; text: 1 − min(M, ed)·(1 − cr)·(1 − wac)/M.
+    """
+    longest = LONGEST_EDIT[language]
+
+    def count(asked: Texts, read: Texts) -> Sums:
+        wanted, there = _oneig_plain(" ".join(asked)), _oneig_plain("\n".join(read))
+        distance = levenshtein(there, wanted)
+        chinese = _CHINESE.search(wanted)
+        first, second = (Counter(t if chinese else t.split()) for t in (wanted, there))
+        return {
+            "texts": 1.0,
+            "edits": float(distance),
+            "complete": float(distance == 0),
+            "parts": float(first.total()),
+            "parts found": float((first & second).total()),
+        }
+
+    def total(sums: Mapping[str, float]) -> Scores:
+        texts = sums.get("texts", 0)
+        ed = share(sums.get("edits", 0), texts, empty=0.0)
+        cr = share(sums.get("complete", 0), texts, empty=0.0)
+        wac = share(sums.get("parts found", 0), sums.get("parts", 0), empty=0.0)
+        text = 1 - min(longest, ed) * (1 - cr) * (1 - wac) / longest
+        return {"text": text, "ed": ed, "cr": cr, "wac": wac}
+
+    return Scorer(count, total)
+
+
+def _oneig_plain(text: str) -> str:
+    """Case stays; blanks go where there is any Chinese, and become single ones elsewhere."""
+    words = _DROPPED.sub("", text).split()
+    return "".join(words) if _CHINESE.search("".join(words)) else " ".join(words)
+
+
+def count_character(asked: Texts, read: Texts) -> Sums:
+    """Right is a picture in which the one character was read, and nothing else."""
+    right = plain("".join(asked)) == plain("".join(read))
+    return {"asked": 1.0, "right": float(right)}
+
+
+def total_character(sums: Mapping[str, float]) -> Scores:
+    """accuracy: the share of the pictures that are right."""
+    return {"accuracy": share(sums.get("right", 0), sums.get("asked", 0), empty=0.0)}
+
+
+cvtg = Scorer(count_cvtg, total_cvtg)
+one_character = Scorer(count_character, total_character)

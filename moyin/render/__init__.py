@@ -1,0 +1,1 @@
+"""Synthesis of text images: layouts, fonts, effects and captions."""

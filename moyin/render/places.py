@@ -1,0 +1,125 @@
+"""Where things stand: the nine places of a picture, and boxes that keep clear of one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from moyin.dataset.sample import Box
+
+PLACES = (
+    ("top left", "top", "top right"),
+    ("left", "middle", "right"),
+    ("bottom left", "bottom", "bottom right"),
+)
+CHINESE = {
+    "top left": ("左上角", "左上方"),
+    "top": ("上方", "顶部"),
+    "top right": ("右上角", "右上方"),
+    "left": ("左侧", "左边"),
+    "middle": ("中间", "中央", "正中"),
+    "right": ("右侧", "右边"),
+    "bottom left": ("左下角", "左下方"),
+    "bottom": ("下方", "底部"),
+    "bottom right": ("右下角", "右下方"),
+}
+ENGLISH = {
+    "top left": ("in the top left corner", "at the top left"),
+    "top": ("at the top",),
+    "top right": ("in the top right corner", "at the top right"),
+    "left": ("on the left",),
+    "middle": ("in the middle", "in the center"),
+    "right": ("on the right",),
+    "bottom left": ("in the bottom left corner", "at the bottom left"),
+    "bottom": ("at the bottom",),
+    "bottom right": ("in the bottom right corner", "at the bottom right"),
+}
+
+
+def place_of(box: Box, size: int) -> str:
+    """The place of a box in a square picture: the third, each way, in which its centre lies."""
+    column = int((box[0] + box[2]) / 2 * 3 / size)
+    row = int((box[1] + box[3]) / 2 * 3 / size)
+    return PLACES[min(2, max(0, row))][min(2, max(0, column))]
+
+
+def span(extent: float, third: int, size: int, margin: float) -> tuple[float, float] | None:
+    """The range of centres that puts an extent into a third, inside the picture; None if none.
+
+    Centres keep a tenth of a third away from its edges, so that a place is never a toss-up.
+    """
+    cell = size / 3
+    low = max(third * cell + cell / 10, margin + extent / 2)
+    high = min((third + 1) * cell - cell / 10, size - margin - extent / 2)
+    return (low, high) if low <= high else None
+
+
+def room(third: int, size: int, margin: float) -> float:
+    """The largest extent that `span` accepts for a third."""
+    cell = size / 3
+    edge = cell - cell / 10 if third != 1 else size / 2
+    return 2 * (edge - margin)
+
+
+def overlaps(box: Box, others: Iterable[Box], gap: float) -> bool:
+    """Whether the box comes within `gap` pixels of one of the others."""
+    left, top, right, bottom = box
+    return any(
+        left < o[2] + gap and o[0] < right + gap and top < o[3] + gap and o[1] < bottom + gap
+        for o in others
+    )
+
+
+def box_in(
+    cell: tuple[int, int],
+    extent: tuple[int, int],
+    size: int,
+    margin: float,
+    random: np.random.Generator,
+    spread: float = 1.0,
+) -> Box | None:
+    """A box of whole pixels with `extent` (width, height) whose centre is in `cell` (row, column);
+    None where it cannot be. spread: share of the centres there are, about the middle one, that
+    are drawn from."""
+    across = span(extent[0], cell[1], size, margin)
+    down = span(extent[1], cell[0], size, margin)
+    if across is None or down is None:
+        return None
+    left = round(random.uniform(*_inner(across, spread)) - extent[0] / 2)
+    top = round(random.uniform(*_inner(down, spread)) - extent[1] / 2)
+    return (float(left), float(top), float(left + extent[0]), float(top + extent[1]))
+
+
+def _inner(span: tuple[float, float], share: float) -> tuple[float, float]:
+    """The middle part of a range, a share of it long."""
+    low, high = span
+    cut = (1 - share) * (high - low) / 2
+    return low + cut, high - cut
+
+
+def row_in(
+    cell: tuple[int, int],
+    extent: tuple[int, int],
+    size: int,
+    grid: int,
+    random: np.random.Generator,
+    spread: float = 1.0,
+) -> tuple[int, int] | None:
+    """Left and top, multiples of `grid`, of a row of squares with `extent` (width, height) whose
+    centre is in `cell` (row, column); None where it cannot be. spread: as in `box_in`, but one
+    at least."""
+    corner = []
+    for length, third in zip(extent, reversed(cell), strict=True):
+        centres = span(length, third, size, 0)
+        if centres is None:
+            return None
+        low, high = ((centre - length / 2) / grid for centre in centres)
+        first, count = math.ceil(low), math.floor(high) - math.ceil(low) + 1
+        if count < 1:
+            return None
+        drawn_from = max(1, round(spread * count))
+        first += (count - drawn_from) // 2
+        corner.append(grid * int(random.integers(first, first + drawn_from)))
+    return corner[0], corner[1]

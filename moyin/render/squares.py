@@ -1,0 +1,92 @@
+"""Text in squares on the grid of the semantic ids: one character a square, letters in part of one.
+
+So an id has few places in a character to tell apart, and a decoder few sizes to write at. A text in
+several rows is broken at each of its blanks, and evenly where a word is longer than the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from PIL import Image, ImageDraw
+
+from moyin.dataset.sample import Box
+from moyin.prompt.grid import PIXELS
+from moyin.render.fonts import Face, font
+from moyin.render.text_shape import BASELINE, BODY, Placed
+from moyin.render.typesetting import Row
+
+LATIN_WIDTH = 0.75  # of a square, that a letter gets at most
+
+
+def letter_width(side: int) -> int:
+    """Pixels across of a letter's cell: whole ids where that leaves it two or more."""
+    ids = int(LATIN_WIDTH * side / PIXELS)
+    return ids * PIXELS if ids > 1 else round(LATIN_WIDTH * side)
+
+
+def row_width(text: str, side: int) -> int:
+    """Pixels that a text takes in one row."""
+    return sum(side if ord(c) >= 0x2E80 else letter_width(side) for c in text)
+
+
+def broken(text: str, side: int, width: int) -> list[Row]:
+    """First character and end of each row in `width` pixels, without the blanks between them. A
+    word of letters that is too long stays whole."""
+    rows: list[Row] = []
+    for word in re.finditer(r"\S+", text):
+        start, end = word.span()
+        count = 1 if word[0].isascii() else -(-row_width(word[0], side) // width)
+        # The longer rows come first.
+        ends = [end - (end - start) * (count - i) // count for i in range(count + 1)]
+        rows += pairwise(ends)
+    return rows
+
+
+def extent(text: str, rows: list[Row], side: int) -> tuple[int, int]:
+    """Width and height in pixels."""
+    return max(row_width(text[a:b], side) for a, b in rows), side * len(rows)
+
+
+def placed(text: str, rows: list[Row], face: Face, side: int, corner: tuple[int, int]) -> Placed:
+    """The text, which is not blank, where its `extent` begins at a corner (left, top). Shorter rows
+    stand in the middle, as near as the grid allows."""
+    opened, (width, height) = font(face, round(BODY * side)), extent(text, rows, side)
+    margin = side // 8  # for letters that are wider than their cells
+    image = Image.new("L", (width + 2 * margin, height))
+    draw = ImageDraw.Draw(image)
+    cells = []
+    for number, (start, end) in enumerate(rows):
+        spare = width - row_width(text[start:end], side)
+        x = margin + spare // 2 // PIXELS * PIXELS
+        last = rows[number + 1][0] if number + 1 < len(rows) else len(text)
+        for character in text[start:last]:  # with the blanks that end the row
+            cell = (x, number * side, x + row_width(character, side), (number + 1) * side)
+            middle = ((cell[0] + cell[2]) / 2, cell[1] + BASELINE * side)
+            draw.text(middle, character, 255, opened, anchor="ms")
+            cells.append(cell)
+            x = cell[2]
+    tight = image.getbbox()
+    assert tight is not None, f"{face.name} draws nothing for {text!r}"
+    inked = [_inked(image, character, cell) for character, cell in zip(text, cells, strict=True)]
+    middles = [(left + right) / 2 for left, _, right, _ in cells]
+    squares = [
+        (x - side / 2, top, x + side / 2, bottom)
+        for x, (_, top, _, bottom) in zip(middles, cells, strict=True)
+    ]
+    left, top = corner
+    box, characters, covered = (
+        [_moved(one, (left - margin, top)) for one in boxes] for boxes in ([tight], inked, squares)
+    )
+    return Placed(image.crop(tight), box[0], tuple(characters), tuple(covered))
+
+
+def _inked(image: Image.Image, character: str, cell: tuple[int, int, int, int]) -> Box:
+    """The character's ink in its cell, all of the cell for a blank."""
+    found = None if character.isspace() else image.crop(cell).getbbox()
+    return _moved(found, cell) if found else cell
+
+
+def _moved(box: Box, by: tuple[int, ...]) -> Box:
+    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]

@@ -1,0 +1,117 @@
+"""A line of text as a shape: its ink, where in it each character is, and a mask at any size.
+
+A character's square is the part of the picture that the glyph encoder's bitmap of it covers: one
+em is BODY of its side, the baseline lies at BASELINE of its height, and the advance in its middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from moyin.dataset.sample import Box
+from moyin.render.fonts import Face, font
+
+EMS = (
+    48,
+    96,
+    160,
+    224,
+    320,
+    640,
+)  # lines are rasterised at one of these and scaled down from there
+BODY, BASELINE = 0.92, 0.85
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A line's coverage, as large as its `box`, and the boxes of its characters (`sample.Line`)."""
+
+    ink: Image.Image
+    box: Box
+    characters: tuple[Box, ...]
+    squares: tuple[Box, ...]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        return int(self.box[0]), int(self.box[1])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One line set in one face at `em` pixels an em.
+
+    `ink` is its coverage, 0 to 255, cut to where there is any; `cells` are the left and right
+    ends of each character's advance in it; `baseline` is down from its top.
+    """
+
+    text: str
+    face: Face
+    em: int
+    ink: Image.Image
+    cells: tuple[tuple[float, float], ...]
+    baseline: float
+
+    @classmethod
+    def of(cls, text: str, face: Face, largest: float) -> Shape:
+        """Set `text`, which is not blank, in `face`, to be drawn at up to `largest` an em."""
+        em = next((em for em in EMS if em >= largest), EMS[-1])
+        opened = font(face, em)
+        left, top, right, bottom = map(round, opened.getbbox(text))
+        image = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(image).text((-left, -top), text, 255, opened)
+        tight = image.getbbox()
+        assert tight is not None, f"{face.name} draws nothing for {text!r}"
+        ends = [opened.getlength(text[:end]) - left - tight[0] for end in range(1, len(text) + 1)]
+        advances = map(opened.getlength, text)
+        cells = tuple((end - way, end) for end, way in zip(ends, advances, strict=True))
+        baseline = opened.getmetrics()[0] - top - tight[1]
+        return cls(text, face, em, image.crop(tight), cells, baseline)
+
+    def extent(self, em: float) -> tuple[int, int]:
+        """Width and height of the ink in whole pixels when an em is `em` pixels."""
+        scale = em / self.em
+        return max(1, round(self.ink.width * scale)), max(1, round(self.ink.height * scale))
+
+    def mask(self, em: float) -> Image.Image:
+        """The ink's coverage, `extent(em)` in size."""
+        return self.ink.resize(self.extent(em), Image.Resampling.BICUBIC)
+
+    def placed(self, box: Box) -> Placed:
+        """The line where its ink fills a box of whole pixels."""
+        size = (int(box[2] - box[0]), int(box[3] - box[1]))
+        ink = self.ink.resize(size, Image.Resampling.BICUBIC)
+        return Placed(ink, box, self.characters(box), self.squares(box))
+
+    def characters(self, box: Box) -> tuple[Box, ...]:
+        """One box a character when the ink fills `box`: the ink within its advance, or, for a
+        blank, its advance at the line's height."""
+        across = (box[2] - box[0]) / self.ink.width
+        down = (box[3] - box[1]) / self.ink.height
+        return tuple(
+            (
+                box[0] + left * across,
+                box[1] + top * down,
+                box[0] + right * across,
+                box[1] + bottom * down,
+            )
+            for left, top, right, bottom in map(self._inked, self.text, self.cells)
+        )
+
+    def squares(self, box: Box) -> tuple[Box, ...]:
+        """Each character's square when the ink fills `box`."""
+        across = (box[2] - box[0]) / self.ink.width
+        down = (box[3] - box[1]) / self.ink.height
+        half = self.em * across / BODY / 2
+        height = self.em * down / BODY
+        top = box[1] + self.baseline * down - BASELINE * height
+        middles = (box[0] + (left + right) / 2 * across for left, right in self.cells)
+        return tuple((x - half, top, x + half, top + height) for x in middles)
+
+    def _inked(self, character: str, cell: tuple[float, float]) -> Box:
+        left, right = max(0, round(cell[0])), min(self.ink.width, round(cell[1]))
+        part = self.ink.crop((left, 0, right, self.ink.height)).getbbox()
+        if part is None or character.isspace():
+            return (left, 0, right, self.ink.height)
+        return (left + part[0], part[1], left + part[2], part[3])

@@ -1,0 +1,206 @@
+"""The semantic tokenizer: ids that say what stands where, so that a decoder can paint it.
+
+From the grid of codes a small transformer, thrown away afterwards, must tell for every id's
+32 × 32 pixels a coarse thumbnail, and for the character that lies there: that there is one, its
+colour, its size, where in it we are, and which of its line it is. The glyph tokens have no
+position in the decoder, so it is these ids that must say which part of which character goes here.
+
+While it is learned, noise stands for the quantizer: what survives it, a codebook can keep. At the
+end the codebook is fitted to what the network says of the pictures, by spherical k-means, half of
+it on squares with text; so every code is in use, which a codebook trained along seldom reaches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from moyin.backend import Tensor, autograd, nn, ops
+from moyin.dataset.sample import Sample
+from moyin.inference.image_processor import preprocess
+from moyin.models.semantic_tokenizer import Block, SemanticTokenizer, unit
+from moyin.prompt.grid import PIXELS
+from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+
+THUMBNAIL = 4  # a side, of each id
+LAYOUT = 8  # text there; its red, green, blue; down, right within a character; size; number
+PLAIN = 0.2  # weight of the thumbnail where text lies: it is the layout that tells what is there
+
+
+class SemanticObjective(Objective):
+    """Thumbnail and layout of text from the noised grid."""
+
+    stage: ClassVar[str] = "semantic"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Objective.Config):
+        """head_layers: of the transformer that reads the grid. noise: its length, that of a code
+        being 1. fit: pictures that the codebook is fitted to, in so many rounds."""
+
+        stage: ClassVar[str] = "semantic"
+        network: SemanticTokenizer.Config = field(default_factory=SemanticTokenizer.Config)
+        head_layers: int = 2
+        layout_weight: float = 1.0
+        noise: float = 0.4
+        fit: int = 1000
+        rounds: int = 20
+
+        def build(self, source: Source, start: Any) -> SemanticObjective:
+            return SemanticObjective(self, source, start or self.network.build())
+
+    def __init__(self, config: Config, source: Source, network: SemanticTokenizer) -> None:
+        super().__init__()
+        self.config, self.network, self.store = config, network, source.pictures
+        width = network.config.width
+        self.head = nn.ModuleList([Block(network.config) for _ in range(config.head_layers)])
+        self.head_norm = nn.LayerNorm(width)
+        self.head_out = nn.Linear(width, 3 * THUMBNAIL**2 + LAYOUT)
+
+    @property
+    def count(self) -> int:
+        return len(self.store)
+
+    def batch(self, indices: Array, draws: Draws) -> Batch:
+        samples = [self.store.sample(i) for i in indices]
+        pixels = np.stack([preprocess(s.picture) for s in samples])
+        b, _, h, w = pixels.shape
+        patch, width = self.network.config.patch, self.network.config.code_width
+        return {
+            "pixels": pixels,
+            "noise": draws.normal("codes", b, h // patch, w // patch, width),
+            "thumbnail": np.stack([thumbnails(s.picture) for s in samples]),
+            "layout": np.stack([layout(s) for s in samples]),
+        }
+
+    def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        z = self.network.project(self.network.features(ops.cast(batch["pixels"], dtype)))
+        spread = self.config.noise / self.network.config.code_width**0.5
+        said = self._said(unit(z + spread * batch["noise"]), dtype)
+        thumbnail, place = self._errors(said, batch)
+        loss = thumbnail + self.config.layout_weight * place
+        shown = {"thumbnail": thumbnail, "layout": place}
+        return loss, {n: ops.stop_gradient(x) for n, x in shown.items()}
+
+    def finish(self) -> SemanticTokenizer:
+        """The network with its codebook fitted to the first pictures of the store."""
+        network: SemanticTokenizer = self.network
+        found, text = [], []
+        with autograd.no_grad():
+            for i in range(min(self.config.fit, self.count)):
+                sample = self.store.sample(i)
+                pixels = ops.asarray(preprocess(sample.picture)[None])
+                found.append(ops.numpy(network.project(network.features(pixels)))[0])
+                text.append(layout(sample)[:, 0] > 0)
+        vectors = np.concatenate([x.reshape(-1, x.shape[-1]) for x in found])
+        on_text = np.concatenate(text)
+        rng = np.random.default_rng(0)
+        chosen = balanced(on_text, rng)
+        codes = k_means(vectors[chosen], network.config.codes, self.config.rounds, rng)
+        nn.set_parameter(network.codebook.weight, ops.asarray(codes))
+        return network
+
+    def _said(self, codes_bhwc: Tensor, dtype: Any) -> Tensor:
+        """What the head reads off the grid: [B, h·w, thumbnail and layout]."""
+        x = ops.cast(ops.permute(codes_bhwc, (0, 3, 1, 2)), dtype)
+        x = self.network.post_quant_conv(x)
+        b, d, h, w = x.shape
+        x = ops.transpose(ops.reshape(x, (b, d, h * w)), 1, 2)
+        x = x + ops.cast(self.network.positions(h, w), dtype)
+        for block in self.head:
+            x = block(x)
+        return ops.cast(self.head_out(self.head_norm(x)), ops.float32)
+
+    def _errors(self, said: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean squared errors of the thumbnails, and of the layout where there is text."""
+        count = 3 * THUMBNAIL**2
+        text = batch["layout"][..., :1] * 0.5 + 0.5
+        seen = ops.square(said[..., :count] - batch["thumbnail"])
+        thumbnail = ops.mean(seen * (1 - (1 - PLAIN) * text))
+        wrong = ops.square(said[..., count:] - batch["layout"])
+        # Every picture counts alike, so that a batch may be cut anywhere.
+        detail = ops.sum(ops.sum(wrong[..., 1:] * text, 2), 1) / (ops.sum(text[..., 0], 1) + 1.0)
+        return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * ops.mean(detail)
+
+
+def balanced(on_text: Array, rng: np.random.Generator) -> Array:
+    """Numbers of as many squares without text as with, or of all where one kind is missing."""
+    with_text, without = np.flatnonzero(on_text), np.flatnonzero(~on_text)
+    count = min(len(with_text), len(without))
+    if not count:
+        return np.arange(len(on_text))
+    parts = [rng.choice(part, count, replace=False) for part in (with_text, without)]
+    return np.concatenate(parts)
+
+
+def k_means(vectors: Array, count: int, rounds: int, rng: np.random.Generator) -> Array:
+    """`count` unit centres of unit vectors [N, C] (Dhillon and Modha 2001); an idle one moves to
+    the vector that its centre fits worst."""
+    centres = vectors[rng.choice(len(vectors), count, replace=len(vectors) < count)]
+    for _ in range(rounds):
+        nearest, fit = assigned(vectors, centres)
+        total = np.zeros_like(centres)
+        np.add.at(total, nearest, vectors)
+        idle = np.flatnonzero(np.bincount(nearest, minlength=count) == 0)
+        total[idle] = vectors[np.argsort(fit)[: len(idle)]]
+        centres = total / np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(centres, np.float32)
+
+
+def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
+    """Each vector's nearest centre, and its product with it."""
+    nearest, fit = [], []
+    for start in range(0, len(vectors), 8192):
+        products = vectors[start : start + 8192] @ centres.T
+        nearest.append(products.argmax(1))
+        fit.append(products.max(1))
+    return np.concatenate(nearest), np.concatenate(fit)
+
+
+def thumbnails(picture: Array) -> Array:
+    """Mean colours of 4 × 4 parts of every id's square, −1 … 1: [h·w, 48]."""
+    h, w = picture.shape[0] // PIXELS, picture.shape[1] // PIXELS
+    means = np.asarray(Image.fromarray(picture).reduce(PIXELS // THUMBNAIL), np.float32)
+    parts = means.reshape(h, THUMBNAIL, w, THUMBNAIL, 3).transpose(0, 2, 1, 3, 4)
+    return parts.reshape(h * w, -1) / 127.5 - 1
+
+
+def layout(sample: Sample) -> Array:
+    """What text lies at the centre of every id's square: [h·w, LAYOUT] in about −1 … 1.
+
+    The nearest of the characters whose square holds the centre; one smaller than an id's square
+    counts as large as it.
+    """
+    h, w = sample.picture.shape[0] // PIXELS, sample.picture.shape[1] // PIXELS
+    found = np.zeros((h, w, LAYOUT), np.float32)
+    found[..., 0] = -1
+    nearest = np.full((h, w), np.inf)
+    y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
+    for line in sample.lines:
+        colour = ink(sample.picture, line.box)
+        for number, (left, top, right, bottom) in enumerate(line.squares):
+            if line.text[number] == " ":
+                continue
+            side = bottom - top
+            down, across = y - (top + bottom) / 2, x - (left + right) / 2
+            away = np.maximum(np.abs(down), np.abs(across))
+            here = (away < max(side, PIXELS) / 2) & (away < nearest)
+            nearest[here] = away[here]
+            found[here, 0] = 1
+            found[here, 1:4] = colour
+            found[here, 4], found[here, 5] = 2 * down[here] / side, 2 * across[here] / side
+            found[here, 6] = np.log2(side / 128)
+            found[here, 7] = number / 2 - 1
+    return found.reshape(h * w, LAYOUT)
+
+
+def ink(picture: Array, box: tuple[float, ...]) -> Array:
+    """The text's colour, −1 … 1: that of the pixels that differ most from the box's rim."""
+    left, top, right, bottom = (int(v) for v in box)
+    part = picture[top : bottom + 1, left : right + 1].astype(np.float32)
+    rim = np.concatenate([part[0], part[-1]]).mean(0)
+    distance = np.abs(part - rim).sum(-1)
+    far = part[distance >= np.quantile(distance, 0.9)]
+    return np.asarray(np.median(far, 0) / 127.5 - 1)

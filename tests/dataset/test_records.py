@@ -1,0 +1,102 @@
+"""MindRecord in and out: with MindSpore as the backend, and refused without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import corpus
+import numpy as np
+import pytest
+
+from moyin.backend import NAME
+from moyin.data.item import Item
+from moyin.data.readers import shares
+from moyin.dataset import dataset as stores
+from moyin.dataset.dataset import Store
+from moyin.dataset.export import export_store, import_store
+from moyin.dataset.sample import Sample
+
+HERE = pytest.mark.skipif(NAME != "mindspore", reason="MindRecord is MindSpore's own format")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Five rows in shards of two, with a column of every kind."""
+    monkeypatch.setattr(stores, "SHARD", 2)
+    store = Store.create(tmp_path / "s", {"size": 4}, seed=3, count=5, digest="maker")
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
+    store.append(Sample(p, (f"“春”{i}",), (), {}, (), 3, i) for i, p in enumerate(pictures))
+    store.add_column("ids", "tokenizer", (np.full((2, 3), n, np.uint16) for n in range(5)))
+    store.add_column("crops", "cut", (np.zeros((n, 1), np.float16) for n in range(5)), "npy")
+    store.add_column("quality", "measured", [0.1, float("inf"), -2.0, 1e-300, 3.0], "float64")
+    store.add_column("level", "measured", [1, -(2**62), 0, 2, 3], "int64")
+    store.add_column("language", "guessed", ["zh", "en", "", "混", "zh"], "text")
+    return store
+
+
+def items(path: Path) -> list[Item]:
+    return [item for share in shares(path) for item in share.read()]
+
+
+@HERE
+def test_a_store_comes_back_row_for_row(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_store(store.path, out, "mindrecord")
+    assert not list(out.glob("*.partial"))
+    last = out / "00002.mindrecord"
+    last.unlink()
+    export_store(store.path, out, "mindrecord")  # goes on
+    assert last.exists()
+    assert import_store(out, tmp_path / "again").digest() == store.digest()
+
+
+@HERE
+def test_mindspore_reads_what_was_exported(store: Store, tmp_path: Path) -> None:
+    from mindspore.mindrecord import FileReader
+
+    export_store(store.path, tmp_path / "out", "mindrecord")
+    reader = FileReader(str(tmp_path / "out" / "00001.mindrecord"))
+    rows = list(reader.get_next())
+    reader.close()
+    assert [(row["level"], row["language"]) for row in rows] == [(0, ""), (2, "混")]
+    assert rows[0]["quality"].tolist() == [-2.0]
+    assert rows[0]["picture"] == store.shard("picture", 1)[0]
+
+
+@HERE
+def test_pictures_and_captions_come_in_a_share_at_a_time(tmp_path: Path) -> None:
+    from mindspore.mindrecord import FileWriter
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    writer = FileWriter(str(folder / "some.mindrecord"), shard_num=1)
+    kinds = {"image": "bytes", "label": "int64", "caption": "string"}
+    writer.add_schema({name: {"type": kind} for name, kind in kinds.items()})
+    pictures = [corpus.encoded(corpus.photograph(n), "PNG") + bytes(n % 3) for n in range(67)]
+    writer.write_raw_data(
+        [{"image": p, "label": n, "caption": f"一张图 {n}"} for n, p in enumerate(pictures)]
+    )
+    writer.commit()
+    assert len(list(shares(folder))) == 2
+    found = items(folder)
+    assert [item.content for item in found] == pictures
+    assert found[66].key == "some.mindrecord:66"
+    assert found[66].sample.captions == ("一张图 66",)
+
+
+@HERE
+def test_what_is_no_table_is_told(tmp_path: Path) -> None:
+    (tmp_path / "wrong.mindrecord").write_bytes(b"no rows at all")
+    (item,) = items(tmp_path)
+    assert (item.key, item.reason) == ("wrong.mindrecord", "unreadable table")
+
+
+@pytest.mark.skipif(NAME == "mindspore", reason="there it works")
+def test_without_mindspore_it_says_what_is_needed(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"MindRecord needs MindSpore: pip install"):
+        export_store(store.path, tmp_path / "out", "mindrecord")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mindrecord").write_bytes(b"whatever")
+    (item,) = items(tmp_path / "in")
+    assert item.reason == "unreadable table"
+    assert "MOYIN_BACKEND=mindspore" in item.detail

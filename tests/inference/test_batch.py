@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chat import Chat
+from loopback import Reply
+from PIL import Image
+
+from moyin.clients.rewriter import Rewriter
+from moyin.inference.pipeline import Job, Picture, Reference, Settings
+from moyin.inference.prompts_file import MANIFEST, parse_size, read_rows, run
+from moyin.inference.semantic_tokens import SemanticIds
+
+DEFAULTS = Settings(height=64, width=64, steps=3)
+IDS = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=4)
+
+
+class Painter:
+    """Stands for the pipeline: remembers what it was asked, fails after `limit` pictures."""
+
+    def __init__(self, limit: int = 99) -> None:
+        self.asked: list[str] = []
+        self.read: list[str | None] = []
+        self.together: list[int] = []
+        self.limit = limit
+
+    def __call__(self, jobs: list[Job]) -> list[Picture]:
+        self.together.append(len(jobs))
+        return [self.picture(job) for job in jobs]
+
+    def picture(self, job: Job) -> Picture:
+        if len(self.asked) == self.limit:
+            raise KeyboardInterrupt
+        self.asked.append(job.prompt)
+        self.read.append(job.rewritten)
+        facts = {"prompt": job.prompt, "seed": job.seed}
+        return Picture(np.zeros((64, 64, 3), np.uint8), IDS, facts)
+
+
+def rows_file(folder: Path, *rows: Any) -> Path:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(f"{r if isinstance(r, str) else json.dumps(r)}\n" for r in rows))
+    return path
+
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+
+
+def test_rows_take_settings_and_carry_the_rest(tmp_path: Path) -> None:
+    path = rows_file(
+        tmp_path,
+        {"id": "a", "prompt": "x"},
+        "",
+        {"id": "b-2", "prompt": "y", "size": "32x96", "seed": 7, "steps": 5, "subset": "zh"},
+    )
+    first, second = read_rows(path, DEFAULTS, seed=1)
+    assert (first.settings, first.seed, first.more) == (DEFAULTS, 1, {})
+    assert (second.settings.height, second.settings.width, second.settings.steps) == (32, 96, 5)
+    assert (second.seed, second.more) == (7, {"subset": "zh"})
+
+
+def test_pictures_and_manifest(tmp_path: Path) -> None:
+    rows = read_rows(
+        rows_file(tmp_path, {"id": "a", "prompt": "x", "k": 1}, {"id": "b", "prompt": "y"}),
+        DEFAULTS,
+        seed=0,
+    )
+    out = tmp_path / "out"
+    assert [drawn for _, drawn in run(rows, out, "digest", Painter())] == [True, True]
+    assert sorted(p.name for p in out.iterdir()) == ["a.png", "b.png", MANIFEST]
+    first = manifest(out)[0]
+    assert (first["id"], first["file"], first["k"], first["height"]) == ("a", "a.png", 1, 64)
+
+
+def test_starts_again_where_it_stopped(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i}"} for i in range(4)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        list(run(rows, out, "digest", Painter(limit=2)))
+    with (out / MANIFEST).open("a") as f:
+        f.write('{"id": "2", "prom')
+    painter = Painter()
+    list(run(rows, out, "digest", painter))
+    assert painter.asked == ["p2", "p3"]
+    assert [m["id"] for m in manifest(out)] == ["0", "1", "2", "3"]
+
+
+def test_some_at_a_time(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i}"} for i in range(5)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out, painter = tmp_path / "out", Painter()
+    list(run(rows[1:2], out, "digest", painter))
+    told = list(run(rows, out, "digest", painter, at_once=3))
+    assert painter.together == [1, 3, 1]
+    assert painter.asked == ["p1", "p0", "p2", "p3", "p4"]
+    assert [(row.id, drawn) for row, drawn in told] == [
+        ("1", False),
+        ("0", True),
+        ("2", True),
+        ("3", True),
+        ("4", True),
+    ]
+
+
+def test_what_changed_is_drawn_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rows = read_rows(rows_file(tmp_path, {"id": "a", "prompt": "x"}), DEFAULTS, seed=0)
+    list(run(rows, out, "digest", Painter()))
+    for again, checkpoint in ((rows, "other digest"), (read_rows_again(tmp_path), "other digest")):
+        painter = Painter()
+        list(run(again, out, checkpoint, painter))
+        assert len(painter.asked) == 1
+    (out / "a.png").unlink()
+    painter = Painter()
+    list(run(read_rows_again(tmp_path), out, "other digest", painter))
+    assert len(painter.asked) == 1
+
+
+def test_rewritten_rows_are_not_asked_again(tmp_path: Path, chat: Chat) -> None:
+    path = rows_file(tmp_path, *({"id": str(i), "prompt": f"p{i} “x”"} for i in range(3)))
+    rows = read_rows(path, DEFAULTS, seed=0)
+    out, painter = tmp_path / "out", Painter(limit=1)
+    rewriter = Rewriter(url=chat.url, model="large")
+    chat.replies = ["larger 0 “x”", "larger 1 “x”"]
+    with pytest.raises(KeyboardInterrupt):
+        list(run(rows, out, "digest", painter, rewriter=rewriter))
+    assert painter.read == ["larger 0 “x”"]
+    chat.replies, chat.asked, painter = ["larger 1 “x”", "larger 2 “x”"], [], Painter()
+    list(run(rows, out, "digest", painter, at_once=2, rewriter=rewriter))
+    assert [asked.messages[1] for asked in chat.asked] == ["p1 “x”", "p2 “x”"]
+    assert painter.asked == ["p1 “x”", "p2 “x”"]
+    lines = manifest(out)
+    assert [line["prompt"] for line in lines] == ["p0 “x”", "p1 “x”", "p2 “x”"]
+    assert [line["rewritten"] for line in lines] == [f"larger {i} “x”" for i in range(3)]
+    assert {line["rewriter"] for line in lines} == {"large"}
+    done = run(rows, out, "digest", Painter(limit=0), rewriter=rewriter)
+    assert [drawn for _, drawn in done] == [False] * 3
+
+
+def test_other_rewriting_is_drawn_again(tmp_path: Path, chat: Chat) -> None:
+    rows, out = read_rows_again(tmp_path), tmp_path / "out"
+    chat.replies = ["one", "two"]
+    read = []
+    for model in (None, "a", "b", None):
+        rewriter = Rewriter(url=chat.url, model=model) if model else None
+        painter = Painter()
+        list(run(rows, out, "digest", painter, rewriter=rewriter))
+        read += painter.read
+    assert read == [None, "one", "two", None]
+    assert "rewritten" not in manifest(out)[-1]
+
+
+def test_a_manifest_s_rewriting_is_no_field_of_a_row(tmp_path: Path) -> None:
+    row = {"id": "a", "prompt": "x", "rewriter": "large", "rewritten": "larger", "k": 1}
+    assert read_rows(rows_file(tmp_path, row), DEFAULTS, seed=0)[0].more == {"k": 1}
+
+
+def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> None:
+    path = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"})
+    chat.replies = ["larger", Reply(500, b"down")]
+    rewriter = Rewriter(url=chat.url, model="large")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"^row b: the rewriter .* HTTP 500 \(down\)"):
+        list(run(read_rows(path, DEFAULTS, seed=0), out, "digest", Painter(), rewriter=rewriter))
+    assert [line["id"] for line in manifest(out)] == ["a"]
+
+
+def read(pictures: list[Any]) -> tuple[Reference, ...]:
+    """Stands for the networks: a reference tells its picture's first value."""
+    return tuple(Reference(p[0, 0, :1], np.zeros(0)) for p in pictures)
+
+
+def test_rows_edit_pictures(tmp_path: Path) -> None:
+    for name, grey in (("a.png", 1), ("b.png", 2)):
+        Image.new("L", (600, 520), grey).save(tmp_path / name)
+    path = rows_file(
+        tmp_path,
+        {"id": "none", "prompt": "x"},
+        {"id": "one", "prompt": "x", "images": ["b.png"]},
+        {"id": "two", "prompt": "x", "size": "32x96", "images": [str(tmp_path / "a.png"), "b.png"]},
+    )
+    rows = read_rows(path, DEFAULTS, seed=0)
+    sizes = [(row.settings.height, row.settings.width) for row in rows]
+    assert sizes == [(64, 64), (512, 608), (32, 96)]
+    assert read_rows(path, DEFAULTS, seed=0, sized=True)[1].settings == DEFAULTS
+    seen: list[list[int]] = []
+
+    def draw(jobs: list[Job]) -> list[Picture]:
+        seen.extend([int(r.grid[0]) for r in job.references] for job in jobs)
+        return Painter()(jobs)
+
+    out = tmp_path / "out"
+    list(run(rows, out, "digest", draw, at_once=2, read=read))
+    assert seen == [[], [2], [1, 2]]
+    moved = (out / MANIFEST).rename(tmp_path / MANIFEST)
+    again = read_rows(moved, DEFAULTS, seed=0)
+    moved.rename(out / MANIFEST)
+    assert [drawn for _, drawn in run(again, out, "digest", draw, read=read)] == [False] * 3
+    Image.new("L", (600, 520), 3).save(tmp_path / "a.png")
+    changed = read_rows(path, DEFAULTS, seed=0)
+    assert [drawn for _, drawn in run(changed, out, "digest", draw, read=read)][-1]
+    assert seen[3:] == [[3, 2]]
+
+
+def read_rows_again(folder: Path) -> list[Any]:
+    return read_rows(rows_file(folder, {"id": "a", "prompt": "another"}), DEFAULTS, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("{broken", "line 2"),
+        ([1], "line 2: a row is an object"),
+        ({"prompt": "x"}, "line 2: id None"),
+        ({"id": "../escape", "prompt": "x"}, "line 2: id '../escape'"),
+        ({"id": "a/b", "prompt": "x"}, "line 2: id"),
+        ({"id": ".hidden", "prompt": "x"}, "line 2: id"),
+        ({"id": "ok", "prompt": "x"}, "line 2: the id ok stands twice"),
+        ({"id": "b", "prompt": "  "}, "line 2: the prompt is missing or empty"),
+        ({"id": "b", "prompt": "x", "size": "100x64"}, "line 2: height 100"),
+        ({"id": "b", "prompt": "x", "size": "32x32", "width": 64}, "line 2: size goes without"),
+        ({"id": "b", "prompt": "x", "steps": "many"}, "line 2: steps must be a whole number"),
+        ({"id": "b", "prompt": "x", "seed": True}, "line 2: seed True must be a whole"),
+        ({"id": "b", "prompt": "x", "seed": "one"}, "line 2: seed"),
+        ({"id": "b", "prompt": "x", "image": "a.png"}, r'line 2: .* "images": \[paths\]'),
+        ({"id": "b", "prompt": "x", "images": "a.png"}, "line 2: images must be a list"),
+        ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no picture at"),
+        ({"id": "b", "prompt": "x", "images": ["../a.png"]}, "line 2: image ../a.png lies outside"),
+        (
+            {"id": "b", "prompt": "x", "images": ["/etc/a.png"]},
+            "line 2: image /etc/a.png lies outside",
+        ),
+        ({"id": "b", "prompt": "x", "stpes": 3}, "line 2: stpes .* did you mean steps"),
+    ],
+)
+def test_bad_row_is_named_by_line(tmp_path: Path, row: Any, told: str) -> None:
+    path = rows_file(tmp_path, {"id": "ok", "prompt": "x"}, row)
+    with pytest.raises(ValueError, match=told):
+        read_rows(path, DEFAULTS, seed=0)
+
+
+def test_no_file_and_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_rows(tmp_path / "absent", DEFAULTS, seed=0)
+    with pytest.raises(ValueError, match="no rows"):
+        read_rows(rows_file(tmp_path), DEFAULTS, seed=0)
+
+
+def test_size() -> None:
+    grid = parse_size("512x768")
+    assert (grid.height, grid.width) == (512, 768)
+    for bad in ("512", "512x", "axb", "-32x32", "500x512"):
+        with pytest.raises(ValueError, match=r"size|height"):
+            parse_size(bad)
