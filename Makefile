@@ -18,8 +18,8 @@ help:
 	@echo "make poster     draw poster.png; PROMPT='…' says what"
 	@echo "make test       the quick tests, on PyTorch and, where it has a wheel, on MindSpore"
 	@echo "make test-slow  the heavy checks"
-	@echo "make pipeline   from nothing to a picture: prepare, train five stages, generate"
-	@echo "make data       20,000 pictures from four sources, filtered, with a report"
+	@echo "make pipeline   from nothing to an image: prepare, train five stages, generate"
+	@echo "make data       20,000 images from four sources, filtered, with a report"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      timings against peers"
 	@echo "make bench-full GLM-Image's full size in 8 GB of memory; takes 33 GiB of disk for a while"
@@ -44,25 +44,25 @@ test-slow: .venv/full .venv-mindspore/python
 # Each line goes on where it stopped, so the whole does too. A stage's weights/ hold its own
 # network and all those before it, which is why one stage's result is the next one's checkpoint.
 pipeline: .venv/full
-	$(BIN)/moyin prepare smoke/pictures --out $(WORK)/store
-	$(BIN)/moyin train smoke/autoencoder data=$(WORK)/store out=$(WORK)/autoencoder
-	$(BIN)/moyin train smoke/glyph data=$(WORK)/store out=$(WORK)/glyph \
+	$(BIN)/moyin prepare smoke/images --out $(WORK)/dataset
+	$(BIN)/moyin train smoke/autoencoder data=$(WORK)/dataset out=$(WORK)/autoencoder
+	$(BIN)/moyin train smoke/glyph data=$(WORK)/dataset out=$(WORK)/glyph \
 		checkpoint=$(WORK)/autoencoder/weights
-	$(BIN)/moyin train smoke/semantic data=$(WORK)/store out=$(WORK)/semantic \
+	$(BIN)/moyin train smoke/semantic data=$(WORK)/dataset out=$(WORK)/semantic \
 		checkpoint=$(WORK)/glyph/weights
-	$(BIN)/moyin train smoke/generator data=$(WORK)/store out=$(WORK)/generator \
+	$(BIN)/moyin train smoke/generator data=$(WORK)/dataset out=$(WORK)/generator \
 		checkpoint=$(WORK)/semantic/weights
-	$(BIN)/moyin train smoke/decoder data=$(WORK)/store out=$(WORK)/decoder \
+	$(BIN)/moyin train smoke/decoder data=$(WORK)/dataset out=$(WORK)/decoder \
 		checkpoint=$(WORK)/generator/weights
 	$(BIN)/moyin generate "$$PROMPT" --steps 20 --checkpoint $(WORK)/decoder/weights \
-		--out $(WORK)/picture.png
+		--out $(WORK)/image.png
 	$(BIN)/python -c 'from moyin.train.curves import report; report("$(WORK)")'
 
 # Clip art, photographs and a mixture with broken files, 290 MiB out of Debian's packages, and
-# 12,300 rendered pictures. It goes on where it stopped.
+# 12,300 rendered images. It goes on where it stopped.
 data: .venv/full
-	$(BIN)/python benchmarks/pictures.py $(DATA)
-	$(BIN)/moyin prepare nano/data --out $(DATA)/store --report \
+	$(BIN)/python benchmarks/images.py $(DATA)
+	$(BIN)/moyin prepare nano/data --out $(DATA)/dataset --report \
 		inputs=$(DATA)/clip-art,$(DATA)/photographs,$(DATA)/mixed \
 		count=12300 renderer.size=256 fit.size=256
 

@@ -2,7 +2,7 @@
 
     python benchmarks/decoder_step.py
 
-The nano size: hidden 320, 10 layers, a 512² picture (1024 image tokens) and 24 glyph tokens. Runs
+The nano size: hidden 320, 10 layers, a 512² image (1024 image tokens) and 24 glyph tokens. Runs
 alternate between the two and a large square matrix product, so that a noisy machine disturbs all
 alike; medians are printed, with the share of what that product reaches on the same threads.
 """

@@ -1,16 +1,16 @@
-"""The filter chain against data-juicer's filters on the same pictures, processor time a picture.
+"""The filter chain against data-juicer's filters on the same images, processor time an image.
 
-    python benchmarks/filtering.py --data-juicer PYTHON [--pictures 400]
+    python benchmarks/filtering.py --data-juicer PYTHON [--images 400]
 
 data-juicer runs in an environment of its own, named by its Python (`pip install py-data-juicer
 aiohttp opencv-python-headless PyWavelets matplotlib scikit-learn`, `pip install --no-deps
 imagededup`, and torch and torchvision, which imagededup imports for what is not used here). The
-pictures are rendered ones of 512x512, as JPEG files with a caption each, every tenth a copy. Both
+images are rendered ones of 512x512, as JPEG files with a caption each, every tenth a copy. Both
 open them, drop those too small or too long, captions too short or too long, and copies by a
 perceptual hash. Moyin also looks for blur and flatness, tells languages and levels, finds near
-copies, and writes the pictures that stay, as PNG, into its store with its decisions; data-juicer
-writes a list of names. Both work in one process; what a run takes before its first picture is left
-out by the difference to one of a quarter of the pictures.
+copies, and writes the images that stay, as PNG, into its dataset with its decisions; data-juicer
+writes a list of names. Both work in one process; what a run takes before its first image is left
+out by the difference to one of a quarter of the images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CHAIN = [
 
 
 def make(folder: Path, count: int) -> Path:
-    """Pictures with captions, as both read them: files side by side, and a list of them."""
+    """Images with captions, as both read them: files side by side, and a list of them."""
     from moyin.render.renderer import Renderer
 
     folder.mkdir()
@@ -50,7 +50,7 @@ def make(folder: Path, count: int) -> Path:
             shutil.copy(folder / f"{number - 1:05d}.jpg", path)
         else:
             sample = draw(0, number)
-            Image.fromarray(sample.picture).save(path, quality=90)
+            Image.fromarray(sample.image).save(path, quality=90)
         path.with_suffix(".txt").write_text(sample.captions[0], "utf-8")
         mark = "<__dj__image>"
         rows.append({"images": [str(path)], "text": f"{mark} {sample.captions[0]}"})
@@ -62,10 +62,10 @@ def make(folder: Path, count: int) -> Path:
 def moyin(folder: Path, out: Path) -> list[str]:
     fields = [f"inputs={folder}", "count=0", "workers=1", "fit.size=512", "fit.longest=3"]
     # The recipe's chain but for OCR, which has no counterpart.
-    fields += ["reading.pictures=none"]
+    fields += ["reading.images=none"]
     return [
         *(sys.executable, "-m", "moyin.cli", "prepare", "nano/data"),
-        *("--out", str(out / "store"), *fields),
+        *("--out", str(out / "dataset"), *fields),
     ]
 
 
@@ -105,12 +105,12 @@ def seconds(command: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-juicer", required=True)
-    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--images", type=int, default=400)
     options = parser.parse_args()
-    few, many = options.pictures // 4, options.pictures
+    few, many = options.images // 4, options.images
     took: dict[str, list[tuple[float, float]]] = {"Moyin": [], "data-juicer": []}
     with tempfile.TemporaryDirectory() as root:
-        folders = [make(Path(root) / f"pictures{n}", n) for n in (few, many)]
+        folders = [make(Path(root) / f"images{n}", n) for n in (few, many)]
         for turn in range(ROUNDS):
             for name, times in took.items():
                 found = []
@@ -128,7 +128,7 @@ def main() -> None:
     for name, times in took.items():
         each[name] = statistics.median((b - a) / (many - few) for a, b in times)
         whole = statistics.median(b for _, b in times)
-        print(f"{name}: {1000 * each[name]:.1f} ms a picture, {whole:.1f} s for {many} in all")
+        print(f"{name}: {1000 * each[name]:.1f} ms an image, {whole:.1f} s for {many} in all")
     print(f"ratio {each['data-juicer'] / each['Moyin']:.2f}")
 
 

@@ -3,7 +3,7 @@
     python benchmarks/full.py [FOLDER] [--weights int4] [--steps 2] [--size 512x512] [--keep]
 
 Writes a checkpoint in the released layout (33 GiB, FOLDER is build/full unless given), draws one
-picture with one network in memory at a time, and removes it again. Prints the peak memory of that
+image with one network in memory at a time, and removes it again. Prints the peak memory of that
 process from opening to PNG, seconds an id and a step, and beside them the limits: the weights read
 for an id at the memory's bandwidth, a step's products at the peak of a matrix product.
 """
@@ -129,7 +129,7 @@ def bandwidth() -> float:
 
 
 def run(folder: Path, options: argparse.Namespace) -> None:
-    told, out = folder / "times.json", folder / "picture.png"
+    told, out = folder / "times.json", folder / "image.png"
     command = [
         *(sys.executable, "-c", CHILD, str(Path(__file__).parent), str(told)),
         *("generate", PROMPT, "--checkpoint", str(folder)),
@@ -140,7 +140,7 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     times = json.loads(told.read_text())
     peak = times["peak"]
     whole = times["whole"][1] - times["whole"][0]
-    an_id = float(np.median(np.diff(times["ids"])))
+    an_id = float(np.median(np.diff(times["tokens"])))
     steps = np.diff(times["steps"])
     bits = {"int8": 8, "int4": 4.25}[options.weights]
     read = bits / 8 * layers(Generator.Config()) + 2 * 4096 * 16512
@@ -149,7 +149,7 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     height, width = (int(side) for side in options.size.split("x"))
     tokens = height * width // 256
     work = 2 * 2 * tokens * layers(Decoder.Config())
-    print(f"peak memory {peak / 1e9:.2f} GB, {whole:.0f} s in all, {len(times['ids'])} ids")
+    print(f"peak memory {peak / 1e9:.2f} GB, {whole:.0f} s in all, {len(times['tokens'])} ids")
     print(
         f"{an_id:.3f} s an id; reading its weights at {speed / 1e9:.0f} GB/s: {read / speed:.3f} s"
     )
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--weights", default="int4", choices=["int8", "int4"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--size", default="512x512")
-    parser.add_argument("--keep", action="store_true", help="leave the checkpoint there")
+    parser.add_argument("--keep", action="dataset_true", help="leave the checkpoint there")
     options = parser.parse_args()
     folder: Path = options.folder
     print(f"{device.name()}, {device.threads()} threads, torch {device.version()}")

@@ -1,12 +1,12 @@
-"""A lettering style that nano learns from 40 pictures: what it paints before and after.
+"""A lettering style that nano learns from 40 images: what it paints before and after.
 
     python benchmarks/lettering.py FOLDER
 
-Draws 40 pictures with captions into FOLDER/pictures, with a yellow bar under every letter, and has
-`moyin train lora/decoder` learn from them, as a user would. The ids of four other such pictures are
+Draws 40 images with captions into FOLDER/images, with a yellow bar under every letter, and has
+`moyin train lora/decoder` learn from them, as a user would. The ids of four other such images are
 then painted with and without what was learned, from the same noise. The distance is the mean
-absolute difference, of 255, from those pictures: within the bars, and elsewhere. In each row of
-FOLDER/lettering.jpg stand such a picture, what is painted of its ids before, and after.
+absolute difference, of 255, from those images: within the bars, and elsewhere. In each row of
+FOLDER/lettering.jpg stand such an image, what is painted of its ids before, and after.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from PIL import Image
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.sample import Sample
 from moyin.inference.image_processor import semantic_ids
-from moyin.inference.pipeline import Job, Pipeline
-from moyin.inference.semantic_tokens import SemanticIds
-from moyin.recipes.nano import pictures
+from moyin.inference.pipeline import GlmImagePipeline, Request
+from moyin.inference.semantic_tokens import SemanticTokens
+from moyin.recipes.nano import images
 from moyin.render.renderer import Renderer
 
 Array = np.ndarray[Any, Any]
@@ -35,8 +35,8 @@ BAR, YELLOW = 20, np.array([250, 214, 36], np.uint8)  # pixels, and a colour
 
 
 def samples(first: int, count: int) -> list[Sample]:
-    """Pictures such as nano's, none of them with yellow in it."""
-    renderer, found = Renderer(pictures().renderer), list[Sample]()
+    """Images such as nano's, none of them with yellow in it."""
+    renderer, found = Renderer(images().renderer), list[Sample]()
     while len(found) < count:
         sample = renderer(1, first)
         first += 1
@@ -47,7 +47,7 @@ def samples(first: int, count: int) -> list[Sample]:
 
 def bars(sample: Sample) -> Array:
     """Which pixels the bars under the letters cover, bool [H, W]."""
-    found = np.zeros(sample.picture.shape[:2], bool)
+    found = np.zeros(sample.image.shape[:2], bool)
     for line in sample.lines:
         for left, _, right, bottom in line.squares:
             found[int(bottom) - BAR : int(bottom), int(left) : int(right)] = True
@@ -55,7 +55,7 @@ def bars(sample: Sample) -> Array:
 
 
 def underlined(sample: Sample) -> Array:
-    return np.where(bars(sample)[..., None], YELLOW, sample.picture)
+    return np.where(bars(sample)[..., None], YELLOW, sample.image)
 
 
 def write(folder: Path, some: list[Sample]) -> None:
@@ -71,19 +71,19 @@ def learn(folder: Path) -> float:
     """Seconds that the training took."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "moyin.cli", "train", "lora/decoder"]
-    command += [f"data={folder / 'pictures'}", f"out={folder / 'run'}"]
+    command += [f"data={folder / 'images'}", f"out={folder / 'run'}"]
     subprocess.run(command, check=True)
     return time.perf_counter() - start
 
 
-def painted(pipeline: Pipeline, some: list[Sample]) -> list[Array]:
-    """What is painted of the ids of the underlined pictures."""
+def painted(pipeline: GlmImagePipeline, some: list[Sample]) -> list[Array]:
+    """What is painted of the ids of the underlined images."""
     found = []
     for number, sample in enumerate(some):
         grid = semantic_ids(pipeline.semantic, [underlined(sample)])[0]
         prompt, settings = sample.captions[0], pipeline.defaults
-        ids = SemanticIds(grid=grid, codes=pipeline.semantic.config.codes, prompt=prompt)
-        latents = pipeline.latents([ids], [Job(prompt=prompt, settings=settings, seed=number)])
+        ids = SemanticTokens(grid=grid, codes=pipeline.semantic.config.codes, prompt=prompt)
+        latents = pipeline.latents([ids], [Request(prompt=prompt, settings=settings, seed=number)])
         found.append(pipeline.pixels(latents[0][None])[0])
     return found
 
@@ -91,13 +91,15 @@ def painted(pipeline: Pipeline, some: list[Sample]) -> list[Array]:
 def main() -> None:
     folder = Path(sys.argv[1])
     checkpoint = str(Checkpoint.open(None).folder)
-    write(folder / "pictures", samples(0, COUNT))
+    write(folder / "images", samples(0, COUNT))
     seconds = learn(folder)
     others = samples(10_000, OTHERS)
     style = [underlined(sample) for sample in others]
     shown = {
-        "before": painted(Pipeline.open(checkpoint), others),
-        "after": painted(Pipeline.open(checkpoint, loras={str(folder / "run/lora"): 1.0}), others),
+        "before": painted(GlmImagePipeline.open(checkpoint), others),
+        "after": painted(
+            GlmImagePipeline.open(checkpoint, loras={str(folder / "run/lora"): 1.0}), others
+        ),
     }
     print(f"{seconds:.0f} s\n        within the bars  elsewhere")
     within = [bars(sample) for sample in others]

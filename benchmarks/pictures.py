@@ -1,8 +1,8 @@
 """Three of the four sources of `make data`, in a folder: clip art, photographs, and a mixture.
 
-    python benchmarks/pictures.py OUT
+    python benchmarks/images.py OUT
 
-- OUT/clip-art: the Open Clip Art Library, 6,900 pictures in the public domain;
+- OUT/clip-art: the Open Clip Art Library, 6,900 images in the public domain;
 - OUT/photographs: the backgrounds of three desktops, under licences that each package names;
 - OUT/mixed: 600 pieces of those photographs in six formats, loose with captions, in a WebDataset
   tar and in Parquet, every seventh of them damaged; and the bad files that the tests make.
@@ -47,14 +47,14 @@ PACKAGES = {
         ),
     },
 }
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 CROPS, SIDES = 600, (200, 700)  # of the mixture; pixels a side
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DAMAGED = 7  # every so manieth file
 
 
 def fetched(out: Path) -> None:
-    """The pictures of the packages, a folder for each source."""
+    """The images of the packages, a folder for each source."""
     for source, packages in PACKAGES.items():
         if (out / source).exists():
             continue
@@ -75,11 +75,11 @@ def downloaded(url: str, digest: str) -> bytes:
 
 
 def unpack(package: bytes, out: Path) -> None:
-    """Write the pictures of a Debian package, an ar archive with a tar in it."""
+    """Write the images of a Debian package, an ar archive with a tar in it."""
     with tarfile.open(fileobj=io.BytesIO(member(package, "data.tar.xz"))) as tar:
         for entry in tar:
             path = PurePosixPath(entry.name)
-            if entry.isreg() and path.suffix.lower() in PICTURES:
+            if entry.isreg() and path.suffix.lower() in IMAGES:
                 place = out / path.relative_to("./usr/share")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 content = tar.extractfile(entry)

@@ -1,13 +1,13 @@
-"""Whole pictures against diffusers' own pipeline: time by part, and peak memory.
+"""Whole images against diffusers' own pipeline: time by part, and peak memory.
 
     python benchmarks/pipeline.py [--size nano|middle|both] [--dtype float32] [--runs 3] [--compile]
 
 Both get the same checkpoint folder, prompt, size (512×512), steps, guidance, dtype and threads, one
-picture at a time. Each run is a process of its own, the two in turn, so that a noisy machine
+image at a time. Each run is a process of its own, the two in turn, so that a noisy machine
 disturbs both alike; medians are printed. `nano` is the embedded checkpoint; `middle` has 0.3 B
 parameters each in generator and decoder, drawn at random. Beside the times stand the limits of the
 machine: an id's weights read at the memory's bandwidth, a step's products at the peak of a large
-product. --compile has both compile the blocks of their decoder, during a picture that is not timed.
+product. --compile has both compile the blocks of their decoder, during an image that is not timed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ OFFLOAD, COMPILE = " --offload", " --compile"
 def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, float]:
     from dataclasses import replace
 
-    from moyin.inference.pipeline import Job, Pipeline
+    from moyin.inference.pipeline import GlmImagePipeline, Request
 
-    pipeline = Pipeline.open(folder, dtype, offload=offload, compiled=compiled)
+    pipeline = GlmImagePipeline.open(folder, dtype, offload=offload, compiled=compiled)
     settings = replace(
         pipeline.defaults,
         height=SIDE,
@@ -45,7 +45,7 @@ def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, f
         steps=STEPS,
         guidance=GUIDANCE,
     )
-    jobs = [Job(prompt=PROMPT, settings=settings)]
+    jobs = [Request(prompt=PROMPT, settings=settings)]
     if not offload:
         for name in ("generator", "glyph", "decoder", "autoencoder"):
             pipeline.networks.get(name)
@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--size", default="nano", choices=["nano", "middle", "both"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", action="dataset_true")
     options = parser.parse_args()
     how = (options.dtype, options.runs, options.compile)
     if options.size != "middle":

@@ -1,4 +1,4 @@
-"""The filters on small files, and on ten times as many: pictures a second, and memory.
+"""The filters on small files, and on ten times as many: images a second, and memory.
 
     python benchmarks/preparing.py [--files 300]
 
@@ -40,7 +40,7 @@ def measure(folder: Path, workers: int) -> None:
     config = Preparation(inputs=(folder,), fit=Fit.Config(size=SIDE), workers=workers)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
-        rows = len(prepare(config, Path(out) / "store"))
+        rows = len(prepare(config, Path(out) / "dataset"))
     wall = time.perf_counter() - began
     used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(
@@ -64,7 +64,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.workers)
         return
-    print("files | workers | pictures/s | processor time | this process | largest worker")
+    print("files | workers | images/s | processor time | this process | largest worker")
     with tempfile.TemporaryDirectory() as root:
         for count in (options.files, 10 * options.files):
             folder = Path(root) / f"{count}"

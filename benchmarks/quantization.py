@@ -1,4 +1,4 @@
-"""What packed weights change: ids, latents and pictures beside those of plain weights.
+"""What packed weights change: ids, latents and images beside those of plain weights.
 
     python benchmarks/quantization.py [CHECKPOINT]
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import autograd, nn, ops
-from moyin.inference.pipeline import Job, Pipeline
+from moyin.inference.pipeline import GlmImagePipeline, Request
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",
@@ -34,7 +34,7 @@ WAYS: dict[str, dict[str, Any]] = {
 Array = np.ndarray[Any, Any]
 
 
-def said(pipeline: Pipeline, job: Job, ids: Any) -> Array:
+def said(pipeline: GlmImagePipeline, job: Request, ids: Any) -> Array:
     """Logarithms of probabilities [ids, codes] where `ids` were written."""
     sequence = pipeline.sequence(job.prompt, job.settings)
     written = np.concatenate([g.reshape(-1) for g in (ids.preview, ids.grid) if g is not None])
@@ -51,7 +51,7 @@ def said(pipeline: Pipeline, job: Job, ids: Any) -> Array:
     return np.asarray(ops.numpy(found)[0])
 
 
-def size(pipeline: Pipeline) -> float:
+def size(pipeline: GlmImagePipeline) -> float:
     """Megabytes of generator and decoder in memory."""
     total = 0
     for network in (pipeline.generator, pipeline.decoder):
@@ -62,15 +62,15 @@ def size(pipeline: Pipeline) -> float:
 
 def main() -> None:
     place = sys.argv[1] if len(sys.argv) > 1 else None
-    plain = Pipeline.open(place, "float32")
-    jobs = [Job(prompt=p, settings=plain.defaults, seed=i) for i, p in enumerate(PROMPTS)]
+    plain = GlmImagePipeline.open(place, "float32")
+    jobs = [Request(prompt=p, settings=plain.defaults, seed=i) for i, p in enumerate(PROMPTS)]
     ids = plain.ids(jobs)
     likely = [said(plain, job, i) for job, i in zip(jobs, ids, strict=True)]
     latents = plain.latents(ids, jobs)
-    pictures = [plain.pixels(x[None])[0].astype(float) for x in latents]
+    images = [plain.pixels(x[None])[0].astype(float) for x in latents]
     print("           divergence  other likeliest  latents   pixels      size")
     for name, how in WAYS.items():
-        pipeline = Pipeline.open(place, **how)
+        pipeline = GlmImagePipeline.open(place, **how)
         divergence, other, off, apart = [], [], [], []
         painted = pipeline.latents(ids, jobs)
         for i, job in enumerate(jobs):
@@ -80,7 +80,7 @@ def main() -> None:
             other.append((expected.argmax(1) != found.argmax(1)).mean())
             off.append(np.sqrt(((painted[i] - latents[i]) ** 2).mean() / (latents[i] ** 2).mean()))
             pixels = pipeline.pixels(painted[i][None])[0].astype(float)
-            apart.append(np.abs(pixels - pictures[i]).mean())
+            apart.append(np.abs(pixels - images[i]).mean())
         print(
             f"{name:<10} {np.mean(divergence):11.5f} {100 * np.mean(other):14.1f} %"
             f" {100 * np.mean(off):7.2f} % {np.mean(apart):8.2f} {size(pipeline):7.1f} MB"

@@ -1,16 +1,16 @@
-"""Rendered pictures a second of one core: Moyin, SynthTIGER, TextRecognitionDataGenerator.
+"""Rendered images a second of one core: Moyin, SynthTIGER, TextRecognitionDataGenerator.
 
     python benchmarks/rendering.py --font FILE.ttf [--synthtiger PYTHON] [--trdg PYTHON]
 
 Each peer runs in an environment of its own, named by its Python: they ask for older packages than
 Moyin does (`pip install synthtiger 'pillow<10' 'numpy<2'`; `pip install trdg 'pillow<10'`). All use
-one typeface, a file that has the hanzi. Two pieces of work:
+one font, a file that has the hanzi. Two pieces of work:
 
 - line: one to four hanzi, 90 to 120 pixels an em, in one colour on a plain ground of 512x512;
-  TextRecognitionDataGenerator's picture is as high as its line, 512x128, and counts as a quarter;
+  TextRecognitionDataGenerator's image is as high as its line, 512x128, and counts as a quarter;
 - scene: four lines of different sizes and colours, half of them with an outline or a shadow, on a
   sheet that is seen in perspective over a textured ground. TextRecognitionDataGenerator draws one
-  line a picture, so it has no part in it.
+  line an image, so it has no part in it.
 
 Moyin also says where every character is and writes six captions. Processor time is taken, not time
 by the clock, and of ROUNDS rounds, which take turns, the median.
@@ -44,7 +44,7 @@ def moyin(work: str, font: str) -> Draw:
 
     folder = Path(tempfile.mkdtemp())
     shutil.copy(font, folder / "Bench.ttf")
-    common = {"size": SIZE, "faces": ("Bench",), "face_folder": str(folder), "chinese": 1.0}
+    common = {"size": SIZE, "fonts": ("Bench",), "font_folder": str(folder), "chinese": 1.0}
     common |= {"characters": HANZI, "object_share": 0.0, "captions": 3, "words": 0.0}
     if work == "line":
         plain = {"prominent": 1.0, "backgrounds": {"flat": 1.0}, "large": (90, 120)}
@@ -52,7 +52,7 @@ def moyin(work: str, font: str) -> Draw:
     else:
         config = Renderer.Config(**common, layouts={"poster": 1.0}, effects=0.5, surfaces=1.0)
     drawer = config.build()
-    return lambda index: drawer(0, index).picture
+    return lambda index: drawer(0, index).image
 
 
 def synthtiger(work: str, font: str) -> Draw:
@@ -112,20 +112,20 @@ PEERS = {"moyin": moyin, "synthtiger": synthtiger, "trdg": trdg}
 
 
 def measure(peer: str, work: str, font: str) -> None:
-    """Print the processor's milliseconds a picture, and its pixels."""
+    """Print the processor's milliseconds an image, and its pixels."""
     draw = PEERS[peer](work, font)
-    pictures = [draw(index) for index in range(WARM)]
+    images = [draw(index) for index in range(WARM)]
     start = time.process_time()
-    pictures = [draw(index) for index in range(WARM, WARM + COUNT)]
+    images = [draw(index) for index in range(WARM, WARM + COUNT)]
     taken = (time.process_time() - start) / COUNT
-    pixels = [_pixels(picture) for picture in pictures]
+    pixels = [_pixels(image) for image in images]
     print(1000 * taken, statistics.mean(pixels))
 
 
-def _pixels(picture: Any) -> int:
-    if isinstance(picture, tuple):  # TextRecognitionDataGenerator's (picture, text)
-        return int(picture[0].width * picture[0].height)
-    return int(picture.shape[0] * picture.shape[1])
+def _pixels(image: Any) -> int:
+    if isinstance(image, tuple):  # TextRecognitionDataGenerator's (image, text)
+        return int(image[0].width * image[0].height)
+    return int(image.shape[0] * image.shape[1])
 
 
 def main() -> None:
@@ -154,7 +154,7 @@ def main() -> None:
             taken = statistics.median(ms * SIZE**2 / pixels for ms, pixels in row)
             own = statistics.median(ms * SIZE**2 / pixels for ms, pixels in rows["moyin"])
             print(
-                f"{work:6} {peer:11} {taken:7.1f} ms a picture {1000 / taken:6.0f} pictures/s"
+                f"{work:6} {peer:11} {taken:7.1f} ms an image {1000 / taken:6.0f} images/s"
                 f" {taken / own:6.2f} x Moyin's time"
             )
     return None

@@ -2,8 +2,8 @@
 
     python benchmarks/sampler_error.py [CHECKPOINT] [--size 256x256] [--plot docs/sampler-error.png]
 
-The semantic ids of a few prompts are written by the checkpoint itself (the embedded one if none is
-named) and painted in float32 from the same noise. An error is the root mean square of the
+The semantic tokens of a few prompts are written by the checkpoint itself (the embedded one if none
+is named) and painted in float32 from the same noise. An error is the root mean square of the
 difference from the reference, 200 steps of the second-order sampler, over that of the reference;
 its mean over the prompts is shown. Another second-order walk, of 250 steps, tells how far the
 reference itself can be trusted. Prompts alternate with settings, so that a noisy machine disturbs
@@ -24,9 +24,9 @@ import numpy as np
 
 from moyin.backend import device
 from moyin.flow.samplers import SAMPLERS
-from moyin.inference.pipeline import Array, Job, Pipeline, Settings
+from moyin.inference.pipeline import Array, GenerationConfig, GlmImagePipeline, Request
 from moyin.inference.prompts_file import parse_size
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.semantic_tokens import SemanticTokens
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",
@@ -49,11 +49,11 @@ class Measured:
 
 
 class Bench:
-    """One checkpoint, its pictures and their references."""
+    """One checkpoint, its images and their references."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+    def __init__(self, pipeline: GlmImagePipeline, settings: GenerationConfig) -> None:
         self.pipeline, self.settings, self.computed = pipeline, settings, 0
-        jobs = [Job(prompt=p, settings=settings, seed=i) for i, p in enumerate(PROMPTS)]
+        jobs = [Request(prompt=p, settings=settings, seed=i) for i, p in enumerate(PROMPTS)]
         self.pairs = list(zip(pipeline.ids(jobs), jobs, strict=True))
         for block in pipeline.decoder.blocks:
             block.register_forward_hook(self._count)
@@ -63,11 +63,11 @@ class Bench:
     def _count(self, *call: Any) -> None:
         self.computed += 1
 
-    def _latents(self, ids: SemanticIds, job: Job, settings: Settings) -> Array:
+    def _latents(self, ids: SemanticTokens, job: Request, settings: GenerationConfig) -> Array:
         return self.pipeline.latents([ids], [replace(job, settings=settings)])[0]
 
-    def measure(self, settings: Iterable[Settings]) -> list[Measured]:
-        """Each of the settings on all pictures, the settings taken in turn."""
+    def measure(self, settings: Iterable[GenerationConfig]) -> list[Measured]:
+        """Each of the settings on all images, the settings taken in turn."""
         chosen = list(settings)
         rows: list[list[tuple[float, float, float]]] = [[] for _ in chosen]
         for pair, reference in zip(self.pairs, self.references, strict=True):
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the curves here")
     options = parser.parse_args()
     grid = parse_size(options.size)
-    pipeline = Pipeline.open(options.checkpoint, "float32")
+    pipeline = GlmImagePipeline.open(options.checkpoint, "float32")
     settings = replace(pipeline.defaults, height=grid.height, width=grid.width)
     print(
         f"{device.name()}, {device.threads()} threads; {pipeline.checkpoint.folder.name}, "

@@ -1,11 +1,11 @@
-"""Layouts for a store of training pictures: size, write, random read, shuffled epoch.
+"""Layouts for a dataset of training images: size, write, random read, shuffled epoch.
 
     pip install pylance webdataset
-    python benchmarks/store.py [--rows 2048] [--runs 3] [--cold]
+    python benchmarks/dataset.py [--rows 2048] [--runs 3] [--cold]
 
-A row is what the decoder's training reads: a rendered picture of 512×512 as PNG, its description as
-JSON, 16×16 semantic ids and float16 latents. All layouts get the same bytes, in shards of 256 rows
-where they have shards, and give back bytes; decoding a PNG costs the same after any of them.
+A row is what the decoder's training reads: a rendered image of 512×512 as PNG, its description as
+JSON, 16×16 semantic tokens and float16 latents. All layouts get the same bytes, in shards of 256
+rows where they have shards, and give back bytes; decoding a PNG costs the same after any of them.
 Shuffled epochs are read by two spawned workers, each counting the bytes of its rows. WebDataset
 reads in a row only: it shuffles whole shards and a buffer of 1000 rows. With --cold the page cache
 forgets a layout's files before every reading. Medians over runs, the layouts in turn.
@@ -30,25 +30,25 @@ import pyarrow.parquet as pq
 
 Row = dict[str, bytes]
 SHARD, RENDERED, BATCH, WORKERS = 256, 32, 16, 2
-BASE = ("picture", "meta", "latents")
-ADDED = "ids"
+BASE = ("image", "meta", "latents")
+ADDED = "tokens"
 
 
 @lru_cache(maxsize=1)
 def rows_of(count: int) -> list[Row]:
-    """Rows as large as rendered ones. Bytes in place of deflated pictures are drawn at random,
+    """Rows as large as rendered ones. Bytes in place of deflated images are drawn at random,
     for rows that come again would compress as real ones never do."""
     from moyin.dataset.column import Column
     from moyin.recipes import find
 
-    recipe: Any = find("nano/pictures")()
+    recipe: Any = find("nano/images")()
     samples = [recipe.renderer.build()(0, index) for index in range(RENDERED)]
-    sizes = [len(Column(kind="png", digest="").encode(sample.picture)) for sample in samples]
+    sizes = [len(Column(kind="png", digest="").encode(sample.image)) for sample in samples]
     meta = [Column(kind="json", digest="").encode(sample.to_json()) for sample in samples]
     random = np.random.default_rng(0)
     return [
         {
-            "picture": random.bytes(sizes[index % RENDERED]),
+            "image": random.bytes(sizes[index % RENDERED]),
             "meta": meta[index % RENDERED],
             "latents": random.normal(size=(16, 64, 64)).astype(np.float16).tobytes(),
             ADDED: random.bytes(512),
@@ -126,7 +126,7 @@ class Arrow(Files):
 
 
 class Lance:
-    """A Lance dataset; pictures and latents as plain large binaries."""
+    """A Lance dataset; images and latents as plain large binaries."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -159,7 +159,7 @@ class Lance:
 class WebDataset:
     """Tars of 256 rows. A column is added by writing all of them again."""
 
-    ends: ClassVar = {"picture": "png", "meta": "json", "latents": "latents", ADDED: "ids"}
+    ends: ClassVar = {"image": "png", "meta": "json", "latents": "latents", ADDED: "tokens"}
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -272,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--cold", action="dataset_true")
     parser.add_argument("--work", type=Path, help="a folder on the disk to be measured")
     options = parser.parse_args()
     rows_of(options.rows)

@@ -1,11 +1,11 @@
-"""The stream over a store and over one ten times as large: rows a second, and memory.
+"""The stream over a dataset and over one ten times as large: rows a second, and memory.
 
     python benchmarks/stream.py [--rows 1000] [--batch 16] [--workers 2]
 
 A row has latents of 32 KiB, a text and a number by which it is weighed, so that the stream holds
 what it ever holds. An epoch is read in shuffled batches in a process of its own, by threads that
-read ahead. Memory is what the process has to itself, above what it had before the store was opened:
-mapped files are the system's, which takes them back when it likes.
+read ahead. Memory is what the process has to itself, above what it had before the dataset was
+opened: mapped files are the system's, which takes them back when it likes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from moyin.dataset.column import Column
-from moyin.dataset.concat import Stores
-from moyin.dataset.dataset import SHARD, Store
+from moyin.dataset.concat import ConcatDataset
+from moyin.dataset.dataset import SHARD, Dataset
 from moyin.dataset.loader import Rule, Stream, ahead
 from moyin.dataset.sample import Sample
 
@@ -28,16 +28,16 @@ LATENTS = (16, 32, 32)
 
 
 def fill(path: Path, count: int) -> None:
-    store = Store.create(path, {}, seed=0, count=count, digest="benchmark")
-    picture = np.zeros((8, 8, 3), np.uint8)
-    store.append(Sample(picture, (f"“春”{i}",), (), {}, (), 0, i) for i in range(count))
+    dataset = Dataset.create(path, {}, seed=0, count=count, digest="benchmark")
+    image = np.zeros((8, 8, 3), np.uint8)
+    dataset.append(Sample(image, (f"“春”{i}",), (), {}, (), 0, i) for i in range(count))
     latents = Column(kind="array", digest="", dtype="float16", shape=LATENTS)
-    store.begin_column("latents", latents)
+    dataset.begin_column("latents", latents)
     random = np.random.default_rng(0)
-    for number in range(store.shard_count):
+    for number in range(dataset.shard_count):
         rows = random.normal(size=(min(SHARD, count - number * SHARD), *LATENTS))
-        store.write_column("latents", number, list(rows.astype(np.float16)))
-    store.add_column("characters", "", (i % 12 for i in range(count)), "int64")
+        dataset.write_column("latents", number, list(rows.astype(np.float16)))
+    dataset.add_column("characters", "", (i % 12 for i in range(count)), "int64")
 
 
 def own() -> float:
@@ -49,10 +49,10 @@ def own() -> float:
 def epoch(path: Path, count: int, batch: int, workers: int) -> tuple[float, float]:
     """Rows a second, and the most memory in MiB that a batch saw above that at the beginning."""
     before = own()
-    stores = Stores.open(str(path))
-    stream = Stream(stores, batch, 0, [Rule.parse("characters<=4:2")])
+    datasets = ConcatDataset.open(str(path))
+    stream = Stream(datasets, batch, 0, [Rule.parse("characters<=4:2")])
     names = ["meta", "latents"]
-    batches = ahead(lambda n: stores.read(names, stream.rows(n)), 0, workers)
+    batches = ahead(lambda n: datasets.read(names, stream.rows(n)), 0, workers)
     next(batches)
     start, most = time.perf_counter(), 0.0
     for _ in range(count // batch - 1):

@@ -35,8 +35,8 @@ from moyin.models.decoder import Decoder
 from moyin.models.generator import Generator
 
 LR, BETAS, DECAY, EMA = 1e-4, (0.9, 0.99), 0.01, 0.999
-BATCH, PROMPT, IDS = 4, 64, 257  # of the generator: captions, and a picture of 512x512
-LATENT, GLYPHS = 64, 24  # of the decoder, which has one such picture
+BATCH, PROMPT, IDS = 4, 64, 257  # of the generator: captions, and an image of 512x512
+LATENT, GLYPHS = 64, 24  # of the decoder, which has one such image
 
 GENERATOR = Generator.Config(
     vocab=4224,
@@ -215,8 +215,8 @@ def main() -> None:
     parser.add_argument("--stage", default="both", choices=["generator", "decoder", "both"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--recompute", action="store_true")
+    parser.add_argument("--compile", action="dataset_true")
+    parser.add_argument("--recompute", action="dataset_true")
     options = parser.parse_args()
 
     def treat(blocks: Any) -> None:

@@ -1,4 +1,4 @@
-"""The gallery: the pictures of docs/gallery.jsonl on one sheet, each above its prompt.
+"""The gallery: the images of docs/gallery.jsonl on one sheet, each above its prompt.
 
     moyin generate --prompts docs/gallery.jsonl --out build/gallery
     python docs/gallery.py build/gallery docs/gallery.jpg
@@ -19,11 +19,11 @@ from moyin.render.fonts import shipped
 COLUMNS, SIDE, GAP, LETTERS, LINES = 6, 224, 16, 14, 3
 
 
-def lines_of(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
+def lines_of(text: str, letters_font: ImageFont.FreeTypeFont) -> list[str]:
     """Text broken where a line is full: at the last space, or between two characters."""
     lines = [""]
     for letter in text:
-        if font.getlength(lines[-1] + letter) > SIDE:
+        if letters_font.getlength(lines[-1] + letter) > SIDE:
             head, space, tail = lines[-1].rpartition(" ")
             lines[-1:] = [head, tail] if space and letter.isascii() else [lines[-1], ""]
         lines[-1] += letter
@@ -32,8 +32,8 @@ def lines_of(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
 
 def sheet(folder: Path) -> Image.Image:
     rows = [json.loads(x) for x in (Path(__file__).parent / "gallery.jsonl").open("rb")]
-    face = shipped()["NotoSansSC-Bold"]
-    font = ImageFont.truetype(str(face.path), LETTERS)
+    font = shipped()["NotoSansSC-Bold"]
+    letters_font = ImageFont.truetype(str(font.path), LETTERS)
     width, height = SIDE + GAP, SIDE + GAP + LINES * (LETTERS + 4)
     page = Image.new(
         "RGB", (COLUMNS * width + GAP, -(-len(rows) // COLUMNS) * height + GAP), "white"
@@ -41,10 +41,10 @@ def sheet(folder: Path) -> Image.Image:
     draw = ImageDraw.Draw(page)
     for number, row in enumerate(rows):
         left, top = GAP + number % COLUMNS * width, GAP + number // COLUMNS * height
-        with Image.open(folder / f"{row['id']}.png") as picture:
-            page.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, top))
-        for place, line in enumerate(lines_of(row["prompt"], font)[:LINES]):
-            draw.text((left, top + SIDE + 2 + place * (LETTERS + 4)), line, "#333333", font)
+        with Image.open(folder / f"{row['id']}.png") as image:
+            page.paste(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, top))
+        for place, line in enumerate(lines_of(row["prompt"], letters_font)[:LINES]):
+            draw.text((left, top + SIDE + 2 + place * (LETTERS + 4)), line, "#333333", letters_font)
     return page
 
 

@@ -1,6 +1,6 @@
 """What `test_two_frameworks` asks of each backend, and its answers in files.
 
-FOLDER holds checkpoint/ and store/, with all columns, and <stage>.start.npz, the weights that
+FOLDER holds checkpoint/ and dataset/, with all columns, and <stage>.start.npz, the weights that
 every stage begins with.
 """
 
@@ -17,24 +17,28 @@ import stages
 
 from moyin.backend import NAME, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.inference.pipeline import Pipeline, Settings
+from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline
 from moyin.train import Trainer, run
-from moyin.train.objectives.base import Draws
+from moyin.train.objectives.base import SampleRng
 
 PROMPT = '红底，写着“春天”和"Tea"'
 COURSE = 50  # steps
 Answer = dict[str, np.ndarray[Any, Any]]
 
 
-def picture(checkpoint: Path) -> Answer:
-    """Ids and pixels of a picture with preview, sampling and guidance."""
-    settings = Settings(height=64, width=96, steps=2, temperature=0.9, top_p=0.8, guidance=1.5)
-    made = next(Pipeline.open(checkpoint, dtype="float32").generate(PROMPT, settings, seed=5))
+def image(checkpoint: Path) -> Answer:
+    """Ids and pixels of an image with preview, sampling and guidance."""
+    settings = GenerationConfig(
+        height=64, width=96, steps=2, temperature=0.9, top_p=0.8, guidance=1.5
+    )
+    made = next(
+        GlmImagePipeline.open(checkpoint, dtype="float32").generate(PROMPT, settings, seed=5)
+    )
     return {"grid": made.ids.grid, "preview": made.ids.preview, "pixels": made.pixels}
 
 
 def places(folder: Path) -> tuple[Path, Path]:
-    return folder / "store", folder / "checkpoint"
+    return folder / "dataset", folder / "checkpoint"
 
 
 def trainer(stage: str, folder: Path) -> Trainer:
@@ -52,7 +56,7 @@ def step(stage: str, folder: Path) -> Answer:
     """Loss and gradients at the start."""
     training = trainer(stage, folder)
     begin(training, folder)
-    batch = training.objective.batch(np.arange(2), Draws(0, 3))
+    batch = training.objective.batch(np.arange(2), SampleRng(0, 3))
     loss, _, gradients = training.gradient({n: ops.asarray(x) for n, x in batch.items()})
     return {"loss": ops.numpy(loss), **{n: ops.numpy(g) for n, g in gradients.items()}}
 
@@ -91,7 +95,7 @@ def trained(folder: Path) -> Answer:
 
 def answer(folder: Path) -> None:
     """All answers of this backend, as FOLDER/<backend>.<question>.npz."""
-    np.savez(folder / f"{NAME}.picture.npz", **picture(folder / "checkpoint"))
+    np.savez(folder / f"{NAME}.image.npz", **image(folder / "checkpoint"))
     for stage in stages.STAGES:
         np.savez(folder / f"{NAME}.{stage}.npz", **step(stage, folder))
     np.savez(folder / f"{NAME}.trained.npz", **trained(folder))

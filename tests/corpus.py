@@ -49,7 +49,7 @@ def bomb(side: int) -> bytes:
 
 
 def text_bomb() -> bytes:
-    """A good picture with 80 MB of text, compressed."""
+    """A good image with 80 MB of text, compressed."""
     good = encoded(photograph(50), "PNG")
     text = b"comment\0\0" + zlib.compress(b"A" * 80_000_000, 9)
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text
@@ -77,20 +77,20 @@ def dropped() -> dict[str, tuple[bytes, str]]:
     files = {f"cut/half.{k.lower()}": (c[: len(c) // 2], None) for k, c in cut.items()}
     files |= {f"cut/head.{k.lower()}": (c[:20], None) for k, c in cut.items() if k != "AVIF"}
     files |= {f"cut/most.{k.lower()}": (c[: -len(c) // 10], "damaged") for k, c in cut.items()}
-    no_tar, no_table = "damaged tar, or a compressed one", "damaged table, or one without pictures"
+    no_tar, no_table = "damaged tar, or a compressed one", "damaged table, or one without images"
     files |= {
         "zero.jpg": (b"", "empty file"),
         "zero.png": (b"", "empty file"),
-        "text.jpg": (b"I am no picture\n", "no picture"),
-        "page.png": (b"<html><body>404</body></html>", "no picture"),
-        "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
-        "program.png": (b"\x7fELF" + bytes(200), "no picture"),
-        "archive.zip": (b"PK\x03\x04" + bytes(100), "no picture"),
-        "post.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
-        "random.webp": (np.random.default_rng(7).bytes(5000), "no picture"),
-        "nul.gif": (bytes(4096), "no picture"),
-        "bom.txt": ("﻿".encode(), "no picture"),
-        "signature.png": (b"\x89PNG\r\n\x1a\n", "no picture"),
+        "text.jpg": (b"I am no image\n", "no image"),
+        "page.png": (b"<html><body>404</body></html>", "no image"),
+        "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+        "program.png": (b"\x7fELF" + bytes(200), "no image"),
+        "archive.zip": (b"PK\x03\x04" + bytes(100), "no image"),
+        "post.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
+        "random.webp": (np.random.default_rng(7).bytes(5000), "no image"),
+        "nul.gif": (bytes(4096), "no image"),
+        "bom.txt": ("﻿".encode(), "no image"),
+        "signature.png": (b"\x89PNG\r\n\x1a\n", "no image"),
         "bombs/large.png": (bomb(30_000), "too many pixels"),
         "bombs/larger.png": (bomb(200_000), "too many pixels"),
         "bombs/text.png": (text_bomb(), "damaged"),
@@ -100,7 +100,7 @@ def dropped() -> dict[str, tuple[bytes, str]]:
         "no-data.png": (png(header(96, 96), (b"IEND", b"")), "damaged"),
         "zero-wide.png": (png(header(0, 96), (b"IEND", b"")), None),
         "rubbish.jpg": (jpeg[:200] + bytes(40), "damaged"),
-        "only-start.jpg": (b"\xff\xd8\xff\xe0", "no picture"),
+        "only-start.jpg": (b"\xff\xd8\xff\xe0", "no image"),
         "flat.png": (encoded(flat, "PNG"), "flat"),
         "flat.jpg": (encoded(flat, "JPEG"), "flat"),
         "blurred.png": (encoded(ramp, "PNG"), "blurred"),
@@ -114,7 +114,7 @@ def dropped() -> dict[str, tuple[bytes, str]]:
         "tars/wrong.tar": (b"no tar at all" * 100, no_tar),
         "tables/wrong.parquet": (
             b"PAR1 but no more PAR1",
-            "damaged table, or one without pictures",
+            "damaged table, or one without images",
         ),
         "tables/zero.parquet": (b"", no_table),
         "tables/wrong.arrow": (b"ARROW1 but no more", no_table),

@@ -14,14 +14,14 @@ from loopback import Loopback, Reply
 from PIL import Image
 
 
-def encoded(picture_hwc: Any, kind: str = "PNG") -> bytes:
+def encoded(image_hwc: Any, kind: str = "PNG") -> bytes:
     into = io.BytesIO()
-    Image.fromarray(np.asarray(picture_hwc)).save(into, kind)
+    Image.fromarray(np.asarray(image_hwc)).save(into, kind)
     return into.getvalue()
 
 
 def shows(raw: bytes, **more: Any) -> Reply:
-    """An answer that holds a picture as the API has it."""
+    """An answer that holds an image as the API has it."""
     data = [{"b64_json": base64.b64encode(raw).decode()}]
     return Reply(body=json.dumps({"created": 1, "data": data, **more}).encode())
 

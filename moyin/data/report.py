@@ -1,4 +1,4 @@
-"""A page about a store: what came in, what was dropped where and why, and what is in it now."""
+"""A page about a dataset: what came in, what was dropped where and why, and what is in it now."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from moyin.data.manifest import Decision, Journal
 from moyin.data.run.worker import thumbnail
 from moyin.dataset.atomic_file import replacing
 from moyin.dataset.column import SCALARS
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.render import assets
 
-SAMPLES = 24  # kept pictures shown
+SAMPLES = 24  # kept images shown
 BARS = 20  # of a histogram
 ORDINARY = 40  # values of a text column beyond which it is no category
-HIDDEN = ("key", "pixels", "look", "read")  # columns that say something else of every picture
+HIDDEN = ("key", "pixels", "look", "read")  # columns that say something else of every image
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em;
@@ -64,28 +64,28 @@ class Counts:
                 self.examples[reason].append(decision)
 
 
-def write(store: Store) -> Path:
-    """Write STORE/report.html, which holds all it shows, and return its path."""
+def write(dataset: Dataset) -> Path:
+    """Write DATASET/report.html, which holds all it shows, and return its path."""
     counts = Counts()
-    for decision in Journal(store.path / "decisions").decisions():
+    for decision in Journal(dataset.path / "decisions").decisions():
         counts.add(decision)
-    parts = [_heading(store, counts), *_chain(counts), *_dropped(counts), *_charts(store)]
-    body = "\n".join([*parts, *_coverage(store), *_kept(store)])
-    title = html.escape(printable(store.path.name))
+    parts = [_heading(dataset, counts), *_chain(counts), *_dropped(counts), *_charts(dataset)]
+    body = "\n".join([*parts, *_coverage(dataset), *_kept(dataset)])
+    title = html.escape(printable(dataset.path.name))
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    path = store.path / "report.html"
+    path = dataset.path / "report.html"
     with replacing(path) as file:
         file.write(f"{page}<style>{STYLE}</style><body>{body}</body></html>\n".encode())
     return path
 
 
-def _heading(store: Store, counts: Counts) -> str:
-    size = sum(path.stat().st_size for path in store.path.rglob("*.arrow")) / 2**20
-    seen = counts.seen or len(store)
+def _heading(dataset: Dataset, counts: Counts) -> str:
+    size = sum(path.stat().st_size for path in dataset.path.rglob("*.arrow")) / 2**20
+    seen = counts.seen or len(dataset)
     return (
-        f"<h1>{html.escape(printable(store.path.name))}</h1>"
-        f"<p>{len(store)} pictures of {seen} that came in, {size:.0f} MiB in "
-        f"{len(store.columns)} columns.</p>"
+        f"<h1>{html.escape(printable(dataset.path.name))}</h1>"
+        f"<p>{len(dataset)} images of {seen} that came in, {size:.0f} MiB in "
+        f"{len(dataset.columns)} columns.</p>"
     )
 
 
@@ -121,14 +121,14 @@ def _dropped(counts: Counts) -> Iterator[str]:
         yield "</div>"
 
 
-def _charts(store: Store) -> Iterator[str]:
+def _charts(dataset: Dataset) -> Iterator[str]:
     """A histogram of every column of numbers, a table of every one of few texts."""
     yield "<h2>What the columns hold</h2><div class=charts>"
-    for name in store.columns:
-        column = store.column(name)
+    for name in dataset.columns:
+        column = dataset.column(name)
         if column.kind not in SCALARS or name in HIDDEN:
             continue
-        values = store.values(name)
+        values = dataset.values(name)
         rows = _categories(values) if column.kind == "text" else histogram(values)
         yield f"<div><h3>{html.escape(name)}</h3>{_bars(rows)}</div>"
     yield "</div>"
@@ -150,12 +150,12 @@ def _categories(values: Iterable[Any]) -> list[tuple[str, int]]:
     return [*common[:ORDINARY], *([("others", rest)] if rest else [])]
 
 
-def _coverage(store: Store) -> Iterator[str]:
-    """Which characters of each level the pictures' lines hold, and drafts that lacked a glyph."""
+def _coverage(dataset: Dataset) -> Iterator[str]:
+    """Which characters of each level the images' lines hold, and drafts that lacked a glyph."""
     seen: Counter[str] = Counter()
     drafts = 0
-    for index in range(len(store)):
-        (row,) = store.read(["meta"], [index])
+    for index in range(len(dataset)):
+        (row,) = dataset.read(["meta"], [index])
         seen.update("".join(line["text"] for line in row["meta"]["lines"]))
         drafts += row["meta"].get("dropped", 0)
     rows = []
@@ -165,18 +165,18 @@ def _coverage(store: Store) -> Iterator[str]:
         there = sum(count > 0 for count in counts)
         share = f"{there / len(level):.1%}"
         rows.append((f"level {number}", len(level), there, share, int(np.median(counts))))
-    titles = ("", "characters", "in the pictures", "share", "median times")
+    titles = ("", "characters", "in the images", "share", "median times")
     yield "<h2>Characters</h2>" + _table(titles, rows)
-    yield f"<p>{drafts} drafts of these pictures were dropped for a glyph their face lacks.</p>"
+    yield f"<p>{drafts} drafts of these images were dropped for a glyph their font lacks.</p>"
 
 
-def _kept(store: Store) -> Iterator[str]:
-    """Pictures from all over the store, each with its captions."""
+def _kept(dataset: Dataset) -> Iterator[str]:
+    """Images from all over the dataset, each with its captions."""
     yield "<h2>Kept</h2><div class=cells>"
-    for index in np.unique(np.linspace(0, len(store) - 1, SAMPLES).astype(int)).tolist():
-        sample = store.sample(index)
+    for index in np.unique(np.linspace(0, len(dataset) - 1, SAMPLES).astype(int)).tolist():
+        sample = dataset.sample(index)
         said = " | ".join(sample.captions[:: max(1, len(sample.captions) - 1)])
-        yield _figure(thumbnail(Image.fromarray(sample.picture)), said)
+        yield _figure(thumbnail(Image.fromarray(sample.image)), said)
     yield "</div>"
 
 
@@ -201,6 +201,6 @@ def _bars(rows: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _figure(picture: bytes, said: str) -> str:
-    shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}">'
-    return f"<figure>{shown if picture else ''}{html.escape(printable(said, 160))}</figure>"
+def _figure(image: bytes, said: str) -> str:
+    shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(image).decode()}">'
+    return f"<figure>{shown if image else ''}{html.escape(printable(said, 160))}</figure>"

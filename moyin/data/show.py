@@ -7,7 +7,7 @@ from rich.text import Text
 
 
 class Speed(ProgressColumn):
-    """Pictures a second."""
+    """Images a second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f} pictures/s" if task.speed else "")
+        return Text(f"{task.speed:.0f} images/s" if task.speed else "")

@@ -1,4 +1,4 @@
-"""The columns of a store: what a row of each holds, and how that becomes bytes and back."""
+"""The columns of a dataset: what a row of each holds, and how that becomes bytes and back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Column:
     def encode(self, value: Any) -> Any:
         """A row as stored: bytes, or a scalar as it is. ValueError if it is not of this column.
 
-        A picture may be given as the PNG bytes that a worker made of it.
+        An image may be given as the PNG bytes that a worker made of it.
         """
         if self.kind in SCALARS:
             return self._scalar(value)

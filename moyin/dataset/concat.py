@@ -1,4 +1,4 @@
-"""Several stores read as one: the rows of the second follow those of the first."""
+"""Several datasets read as one: the rows of the second follow those of the first."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Sample
 
 
-class Stores:
-    """Stores side by side, with their weights in a mixture. ValueError where one is empty."""
+class ConcatDataset:
+    """Datasets side by side, with their weights in a mixture. ValueError where one is empty."""
 
-    def __init__(self, parts: Sequence[Store], weights: Sequence[float] = ()) -> None:
+    def __init__(self, parts: Sequence[Dataset], weights: Sequence[float] = ()) -> None:
         self.parts = tuple(parts)
-        for store in self.parts:
-            if not len(store):
-                raise ValueError(f"{store.path} holds no pictures yet: go on with moyin prepare")
-        self.weights = tuple(weights) or tuple(float(len(store)) for store in self.parts)
-        self.starts = [0, *itertools.accumulate(len(store) for store in self.parts)]
+        for dataset in self.parts:
+            if not len(dataset):
+                raise ValueError(f"{dataset.path} holds no images yet: go on with moyin prepare")
+        self.weights = tuple(weights) or tuple(float(len(dataset)) for dataset in self.parts)
+        self.starts = [0, *itertools.accumulate(len(dataset) for dataset in self.parts)]
 
     @classmethod
-    def open(cls, text: str) -> Stores:
-        """`STORE`, several as `A,B`, or a mixture as `A:0.7,B:0.3`; ValueError for anything else.
+    def open(cls, text: str) -> ConcatDataset:
+        """`DATASET`, several as `A,B`, or a mixture as `A:0.7,B:0.3`; ValueError for anything else.
 
-        Without weights a store counts by its rows.
+        Without weights a dataset counts by its rows.
         """
         if Path(text).exists():
-            return cls([Store.open(text)])
+            return cls([Dataset.open(text)])
         named = [_named(part) for part in text.split(",")]
         weights = [weight for _, weight in named if weight is not None]
         if weights and (len(weights) < len(named) or min(weights) <= 0):
             raise ValueError(
-                f"data={text}: give every store a weight above 0, A:0.7,B:0.3, or none"
+                f"data={text}: give every dataset a weight above 0, A:0.7,B:0.3, or none"
             )
-        return cls([Store.open(path) for path, _ in named], weights)
+        return cls([Dataset.open(path) for path, _ in named], weights)
 
     @property
     def path(self) -> str:
-        """The stores' folders, for messages."""
-        return ", ".join(str(store.path) for store in self.parts)
+        """The datasets' folders, for messages."""
+        return ", ".join(str(dataset.path) for dataset in self.parts)
 
     def __len__(self) -> int:
         return self.starts[-1]
 
-    def placed(self) -> Iterator[tuple[int, Store, float]]:
-        """Every store with the number of its first row and its weight."""
+    def placed(self) -> Iterator[tuple[int, Dataset, float]]:
+        """Every dataset with the number of its first row and its weight."""
         return zip(self.starts, self.parts, self.weights, strict=False)
 
     def read(self, names: Sequence[str], indices: Iterable[int]) -> list[dict[str, Any]]:
-        """As `Store.read`, with rows counted through all stores."""
+        """As `Dataset.read`, with rows counted through all datasets."""
         found = (self._at(int(index)) for index in indices)
-        return [store.read(names, [row])[0] for store, row in found]
+        return [dataset.read(names, [row])[0] for dataset, row in found]
 
     def sample(self, index: int) -> Sample:
-        """As `Store.sample`."""
-        store, row = self._at(int(index))
-        return store.sample(row)
+        """As `Dataset.sample`."""
+        dataset, row = self._at(int(index))
+        return dataset.sample(row)
 
-    def _at(self, index: int) -> tuple[Store, int]:
+    def _at(self, index: int) -> tuple[Dataset, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {self.path}, which have {len(self)}")
         part = bisect.bisect_right(self.starts, index) - 1
@@ -69,7 +69,7 @@ class Stores:
 
 
 def _named(text: str) -> tuple[str, float | None]:
-    """Path and weight of one store; a path that is there may end as a weight does."""
+    """Path and weight of one dataset; a path that is there may end as a weight does."""
     path, colon, weight = text.strip().rpartition(":")
     if not colon or Path(text.strip()).exists():
         return text.strip(), None

@@ -1,11 +1,11 @@
-"""A store of samples: one folder, columns side by side, each in shards of its own.
+"""A dataset of samples: one folder, columns side by side, each in shards of its own.
 
-    STORE/store.json           format, what made it, and for every column its kind and digest
-    STORE/picture/00000.arrow  PNG bytes
-    STORE/meta/00000.arrow     JSON: captions, lines, background, objects
-    STORE/ids/00000.arrow      an array a row, added later without touching the rest
-    STORE/ids.1/00000.arrow    its next version, made beside it, which then takes its place
-    STORE/level/00000.arrow    a number or a text a row, which is fast to read whole
+    DATASET/dataset.json           format, what made it, and for every column its kind and digest
+    DATASET/image/00000.arrow  PNG bytes
+    DATASET/meta/00000.arrow     JSON: captions, lines, background, objects
+    DATASET/ids/00000.arrow      an array a row, added later without touching the rest
+    DATASET/ids.1/00000.arrow    its next version, made beside it, which then takes its place
+    DATASET/level/00000.arrow    a number or a text a row, which is fast to read whole
 
 A shard that has its name is complete, so work that was cut short goes on from what is there.
 """
@@ -35,12 +35,12 @@ Array = np.ndarray[Any, Any]
 
 FORMAT = 1
 SHARD = 256  # rows a shard
-BUCKET = "bucket"  # the column that says HEIGHTxWIDTH where pictures are of several sizes
-BASE = {"picture": "png", "meta": "json"}
+BUCKET = "bucket"  # the column that says HEIGHTxWIDTH where images are of several sizes
+BASE = {"image": "png", "meta": "json"}
 
 
-class Store:
-    """Rows by number, columns by name. `Store.create` or `Store.open` makes one."""
+class Dataset:
+    """Rows by number, columns by name. `Dataset.create` or `Dataset.open` makes one."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path, self.header = path, header
@@ -49,29 +49,29 @@ class Store:
     @classmethod
     def create(
         cls, path: Path | str, recipe: Mapping[str, Any], seed: int, count: int, digest: str
-    ) -> Store:
-        """A store for `count` samples that `recipe` makes from `seed`; `digest` names that maker.
+    ) -> Dataset:
+        """A dataset for `count` samples that `recipe` makes from `seed`; `digest` names that maker.
 
         One that is there already is opened, and may grow. ValueError if another maker made it.
         """
         path = Path(path)
         columns = {n: asdict(Column(kind=kind, digest=digest)) for n, kind in BASE.items()}
         made = {"recipe": dict(recipe), "seed": seed, "count": count, "columns": columns}
-        there = (path / "store.json").exists()
-        store = cls.open(path) if there else cls(path, {"format": FORMAT} | made)
-        store.column("picture", digest)
-        with store._changing() as header:
+        there = (path / "dataset.json").exists()
+        dataset = cls.open(path) if there else cls(path, {"format": FORMAT} | made)
+        dataset.column("image", digest)
+        with dataset._changing() as header:
             header["count"] = max(count, header["count"])
-        return store
+        return dataset
 
     @classmethod
-    def open(cls, path: Path | str) -> Store:
-        """The store at `path`; ValueError where there is none or its format is not known."""
+    def open(cls, path: Path | str) -> Dataset:
+        """The dataset at `path`; ValueError where there is none or its format is not known."""
         return cls(Path(path), _header(Path(path)))
 
     @property
-    def parts(self) -> tuple[Store, ...]:
-        """The stores that are read as this one: itself."""
+    def parts(self) -> tuple[Dataset, ...]:
+        """The datasets that are read as this one: itself."""
         return (self,)
 
     @property
@@ -80,7 +80,7 @@ class Store:
         return tuple(name for name in self.header["columns"] if "." not in name)
 
     def __len__(self) -> int:
-        """Rows that have both a picture and its description."""
+        """Rows that have both an image and its description."""
         return min(self.rows_of(name) for name in BASE)
 
     def column(self, name: str, digest: str | None = None) -> Column:
@@ -92,7 +92,7 @@ class Store:
         if digest not in (None, column.digest):
             told = f"column {name!r} of {self.path} is stale: made by {column.digest[:12]}"
             told += f", not by {str(digest)[:12]}"
-            raise ValueError(f"{told}; drop it (Store.drop_column) or take another store")
+            raise ValueError(f"{told}; drop it (Dataset.drop_column) or take another dataset")
         return column
 
     def rows_of(self, name: str) -> int:
@@ -115,7 +115,7 @@ class Store:
         return len(self._starts("meta")) - 1
 
     def shard(self, name: str, number: int) -> list[Any]:
-        """A shard's rows as they are stored: bytes, or scalars. Pictures stay encoded."""
+        """A shard's rows as they are stored: bytes, or scalars. Images stay encoded."""
         self.column(name)
         return list(shards.rows(self._shard(name, number)))
 
@@ -129,8 +129,8 @@ class Store:
             self.write_shard(number, rows)
 
     def write_shard(self, number: int, samples: Sequence[Sample]) -> None:
-        """Write (or replace) the pictures and descriptions of one shard."""
-        self.write_column("picture", number, [sample.picture for sample in samples])
+        """Write (or replace) the images and descriptions of one shard."""
+        self.write_column("image", number, [sample.image for sample in samples])
         self.write_column("meta", number, [sample.to_json() for sample in samples])
 
     def add_column(self, name: str, digest: str, rows: Iterable[Any], kind: str = "array") -> None:
@@ -179,12 +179,12 @@ class Store:
     ) -> None:
         """Put another maker's rows, from row 0 on, in a column's place once all are written.
 
-        Until then everybody reads the old ones, and who opened the store before goes on to: their
+        Until then everybody reads the old ones, and who opened the dataset before goes on to: their
         shards stay until the column is replaced again.
         """
         old = self.column(name)
         if name in BASE:
-            raise ValueError(f"column {name!r} is what the store is made of")
+            raise ValueError(f"column {name!r} is what the dataset is made of")
         fresh = f"{name}.{old.version + 1}"
         self._forget(fresh)
         self.add_column(fresh, digest, rows, kind)
@@ -198,7 +198,7 @@ class Store:
         """Delete a column that was added, whatever its version."""
         column = self.column(name)
         if name in BASE:
-            raise ValueError(f"column {name!r} is what the store is made of")
+            raise ValueError(f"column {name!r} is what the dataset is made of")
         self._forget(f"{name}.{column.version + 1}")
         self._forget(name)
 
@@ -226,7 +226,7 @@ class Store:
     def sample(self, index: int) -> Sample:
         """Row `index` as the sample that was stored."""
         row = self.read(tuple(BASE), [index])[0]
-        return Sample.from_json(row["meta"], row["picture"])
+        return Sample.from_json(row["meta"], row["image"])
 
     def digest(self) -> str:
         """SHA-256 over all rows of all columns, whatever the shards are."""
@@ -263,7 +263,7 @@ class Store:
         return self._bounds[name]
 
     def _matching(self, counts: list[int]) -> list[int]:
-        """The leading shards as long as the descriptions': a store that grew has a longer last."""
+        """The leading shards as long as the descriptions', but for the last."""
         wanted = np.diff(self._starts("meta")).tolist()
         pairs = zip(counts, wanted, strict=False)
         return [count for count, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
@@ -286,19 +286,19 @@ class Store:
     def _changing(self) -> Iterator[dict[str, Any]]:
         """The header as it is on the disk now, written again at the end; one process at a time."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "store.json.lock"):
-            if (self.path / "store.json").exists():
+        with FileLock(self.path / "dataset.json.lock"):
+            if (self.path / "dataset.json").exists():
                 self.header = _header(self.path)
             yield self.header
-            with replacing(self.path / "store.json") as file:
+            with replacing(self.path / "dataset.json") as file:
                 file.write(json.dumps(self.header, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
 def _header(path: Path) -> dict[str, Any]:
     try:
-        header: dict[str, Any] = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        header: dict[str, Any] = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"no readable store at {path}: make one with moyin prepare") from error
+        raise ValueError(f"no readable dataset at {path}: make one with moyin prepare") from error
     if header.get("format") != FORMAT:
         told = f"{path} has format {header.get('format')}, and {FORMAT} is what can be read"
         raise ValueError(f"{told}: prepare it again")

@@ -1,11 +1,11 @@
-"""Stores as WebDataset tars, Parquet or MindRecord files, and back again, row for row.
+"""Datasets as WebDataset tars, Parquet or MindRecord files, and back again, row for row.
 
-    OUT/_columns.json    what the store was, by which it is made again
+    OUT/_columns.json    what the dataset was, by which it is made again
     OUT/00000.tar        00000000.png, 00000000.json, 00000000.ids.npy, 00000000.values.json, …
-    OUT/00000.parquet    the same as columns: picture, meta, ids, level, …
+    OUT/00000.parquet    the same as columns: image, meta, ids, level, …
     OUT/00000.mindrecord the same, where MindSpore is the backend
 
-A picture is an encoded one, an array the content of a .npy file, and of what is JSON the text.
+An image is an encoded one, an array the content of a .npy file, and of what is JSON the text.
 """
 
 from __future__ import annotations
@@ -24,65 +24,65 @@ from rich.progress import track
 
 from moyin.dataset.atomic_file import replacing
 from moyin.dataset.column import SCALARS, Column
-from moyin.dataset.dataset import BASE, Store
+from moyin.dataset.dataset import BASE, Dataset
 
 HEADER = "_columns.json"  # Parquet's readers pass over a name that begins so
 VALUES = "values.json"  # the scalars of a row, together in one file of a tar
 SUFFIXES = {"png": "png", "json": "json", "array": "npy", "npy": "npy"}
 RECORDS = {"json": "string", "text": "string", "int64": "int64", "float64": "float64"}
-GROUP = 16  # rows of a Parquet row group: pictures are large
+GROUP = 16  # rows of a Parquet row group: images are large
 
 Columns = dict[str, Column]
 Row = dict[str, Any]
-Stored = dict[str, list[Any]]  # a shard's rows by column, as the store has them
+Stored = dict[str, list[Any]]  # a shard's rows by column, as the dataset has them
 
 
-def export_store(path: Path, out: Path, kind: str) -> Path:
-    """Write the store as `webdataset`, `parquet` or `mindrecord`; goes on where it was stopped.
+def export_dataset(path: Path, out: Path, kind: str) -> Path:
+    """Write the dataset as `webdataset`, `parquet` or `mindrecord`; goes on where it was stopped.
 
-    ValueError where `out` holds another export, a column of the store is not complete, or there is
-    no MindSpore for MindRecord.
+    ValueError where `out` holds another export, a column of the dataset is not complete, or there
+    is no MindSpore for MindRecord.
     """
     if kind not in FILES:
         raise ValueError(f"format {kind}: it must be one of {', '.join(FILES)}")
     suffix, write, _ = FILES[kind]
-    store = Store.open(path)
-    columns = {name: store.column(name) for name in store.columns}
+    dataset = Dataset.open(path)
+    columns = {name: dataset.column(name) for name in dataset.columns}
     for name in columns:
-        if store.rows_of(name) != len(store):
-            had = f"{store.rows_of(name)} of {len(store)} rows"
+        if dataset.rows_of(name) != len(dataset):
+            had = f"{dataset.rows_of(name)} of {len(dataset)} rows"
             raise ValueError(f"column {name!r} of {path} has {had}: complete or drop it first")
-    _begin(out, {"kind": kind, "shards": store.shard_count, "store": store.header})
+    _begin(out, {"kind": kind, "shards": dataset.shard_count, "dataset": dataset.header})
     first = 0
-    for number in track(range(store.shard_count), description=f"export of {path}"):
+    for number in track(range(dataset.shard_count), description=f"export of {path}"):
         file = out / f"{number:05d}{suffix}"
-        rows = store.shard_rows(number)
+        rows = dataset.shard_rows(number)
         if not file.exists():
-            stored = {name: store.shard(name, number) for name in columns}
+            stored = {name: dataset.shard(name, number) for name in columns}
             write(file, columns, stored, first)
         first += rows
     return out
 
 
-def import_store(path: Path, out: Path) -> Store:
-    """Make the store again that was exported to `path`; goes on where it was stopped.
+def import_dataset(path: Path, out: Path) -> Dataset:
+    """Make the dataset again that was exported to `path`; goes on where it was stopped.
 
-    ValueError where `path` is no export, a file of it is damaged, or `out` is another store.
+    ValueError where `path` is no export, a file of it is damaged, or `out` is another dataset.
     """
     try:
         header = json.loads((path / HEADER).read_text(encoding="utf-8"))
-        made, (suffix, _, read) = header["store"], FILES[header["kind"]]
+        made, (suffix, _, read) = header["dataset"], FILES[header["kind"]]
     except (OSError, ValueError, KeyError) as error:
-        told = "pictures from elsewhere come in by moyin prepare"
-        raise ValueError(f"{path} holds no {HEADER} of an exported store; {told}") from error
+        told = "images from elsewhere come in by moyin prepare"
+        raise ValueError(f"{path} holds no {HEADER} of an exported dataset; {told}") from error
     columns = {name: Column.from_json(made["columns"][name]) for name in made["columns"]}
-    digest = columns["picture"].digest
-    store = Store.create(out, made["recipe"], made["seed"], made["count"], digest)
+    digest = columns["image"].digest
+    dataset = Dataset.create(out, made["recipe"], made["seed"], made["count"], digest)
     for name in columns.keys() - BASE.keys():
-        store.begin_column(name, columns[name])
+        dataset.begin_column(name, columns[name])
     for number in track(range(header["shards"]), description=f"import of {path}"):
         file = path / f"{number:05d}{suffix}"
-        if store.shard_rows(number, tuple(columns)):
+        if dataset.shard_rows(number, tuple(columns)):
             continue
         try:
             rows = [_row(columns, row) for row in read(file, columns)]
@@ -90,21 +90,23 @@ def import_store(path: Path, out: Path) -> Store:
             mend = "if it is damaged or cut short, export it again"
             raise ValueError(f"{file} cannot be read ({error}): {mend}") from error
         for name in columns:
-            store.write_column(name, number, [row[name] for row in rows])
-    return store
+            dataset.write_column(name, number, [row[name] for row in rows])
+    return dataset
 
 
 def _begin(out: Path, header: dict[str, Any]) -> None:
     text = json.dumps(header, ensure_ascii=False, indent=1)
     place = out / HEADER
     if place.exists() and place.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{out} holds an export of another store, or of another state of this one")
+        raise ValueError(
+            f"{out} holds an export of another dataset, or of another state of this one"
+        )
     with replacing(place) as file:
         file.write(text.encode())
 
 
 def _row(columns: Columns, row: Row) -> Row:
-    """A row as a store takes it, from that of a file."""
+    """A row as a dataset takes it, from that of a file."""
     return {name: _value(column, row[name]) for name, column in columns.items()}
 
 
@@ -155,7 +157,7 @@ def _read_tar(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def _suffix(name: str, column: Column) -> str:
-    """`picture` and `meta` go by the key alone, as WebDataset's readers expect."""
+    """`image` and `meta` go by the key alone, as WebDataset's readers expect."""
     suffix = SUFFIXES[column.kind]
     return suffix if name in BASE else f"{name}.{suffix}"
 

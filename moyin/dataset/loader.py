@@ -1,4 +1,4 @@
-"""The stream that training reads: which rows make up a batch, from a mixture of stores.
+"""The stream that training reads: which rows make up a batch, from a mixture of datasets.
 
 Batch n is computed from n alone. So any batch can be asked for, a training goes on exactly where it
 stopped, and the ranks of any number share it out among themselves.
@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from moyin.dataset.concat import Stores
-from moyin.dataset.dataset import BUCKET, Store
+from moyin.dataset.concat import ConcatDataset
+from moyin.dataset.dataset import BUCKET, Dataset
 from moyin.dataset.order import Turns, key, quotas, shuffled
 
 Array = np.ndarray[Any, Any]
@@ -58,12 +58,12 @@ class Rule:
         last = int(until) if until else None
         return cls(column=column, compare=compare, value=value, weight=float(weight), until=last)
 
-    def holds(self, store: Store) -> Array:
+    def holds(self, dataset: Dataset) -> Array:
         """For which rows it does: bool [rows]. ValueError where values cannot be compared so."""
-        values = store.values(self.column)
-        if len(values) != len(store):
-            rows = f"{len(values)} of {len(store)} rows"
-            raise ValueError(f"column {self.column!r} of {store.path} has {rows}")
+        values = dataset.values(self.column)
+        if len(values) != len(dataset):
+            rows = f"{len(values)} of {len(dataset)} rows"
+            raise ValueError(f"column {self.column!r} of {dataset.path} has {rows}")
         text = values.dtype == object
         try:
             value = self.value if text else float(self.value)
@@ -92,15 +92,15 @@ class Pool:
 class Stream:
     """Batches of rows of one size. ValueError where the weights leave nothing to read.
 
-    batch: rows of a batch over all ranks. stores: from which, with weights where they are a
-    mixture; without, a store counts by its rows. rules: what rows count for, by their columns;
-    steps_of: batches a step, by which the rules' steps are told. held: which rows, of all stores'
+    batch: rows of a batch over all ranks. datasets: from which, with weights where they are a
+    mixture; without, a dataset counts by its rows. rules: what rows count for, by their columns;
+    steps_of: batches a step, by which the rules' steps are told. held: which rows, of all datasets'
     side by side, are held out, bool [rows].
     """
 
     def __init__(
         self,
-        stores: Stores,
+        datasets: ConcatDataset,
         batch: int,
         seed: int,
         rules: Sequence[Rule] = (),
@@ -108,7 +108,7 @@ class Stream:
         held: Array | None = None,
     ) -> None:
         self.held = held
-        self.stores, self.batch, self.seed, self.rules = stores, batch, seed, tuple(rules)
+        self.datasets, self.batch, self.seed, self.rules = datasets, batch, seed, tuple(rules)
         ends = {rule.until * steps_of for rule in self.rules if rule.until is not None}
         self.starts = [0, *sorted(ends - {0})]
         self.steps_of = steps_of
@@ -116,7 +116,7 @@ class Stream:
         self._phase(0)
 
     def rows(self, number: int, rank: int = 0, ranks: int = 1) -> Array:
-        """Row numbers of batch `number`, counted over the stores as they stand side by side.
+        """Row numbers of batch `number`, counted over the datasets as they stand side by side.
 
         Of several ranks, each gets every `ranks`-th of the same batch. int64 [batch / ranks].
         """
@@ -129,9 +129,9 @@ class Stream:
         step = self.starts[phase] // self.steps_of
         rules = [rule for rule in self.rules if rule.until is None or step < rule.until]
         buckets: dict[str, list[Pool]] = {}
-        for first, store, weight in self.stores.placed():
-            held = None if self.held is None else self.held[first : first + len(store)]
-            pools = list(_pools(store, first, rules, held))
+        for first, dataset, weight in self.datasets.placed():
+            held = None if self.held is None else self.held[first : first + len(dataset)]
+            pools = list(_pools(dataset, first, rules, held))
             total = sum(pool.share for _, pool in pools)
             for bucket, pool in pools:
                 share = weight * pool.share / total
@@ -179,26 +179,26 @@ def ahead(make: Callable[[int], T], first: int, workers: int) -> Generator[T, No
 
 
 def _pools(
-    store: Store, first: int, rules: Sequence[Rule], held: Array | None
+    dataset: Dataset, first: int, rules: Sequence[Rule], held: Array | None
 ) -> Iterator[tuple[str, Pool]]:
-    """A store's rows by bucket and weight, each with the sum of its rows' weights as its share."""
-    sizes = store.values(BUCKET) if BUCKET in store.columns else None
+    """A dataset's rows by bucket and weight, each with the sum of its weights as its share."""
+    sizes = dataset.values(BUCKET) if BUCKET in dataset.columns else None
     if sizes is None and not rules and held is None:
-        yield _size(store), Pool(first, len(store), len(store))
+        yield _size(dataset), Pool(first, len(dataset), len(dataset))
         return
-    weights = np.ones(len(store)) if held is None else 1.0 - held
+    weights = np.ones(len(dataset)) if held is None else 1.0 - held
     for rule in rules:
-        weights[rule.holds(store)] *= rule.weight
+        weights[rule.holds(dataset)] *= rule.weight
     if not weights.any():
-        raise ValueError(f"the weights leave no row of {store.path}")
-    buckets = np.array([_size(store)]) if sizes is None else np.unique(sizes)
+        raise ValueError(f"the weights leave no row of {dataset.path}")
+    buckets = np.array([_size(dataset)]) if sizes is None else np.unique(sizes)
     for bucket in buckets:
-        inside = np.ones(len(store), bool) if sizes is None else sizes == bucket
+        inside = np.ones(len(dataset), bool) if sizes is None else sizes == bucket
         for weight in np.unique(weights[inside & (weights > 0)]):
             numbers = np.flatnonzero(inside & (weights == weight)).astype(np.uint32)
             yield str(bucket), Pool(first, len(numbers), len(numbers) * float(weight), numbers)
 
 
-def _size(store: Store) -> str:
-    height, width, _ = store.read(["picture"], [0])[0]["picture"].shape
+def _size(dataset: Dataset) -> str:
+    height, width, _ = dataset.read(["image"], [0])[0]["image"].shape
     return f"{height}x{width}"

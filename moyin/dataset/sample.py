@@ -1,4 +1,4 @@
-"""What one training picture is: its pixels, what it says of itself, and what stands where."""
+"""What one training image is: its pixels, what it says of itself, and what stands where."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 Quad = tuple[float, ...]  # x, y of four corners, clockwise from the text's own top left
-Picture = np.ndarray[Any, np.dtype[np.uint8]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Line:
     characters: tuple[Box, ...]
     squares: tuple[Box, ...]
     colour: str
-    face: str
+    font: str
     place: str
     role: str = ""
     quad: Quad = ()
@@ -50,7 +50,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Edit:
-    """What makes a picture of another one: `of` is how many rows of the store the other one is
+    """What makes an image of another one: `of` is how many rows of the dataset the other one is
     away, -1 for the one before; `captions` ask for it, and quote what is to be written."""
 
     of: int
@@ -59,16 +59,16 @@ class Edit:
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture [height, width, 3] uint8 with its captions and everything that is known of it.
+    """An image [height, width, 3] uint8 with its captions and everything that is known of it.
 
     `background` holds "kind" (flat, gradient, texture, photograph) and what that kind needs:
     "colour", "second" (a gradient's other end), "texture", "photograph"; of a sheet also
-    "behind", a colour, or "surface", a photograph, where it does not fill the picture. `layout` is
-    its name, empty for lines placed freely; `dropped` counts the drafts of this picture that had a
-    character without a glyph. `edit` is there where it is made of another picture of its store.
+    "behind", a colour, or "surface", a photograph, where it does not fill the image. `layout` is
+    its name, empty for lines placed freely; `dropped` counts the drafts of this image that had a
+    character without a glyph. `edit` is there where it is made of another image of its dataset.
     """
 
-    picture: Picture
+    image: Pixels
     captions: tuple[str, ...]
     lines: tuple[Line, ...]
     background: dict[str, str]
@@ -80,7 +80,7 @@ class Sample:
     edit: Edit | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the picture, in JSON's own types."""
+        """Everything but the image, in JSON's own types."""
         named = ("captions", "background", "seed", "index", "layout", "dropped")
         fields = {name: getattr(self, name) for name in named}
         if self.edit is not None:
@@ -89,10 +89,10 @@ class Sample:
         return fields | {"lines": lines, "objects": [asdict(thing) for thing in self.objects]}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any], picture: Picture) -> Sample:
+    def from_json(cls, fields: dict[str, Any], image: Pixels) -> Sample:
         """The inverse of `to_json`, also after a walk through JSON text."""
         return cls(
-            picture=picture,
+            image=image,
             captions=tuple(fields["captions"]),
             lines=tuple(_line(line) for line in fields["lines"]),
             background=dict(fields["background"]),

@@ -1,6 +1,6 @@
-"""Columns that networks make of a store's pictures: semantic ids, preview ids and latents.
+"""Columns that networks make of a dataset's images: semantic tokens, preview ids and latents.
 
-Each is written under a digest of the network and of what pictures go through before it, goes on
+Each is written under a digest of the network and of what images go through before it, goes on
 where it was stopped, and is refused by name when another network made it.
 """
 
@@ -18,14 +18,14 @@ from rich.progress import track
 
 from moyin.backend import autograd, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.dataset.dataset import BUCKET, Store
+from moyin.dataset.dataset import BUCKET, Dataset
 from moyin.dataset.sample import Sample
 from moyin.inference.image_processor import PREPROCESSING, SHORTEST, semantic_ids
 from moyin.prompt.grid import Grid
 
 Array = np.ndarray[Any, Any]
 
-AT_ONCE = 2  # pictures: more only leave the processor's cache
+AT_ONCE = 2  # images: more only leave the processor's cache
 
 
 class TokenLayout(Protocol):
@@ -35,18 +35,18 @@ class TokenLayout(Protocol):
         """The sample's token grid, [rows, columns] uint16."""
 
 
-NETWORKS = {"ids": "semantic", "latents": "autoencoder"}
+NETWORKS = {"tokens": "semantic", "latents": "autoencoder"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenize:
-    """What a checkpoint's networks add to a store that was prepared; by itself nothing.
+    """What a checkpoint's networks add to a dataset that was prepared; by itself nothing.
 
-    columns: `ids`, with which come those of the preview, and `latents`. checkpoint: a folder or hub
-    id that holds the networks; empty for the default one.
+    columns: `tokens`, with which come those of the preview, and `latents`. checkpoint: a folder or
+    hub id that holds the networks; empty for the default one.
     """
 
-    columns: tuple[Literal["ids", "latents"], ...] = ()
+    columns: tuple[Literal["tokens", "latents"], ...] = ()
     checkpoint: str = ""
 
     def check(self) -> None:
@@ -58,15 +58,15 @@ class Tokenize:
                     " tokenize.checkpoint=FOLDER"
                 )
 
-    def __call__(self, store: Store) -> None:
-        """Make what the store lacks. ValueError where another network made a column."""
+    def __call__(self, dataset: Dataset) -> None:
+        """Make what the dataset lacks. ValueError where another network made a column."""
         self.check()
         for column in self.columns:
             network = Checkpoint.open(self.checkpoint or None).whole(NETWORKS[column], "float32")
-            if column == "ids":
-                semantic_columns(store, network)
+            if column == "tokens":
+                semantic_columns(dataset, network)
             else:
-                latent_column(store, network, latent_dtype())
+                latent_column(dataset, network, latent_dtype())
 
 
 def digest(network: Any) -> str:
@@ -77,54 +77,54 @@ def digest(network: Any) -> str:
     return total.hexdigest()
 
 
-def semantic_columns(store: Store, network: Any, legend: TokenLayout | None = None) -> None:
-    """`ids` and `preview_ids`: of the picture, and of the picture at its preview's size.
+def semantic_columns(dataset: Dataset, network: Any, legend: TokenLayout | None = None) -> None:
+    """`tokens` and `preview_tokens`: of the image, and of the image at its preview's size.
 
-    legend: what the ids of rendered pictures are to say, in place of what the tokenizer says of
-    them; then no network is needed. ValueError for a legend and pictures that are not their own
+    legend: what the ids of rendered images are to say, in place of what the tokenizer says of
+    them; then no network is needed. ValueError for a legend and images that are not their own
     previews.
     """
     told = repr(legend) if legend is not None else f"{digest(network)} {PREPROCESSING}"
     made_by = hashlib.sha256(told.encode()).hexdigest()
-    height, width = store.sample(0).picture.shape[:2]
+    height, width = dataset.sample(0).image.shape[:2]
     if legend is not None and not _own_preview(Grid.of_pixels(height, width)):
-        raise ValueError(f"{store.path}: a legend names the ids of pictures of 512x512 alone")
+        raise ValueError(f"{dataset.path}: a legend names the ids of images of 512x512 alone")
 
-    def pictures(some: range) -> list[Array]:
-        return [row["picture"] for row in store.read(["picture"], some)]
+    def images(some: range) -> list[Array]:
+        return [row["image"] for row in dataset.read(["image"], some)]
 
     def tokenized(some: Iterable[Array]) -> Iterator[Array]:
         return _by_size(some, lambda alike: semantic_ids(network, alike))
 
     def ids(some: range) -> Iterable[Array]:
         if legend is not None:
-            return [legend.ids(store.sample(i)) for i in some]
-        chosen = pictures(some)
+            return [legend.ids(dataset.sample(i)) for i in some]
+        chosen = images(some)
         return map(_of_its_grid, tokenized(chosen), chosen)
 
     def previews(some: range) -> Iterable[Array]:
-        known = [row["ids"] for row in store.read(["ids"], some)]
+        known = [row["tokens"] for row in dataset.read(["tokens"], some)]
         if all(_own_preview(Grid(*grid.shape)) for grid in known):
             return known
-        return _by_size(map(preview_picture, pictures(some)), preview_ids)
+        return _by_size(map(preview_image, images(some)), preview_ids)
 
     def preview_ids(alike: list[Array]) -> Iterable[Array]:
         # A preview's shorter side is below what references are enlarged to; it has its own grid.
         height, width = alike[0].shape[:2]
         return semantic_ids(network, alike, (height // 2, width // 2))
 
-    _complete(store, "ids", made_by, ids)
-    _complete(store, "preview_ids", made_by, previews)
+    _complete(dataset, "tokens", made_by, ids)
+    _complete(dataset, "preview_tokens", made_by, previews)
 
 
-def _of_its_grid(ids: Array, picture: Array) -> Array:
-    """The ids. ValueError where they are of another grid, that of an enlarged picture."""
-    height, width = picture.shape[:2]
+def _of_its_grid(ids: Array, image: Array) -> Array:
+    """The ids. ValueError where they are of another grid, that of an enlarged image."""
+    height, width = image.shape[:2]
     grid = Grid.of_pixels(height, width)
     if ids.shape != (grid.rows, grid.columns):
         told = f"sides of at least {SHORTEST} pixels are tokenized as they are"
         raise ValueError(
-            f"a picture of {height}x{width} has {ids.shape[0]}x{ids.shape[1]} ids: {told}"
+            f"an image of {height}x{width} has {ids.shape[0]}x{ids.shape[1]} ids: {told}"
         )
     return ids
 
@@ -133,11 +133,11 @@ def _own_preview(grid: Grid) -> bool:
     return grid.preview() == grid
 
 
-def preview_picture(picture: Array) -> Array:
-    """The picture made as small as its preview, to be tokenized again."""
-    grid = Grid.of_pixels(*picture.shape[:2]).preview()
+def preview_image(image: Array) -> Array:
+    """The image made as small as its preview, to be tokenized again."""
+    grid = Grid.of_pixels(*image.shape[:2]).preview()
     size = (grid.width, grid.height)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def latent_dtype() -> Any:
@@ -145,7 +145,7 @@ def latent_dtype() -> Any:
     return ops.bfloat16 if device.supports_bfloat16() else ops.float32
 
 
-def latent_column(store: Store, network: Any, dtype: Any) -> None:
+def latent_column(dataset: Dataset, network: Any, dtype: Any) -> None:
     """`latents`: the autoencoder's normalised means, float16 [C, H/8, W/8]."""
 
     def encode(alike: list[Array]) -> Array:
@@ -156,35 +156,35 @@ def latent_column(store: Store, network: Any, dtype: Any) -> None:
         return ops.numpy(latents).astype(np.float16)
 
     def latents(some: range) -> Iterator[Array]:
-        return _by_size((row["picture"] for row in store.read(["picture"], some)), encode)
+        return _by_size((row["image"] for row in dataset.read(["image"], some)), encode)
 
-    _complete(store, "latents", digest(network), latents)
+    _complete(dataset, "latents", digest(network), latents)
 
 
 def _by_size(
-    pictures: Iterable[Array], make: Callable[[list[Array]], Iterable[Array]]
+    images: Iterable[Array], make: Callable[[list[Array]], Iterable[Array]]
 ) -> Iterator[Array]:
-    """What `make` makes of pictures of one size, for each of them, in order."""
-    for _, alike in itertools.groupby(pictures, key=lambda picture: picture.shape):
+    """What `make` makes of images of one size, for each of them, in order."""
+    for _, alike in itertools.groupby(images, key=lambda image: image.shape):
         yield from make(list(alike))
 
 
 def _complete(
-    store: Store, name: str, made_by: str, make: Callable[[range], Iterable[Array]]
+    dataset: Dataset, name: str, made_by: str, make: Callable[[range], Iterable[Array]]
 ) -> None:
     """Make the rows of a column that are not there yet."""
-    if name in store.columns:
-        store.column(name, made_by)
-    start = store.rows_of(name) if name in store.columns else 0
-    if start == len(store):
+    if name in dataset.columns:
+        dataset.column(name, made_by)
+    start = dataset.rows_of(name) if name in dataset.columns else 0
+    if start == len(dataset):
         return
 
     def rows() -> Iterator[Any]:
-        starts = range(start, len(store), AT_ONCE)
-        for first in track(starts, description=f"{name} of {store.path}"):
-            yield from make(range(first, min(first + AT_ONCE, len(store))))
+        starts = range(start, len(dataset), AT_ONCE)
+        for first in track(starts, description=f"{name} of {dataset.path}"):
+            yield from make(range(first, min(first + AT_ONCE, len(dataset))))
 
-    kind = "npy" if BUCKET in store.columns else "array"
+    kind = "npy" if BUCKET in dataset.columns else "array"
     made = rows()
-    store.add_column(name, made_by, made, kind)
+    dataset.add_column(name, made_by, made, kind)
     next(made, None)  # the bar ends when they do

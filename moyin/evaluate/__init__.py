@@ -1,1 +1,1 @@
-"""Benchmarks: a suite of prompts, a judge of pictures, a report."""
+"""Benchmarks: a suite of prompts, a judge of images, a report."""

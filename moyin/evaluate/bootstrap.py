@@ -1,6 +1,6 @@
 """Bootstrap over prompts: how far a score is to be trusted (Efron 1979; percentile intervals).
 
-Prompts are drawn with replacement, each with all its pictures, since pictures of one prompt are
+Prompts are drawn with replacement, each with all its images, since images of one prompt are
 alike. The draws are seeded: the same sums give the same interval.
 """
 
@@ -21,7 +21,7 @@ LEVEL = 0.95
 
 def intervals(sums: Sequence[Sums], total: Total, resamples: int) -> dict[str, Interval]:
     """The 95 % interval of every score; sums: one for each prompt."""
-    drawn = _scores(sums, total, draws(len(sums), resamples))
+    drawn = _scores(sums, total, resampled(len(sums), resamples))
     return {name: _middle(values) for name, values in drawn.items()}
 
 
@@ -30,12 +30,12 @@ def differences(
 ) -> dict[str, Interval]:
     """The 95 % interval of every score of `second` less that of `first`, over the same prompts
     in the same order: each draw takes the same prompts of both."""
-    weights = draws(len(first), resamples)
+    weights = resampled(len(first), resamples)
     before, after = (_scores(sums, total, weights) for sums in (first, second))
     return {name: _middle(after[name] - before[name]) for name in before if name in after}
 
 
-def draws(count: int, resamples: int) -> Any:
+def resampled(count: int, resamples: int) -> Any:
     """How often each of `count` prompts is drawn, int [resamples, count]."""
     return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
 

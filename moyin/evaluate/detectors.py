@@ -1,4 +1,4 @@
-"""What a picture shows, found from its pixels alone: text on a plain background."""
+"""What an image shows, found from its pixels alone: text on a plain background."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moyin.render.places import PLACES
 Array = np.ndarray[Any, Any]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-BORDER = 1 / 32  # of the picture's side: whose median is the background
+BORDER = 1 / 32  # of the image's side: whose median is the background
 FAINT = 40  # RGB distance below which nothing counts as text
 GRID = 64  # cells a side on which the parts of a text are found
 SPECK = 0.05  # share of the largest part's ink below which a part is noise
@@ -35,51 +35,51 @@ class Seen:
     text: str = ""
 
 
-def look(picture_hwc: Pixels, reader: Callable[[Pixels], str]) -> Seen:
-    """Judge one line of text in a uint8 picture [H, W, 3]; reader says what a crop reads."""
-    ground = border(picture_hwc)
+def look(image_hwc: Pixels, reader: Callable[[Pixels], str]) -> Seen:
+    """Judge one line of text in a uint8 image [H, W, 3]; reader says what a crop reads."""
+    ground = border(image_hwc)
     background = name(ground)
-    ink = text_ink(picture_hwc, ground)
+    ink = text_ink(image_hwc, ground)
     if not ink.any():
         return Seen(background=background)
     box, (height, width) = _box(ink), ink.shape
     return Seen(
         background=background,
-        colour=name(_core(picture_hwc[ink], ground)),
-        # What fills the whole picture is in no place, though its centre is in the middle.
+        colour=name(_core(image_hwc[ink], ground)),
+        # What fills the whole image is in no place, though its centre is in the middle.
         place="" if box == (0, 0, width, height) else place(box, height, width),
         box=box,
-        text=reader(crop(picture_hwc, box)),
+        text=reader(crop(image_hwc, box)),
     )
 
 
-def ink_box(picture_hwc: Pixels) -> Box | None:
+def ink_box(image_hwc: Pixels) -> Box | None:
     """The box around what stands out from the background; None where nothing does."""
-    ink = text_ink(picture_hwc, border(picture_hwc))
+    ink = text_ink(image_hwc, border(image_hwc))
     return _box(ink) if ink.any() else None
 
 
 def place(box: tuple[float, float, float, float], height: int, width: int) -> str:
-    """The place of a box in a picture of any shape: the third, each way, of its centre."""
+    """The place of a box in an image of any shape: the third, each way, of its centre."""
     row = int((box[1] + box[3]) / 2 * 3 / height)
     column = int((box[0] + box[2]) / 2 * 3 / width)
     return PLACES[min(2, max(0, row))][min(2, max(0, column))]
 
 
-def colour_in(picture_hwc: Pixels, box: tuple[float, float, float, float], ground: Array) -> str:
+def colour_in(image_hwc: Pixels, box: tuple[float, float, float, float], ground: Array) -> str:
     """The name of the colour of what stands out from the background within a box; "" where
     nothing does."""
     left, top, right, bottom = (max(0, round(edge)) for edge in box)
-    inside = picture_hwc[top:bottom, left:right].reshape(-1, 3)
+    inside = image_hwc[top:bottom, left:right].reshape(-1, 3)
     away = np.linalg.norm(inside.astype(np.float32) - ground, axis=1)
     ink = inside[away > FAINT]
     return name(_core(ink, ground)) if len(ink) else ""
 
 
-def regions(picture_hwc: Pixels) -> list[Box]:
+def regions(image_hwc: Pixels) -> list[Box]:
     """The boxes, in pixels, of the separate parts of what stands out from the background, without
     specks; parts are told apart on a grid of 64 cells, a gap of one cell joins them."""
-    away = np.linalg.norm(picture_hwc.astype(np.float32) - border(picture_hwc), axis=2)
+    away = np.linalg.norm(image_hwc.astype(np.float32) - border(image_hwc), axis=2)
     ink = away > FAINT
     amount, _, _ = _amount(ink)
     parts = _parts(amount > 0)
@@ -96,10 +96,10 @@ def _cells_box(part: list[tuple[int, int]], height: int, width: int) -> Box:
     return left, top, right, bottom
 
 
-def text_ink(picture_hwc: Pixels, ground: Array) -> Array:
+def text_ink(image_hwc: Pixels, ground: Array) -> Array:
     """The pixels, bool [H, W], of the text: those at least half as far from the background as
     the farthest, without specks and small separate parts."""
-    away = np.linalg.norm(picture_hwc.astype(np.float32) - ground, axis=2)
+    away = np.linalg.norm(image_hwc.astype(np.float32) - ground, axis=2)
     smooth = Image.fromarray(np.clip(away, 0, 255).astype(np.uint8)).filter(
         ImageFilter.MedianFilter(5)
     )
@@ -109,12 +109,12 @@ def text_ink(picture_hwc: Pixels, ground: Array) -> Array:
     return ink & _large_parts(ink)
 
 
-def border(picture_hwc: Pixels) -> Array:
+def border(image_hwc: Pixels) -> Array:
     """The median colour [3] of the outermost pixels: the background's."""
-    width = max(1, round(BORDER * min(picture_hwc.shape[:2])))
-    inner = np.ones(picture_hwc.shape[:2], bool)
+    width = max(1, round(BORDER * min(image_hwc.shape[:2])))
+    inner = np.ones(image_hwc.shape[:2], bool)
     inner[width:-width, width:-width] = False
-    middle: Array = np.median(picture_hwc[inner], axis=0)
+    middle: Array = np.median(image_hwc[inner], axis=0)
     return middle
 
 

@@ -1,14 +1,14 @@
 """gates: which of the five networks is at fault, for whoever trains them.
 
-Rendered pictures, of which everything is known, go through the chain from its end to its start.
+Rendered images, of which everything is known, go through the chain from its end to its start.
 Each gate uses networks that the gates before it have shown, and one more:
 
-- autoencoder: text read from reconstructions of the pictures themselves
+- autoencoder: text read from reconstructions of the images themselves
 - glyph: each character's states find its own rendered glyph among all (a linear map from states to
   bitmaps, learned from the other characters)
 - semantic: the tokenizer's ids of text that are the true ones, where a legend says what these are
-- decoder: text read from pictures painted from true ids
-- generator: text read from pictures painted from generated ids: the whole chain
+- decoder: text read from images painted from true ids
+- generator: text read from images painted from generated ids: the whole chain
 
 The first gate whose score falls far below its ceiling names the network to look at.
 """
@@ -29,9 +29,9 @@ from moyin.evaluate import image_files, report
 from moyin.evaluate.detectors import ink_box
 from moyin.evaluate.ocr_cache import Kept
 from moyin.evaluate.options import Options
-from moyin.evaluate.pipeline_probe import FACE, Array, Chain, encoder_states, glyph_retrieval
+from moyin.evaluate.pipeline_probe import FONT, Array, Chain, encoder_states, glyph_retrieval
 from moyin.evaluate.task import Found, Item, Suite
-from moyin.inference.pipeline import Pipeline
+from moyin.inference.pipeline import GlmImagePipeline
 from moyin.inference.progress import bars
 from moyin.ocr import scores
 from moyin.ocr.engine import Engine, crop, read_boxes
@@ -39,25 +39,25 @@ from moyin.ocr.paddle import Pixels
 from moyin.render.legend import Legend
 from moyin.render.renderer import Renderer
 
-COUNT = 16  # pictures unless told
+COUNT = 16  # images unless told
 SHOWN = ("original", "autoencoder", "decoder", "generator")  # from left to right
 SIDE = 240  # pixels of each of them in the report
 NOTE = (
     "Each row shows the original, its reconstruction, what is painted from true ids, and the "
-    "whole chain's picture, from left to right. The first gate, from the autoencoder on, that "
+    "whole chain's image, from left to right. The first gate, from the autoencoder on, that "
     "falls far below its ceiling names the network to look at."
 )
 
 
 def suite(size: int, count: int, squares: Mapping[str, Any]) -> Suite:
-    """Rendered pictures of one text each, with its caption as prompt. size: pixels a side; squares:
+    """Rendered images of one text each, with its caption as prompt. size: pixels a side; squares:
     that text is set in, as the checkpoint's legend has them (`Chain.squares`)."""
     words, letters = (squares.get(f"square_{name}", ()) for name in ("words", "letters"))
     longest = max((w * (n + 1) for w, n in zip(words, letters, strict=True)), default=4)
     render = Renderer.Config(
         size=size,
         characters=1000,
-        faces=(FACE,),
+        fonts=(FONT,),
         prominent=1.0,
         prominent_characters=longest,
         **squares,
@@ -71,7 +71,7 @@ def suite(size: int, count: int, squares: Mapping[str, Any]) -> Suite:
         scorer=scores.characters,
         headline="characters",
         look=boxed,
-        perfect=lambda item: item.truth.picture,
+        perfect=lambda item: item.truth.image,
         note=NOTE,
     )
 
@@ -86,10 +86,10 @@ def _item(number: int, sample: Sample) -> Item:
     )
 
 
-def boxed(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+def boxed(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
     """What stands at the known place of each line."""
     boxes = [line.box for line in item.truth.lines]
-    said = [reading.text for reading in read_boxes(engine, picture_hwc, boxes)]
+    said = [reading.text for reading in read_boxes(engine, image_hwc, boxes)]
     return Found(lines=tuple(text for text in said if text))
 
 
@@ -114,7 +114,7 @@ def judge(
     if characters:
         right["glyph"] = sum(glyphs[c] for c in characters) / len(characters)
     if chain.legend:
-        right["semantic"] = named(chain.legend, item.truth, chain.tokenized(item.truth.picture))
+        right["semantic"] = named(chain.legend, item.truth, chain.tokenized(item.truth.image))
     return Found(lines=lines, right=right, seen={k: f"{v:.0%}" for k, v in right.items()})
 
 
@@ -135,12 +135,12 @@ def ceiling(item: Item, lines: Sequence[str], glyphs: Mapping[str, bool], legend
 
 
 def run(place: str | None, options: Options, limit: int | None, engine: Engine, out: Path) -> Path:
-    """Lead `limit` pictures, 16 unless told, through the gates of a checkpoint, and report.
+    """Lead `limit` images, 16 unless told, through the gates of a checkpoint, and report.
 
-    Starts again with the next picture where it stopped. Returns the path of report.json. Raises
+    Starts again with the next image where it stopped. Returns the path of report.json. Raises
     ValueError as `Chain.of` does.
     """
-    pipeline = Pipeline.open(place)
+    pipeline = GlmImagePipeline.open(place)
     chain = Chain.of(pipeline, options.settings(pipeline.defaults))
     gates = suite(chain.settings.height, limit or COUNT, chain.squares)
     kept = Kept(out / "gates.jsonl")
@@ -150,7 +150,7 @@ def run(place: str | None, options: Options, limit: int | None, engine: Engine, 
     def through(item: Item) -> None:
         seed = options.seed + item.number
         key = _key(chain, engine, item, "original")
-        lines = kept(key, lambda: boxed(engine, item.truth.picture, item)).lines
+        lines = kept(key, lambda: boxed(engine, item.truth.image, item)).lines
         key = _key(chain, engine, item, f"gates {seed}")
         found = kept(key, lambda: _led(chain, engine, item, seed, glyphs, out))
         top = ceiling(item, lines, glyphs, chain.legend is not None)
@@ -177,11 +177,11 @@ def _led(
     glyphs: Mapping[str, bool],
     out: Path,
 ) -> Found:
-    """Lead one picture through, and keep what is behind each gate side by side."""
+    """Lead one image through, and keep what is behind each gate side by side."""
     sample: Sample = item.truth
     shown = {
-        "original": sample.picture,
-        "autoencoder": chain.reconstructed(sample.picture),
+        "original": sample.image,
+        "autoencoder": chain.reconstructed(sample.image),
         "decoder": _fitted(chain.painted(chain.true_ids(sample), item.prompt, seed), sample),
         "generator": chain.generated(item.prompt, seed),
     }
@@ -190,12 +190,12 @@ def _led(
     return judge(chain, engine, item, shown, glyphs)
 
 
-def _fitted(picture_hwc: Pixels, sample: Sample) -> Pixels:
-    """At the sample's size: a tokenizer's ids are of a picture of 512 pixels at least."""
-    side = len(sample.picture)
-    if len(picture_hwc) == side:
-        return picture_hwc
-    return np.array(Image.fromarray(picture_hwc).resize((side, side), Image.Resampling.BICUBIC))
+def _fitted(image_hwc: Pixels, sample: Sample) -> Pixels:
+    """At the sample's size: a tokenizer's ids are of an image of 512 pixels at least."""
+    side = len(sample.image)
+    if len(image_hwc) == side:
+        return image_hwc
+    return np.array(Image.fromarray(image_hwc).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _key(chain: Chain, engine: Engine, item: Item, what: str) -> str:

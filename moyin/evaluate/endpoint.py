@@ -1,4 +1,4 @@
-"""Pictures of any model behind an OpenAI-compatible images API.
+"""Images of any model behind an OpenAI-compatible images API.
 
 What came is kept with what was asked for it, whatever it is, so a run that was stopped goes on and
 nothing is paid for twice; what the service refuses is counted and tried again on the next run.
@@ -27,7 +27,7 @@ GIVE_UP = 3  # requests in a row that the service is not there for
 
 
 class Endpoint:
-    """Asks `{url}/images/generations`, one picture a request; the answer holds it as base64 or
+    """Asks `{url}/images/generations`, one image a request; the answer holds it as base64 or
     names its address.
 
     The key, where there is one, is MOYIN_IMAGES_KEY's. Raises ValueError as `remote.Server` does.
@@ -43,10 +43,10 @@ class Endpoint:
         self._faults: dict[str, str] = {}
 
     def facts(self) -> dict[str, Any]:
-        """Cost: of the pictures that came, where a price was told; tokens, where the service
+        """Cost: of the images that came, where a price was told; tokens, where the service
         counts them. Refusals of this run are named."""
         kept = [row for name, row in self._kept.items() if name in self._wanted]
-        cost: dict[str, Any] = {"pictures": len(kept)}
+        cost: dict[str, Any] = {"images": len(kept)}
         tokens = [row["tokens"] for row in kept if row["tokens"] is not None]
         cost |= {"tokens": sum(tokens)} if tokens else {}
         if self.options.price is not None:
@@ -96,7 +96,7 @@ class Endpoint:
         answer = self.server.post("images/generations", request)
         raw = self._bytes(answer)
         if len(raw) > LARGEST:
-            raise Refused(f"a picture of more than {LARGEST >> 20} MB")
+            raise Refused(f"an image of more than {LARGEST >> 20} MB")
         part = self.out / f"{name}.part"
         part.write_bytes(raw)
         part.replace(self.out / name)
@@ -109,7 +109,7 @@ class Endpoint:
         self._kept[name] = row
 
     def _bytes(self, answer: dict[str, Any]) -> bytes:
-        """The picture's bytes, of whatever type; Refused where there are none."""
+        """The image's bytes, of whatever type; Refused where there are none."""
         try:
             first = answer["data"][0]
             if isinstance(first.get("b64_json"), str):
@@ -119,7 +119,7 @@ class Endpoint:
                 return self.server.get(first["url"])
         except (KeyError, IndexError, TypeError, AttributeError, binascii.Error):
             pass
-        raise Refused("an answer without a picture")
+        raise Refused("an answer without an image")
 
 
 def _line(row: dict[str, Any]) -> str:

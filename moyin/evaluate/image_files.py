@@ -1,4 +1,4 @@
-"""Pictures from anywhere: read safely, looked up by name in a folder, shrunk for a report."""
+"""Images from anywhere: read safely, looked up by name in a folder, shrunk for a report."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from moyin.ocr.paddle import Pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
-LARGEST = 2**26  # bytes of a file, and pixels of a picture
+LARGEST = 2**26  # bytes of a file, and pixels of an image
 SIDE = 2048  # pixels of the longest side that is read
 THUMBNAIL = 320
 
 
 class Unreadable(ValueError):
-    """A file that is no picture, or one too large to be read."""
+    """A file that is no image, or one too large to be read."""
 
 
 def load(path: Path) -> Pixels:
@@ -37,7 +37,7 @@ def load(path: Path) -> Pixels:
 
 
 def tiles(path: Path, columns: int, rows: int) -> list[Pixels | None]:
-    """The pictures of one file that holds several side by side, row by row, each as `load` gives
+    """The images of one file that holds several side by side, row by row, each as `load` gives
     it; None for one that is black all over, with which a sheet is filled up.
 
     Raises Unreadable as `load` does.
@@ -45,7 +45,7 @@ def tiles(path: Path, columns: int, rows: int) -> list[Pixels | None]:
     with _opened(path) as image:
         width, height = image.width // columns, image.height // rows
         if not width or not height:
-            raise Unreadable(f"too small to hold {columns}x{rows} pictures")
+            raise Unreadable(f"too small to hold {columns}x{rows} images")
         found: list[Pixels | None] = []
         for number in range(columns * rows):
             left, top = number % columns * width, number // columns * height
@@ -93,42 +93,42 @@ def _pixels(image: Any) -> Pixels:
     return np.array(image)
 
 
-def save_thumbnail(picture_hwc: Pixels, path: Path, side: int = THUMBNAIL) -> None:
+def save_thumbnail(image_hwc: Pixels, path: Path, side: int = THUMBNAIL) -> None:
     """A small JPEG for the report, of at most `side` pixels each way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(picture_hwc)
+    image = Image.fromarray(image_hwc)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     image.save(path, "JPEG", quality=85)
 
 
 class Folder:
-    """Pictures that somebody else made, by their names.
+    """Images that somebody else made, by their names.
 
-    Picture r of a prompt is `<id>_<r>`, or `<id>` for the first, at any depth; or it lies as the
+    Image r of a prompt is `<id>_<r>`, or `<id>` for the first, at any depth; or it lies as the
     benchmark's own evaluator wants it, such as `CVTG/2/0.png`. Raises ValueError where there is
-    no folder or no picture in it.
+    no folder or no image in it.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ValueError(f"{folder} is no folder of pictures")
+            raise ValueError(f"{folder} is no folder of images")
         self.folder = folder
         found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
         if not found:
-            raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
+            raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
         self._paths: dict[str, Path] = {}
         for path in sorted(found, reverse=True):
             self._paths[path.stem] = path
             self._paths[path.relative_to(folder).with_suffix("").as_posix()] = path
 
     def path(self, item: Item, repeat: int) -> Path | None:
-        """None where there is no such picture."""
+        """None where there is no such image."""
         names = [f"{stem}_{repeat}" for stem in (item.id, item.stem) if stem]
         names += [stem for stem in (item.id, item.stem) if stem and repeat == 0]
         return next((self._paths[name] for name in names if name in self._paths), None)
 
     def repeats(self, items: Sequence[Item]) -> int:
-        """The most pictures that any of these prompts has."""
+        """The most images that any of these prompts has."""
         most = 1
         for item in items:
             while self.path(item, most) is not None:

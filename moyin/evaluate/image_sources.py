@@ -1,4 +1,4 @@
-"""Where the pictures of a suite come from: a checkpoint, a folder, an images endpoint."""
+"""Where the images of a suite come from: a checkpoint, a folder, an images endpoint."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from moyin.evaluate.image_files import Folder, Unreadable
 from moyin.evaluate.options import Options
 from moyin.evaluate.task import Item
 from moyin.inference import prompts_file
-from moyin.inference.pipeline import Job, Picture, Pipeline, Progress
+from moyin.inference.pipeline import GeneratedImage, GlmImagePipeline, Progress, Request
 
-Wanted = tuple[Item, int]  # a prompt, and which of its pictures
+Wanted = tuple[Item, int]  # a prompt, and which of its images
 
 
 class Source(Protocol):
-    """Pictures by prompt and number."""
+    """Images by prompt and number."""
 
     def facts(self) -> dict[str, Any]:
-        """What made the pictures, for the report, in JSON's types."""
+        """What made the images, for the report, in JSON's types."""
         ...
 
     def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
@@ -31,17 +31,17 @@ class Source(Protocol):
         ...
 
     def path(self, item: Item, repeat: int) -> Path | None:
-        """None where there is no such picture."""
+        """None where there is no such image."""
         ...
 
 
 def name(item: Item, repeat: int) -> str:
-    """Of one picture, in reports and as a file."""
+    """Of one image, in reports and as a file."""
     return f"{item.id}_{repeat}"
 
 
 class Drawn:
-    """Pictures of a checkpoint, each of a seed of its own, in `out`; drawn again only where
+    """Images of a checkpoint, each of a seed of its own, in `out`; drawn again only where
     checkpoint, prompt or settings are others."""
 
     def __init__(
@@ -52,9 +52,9 @@ class Drawn:
         out: Path,
         references: Path | None = None,
     ) -> None:
-        """count: prompts of the whole suite. references: the folder of the pictures that the
+        """count: prompts of the whole suite. references: the folder of the images that the
         prompts edit, each by its prompt's id."""
-        self.pipeline = Pipeline.open(place)
+        self.pipeline = GlmImagePipeline.open(place)
         self.options, self.count, self.out = options, count, out
         self.references = references
         self.settings = options.settings(self.pipeline.defaults)
@@ -79,7 +79,7 @@ class Drawn:
             for item, r in wanted
         ]
 
-        def draw(jobs: list[Job]) -> list[Picture]:
+        def draw(jobs: list[Request]) -> list[GeneratedImage]:
             return self.pipeline.draw(jobs, progress)
 
         read = self.pipeline.references
@@ -90,7 +90,7 @@ class Drawn:
         for number, _ in enumerate(done, 1):
             progress("drawn", number, len(rows))
 
-    def _images(self, item: Item) -> tuple[prompts_file.Image, ...]:
+    def _images(self, item: Item) -> tuple[prompts_file.ImageFile, ...]:
         return prompts_file.images([f"{item.id}.png"], self.references) if self.references else ()
 
     def _seed(self, item: Item, repeat: int) -> int:
@@ -102,13 +102,13 @@ class Drawn:
 
 
 class Given:
-    """Pictures that lie in a folder."""
+    """Images that lie in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Folder(folder)
 
     def facts(self) -> dict[str, Any]:
-        return {"pictures": str(self.folder.folder)}
+        return {"images": str(self.folder.folder)}
 
     def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
         return None
@@ -117,12 +117,12 @@ class Given:
         return self.folder.path(item, repeat)
 
     def repeats(self, items: Sequence[Item]) -> int:
-        """The most pictures that any of these prompts has."""
+        """The most images that any of these prompts has."""
         return self.folder.repeats(items)
 
 
 class Sheets:
-    """Pictures that lie in a folder several to a file, as OneIG-Bench's evaluator takes them. They
+    """Images that lie in a folder several to a file, as OneIG-Bench's evaluator takes them. They
     are cut apart into `out`, anew on every run; one that is black all over is missing."""
 
     def __init__(self, folder: Path, tiles: str, out: Path) -> None:
@@ -131,7 +131,7 @@ class Sheets:
         self._broken: dict[str, Path] = {}
 
     def facts(self) -> dict[str, Any]:
-        return {"pictures": str(self.folder.folder), "tiles": f"{self.columns}x{self.rows}"}
+        return {"images": str(self.folder.folder), "tiles": f"{self.columns}x{self.rows}"}
 
     def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -159,12 +159,12 @@ class Sheets:
         return self.out / f"{name(item, repeat)}.png"
 
     def path(self, item: Item, repeat: int) -> Path | None:
-        """A sheet that cannot be read stands for each of its pictures."""
+        """A sheet that cannot be read stands for each of its images."""
         if item.id in self._broken:
             return self._broken[item.id]
         path = self._tile(item, repeat)
         return path if path.is_file() else None
 
     def repeats(self, items: Sequence[Item]) -> int:
-        """Pictures of one file."""
+        """Images of one file."""
         return self.columns * self.rows

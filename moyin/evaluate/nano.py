@@ -1,5 +1,5 @@
 """nano-50: fifty fixed prompts of one to four characters, what each asks for, and its perfect
-picture. wording-50 asks for the same fifty in words that are kept out of all captions; lines-50, in
+image. wording-50 asks for the same fifty in words that are kept out of all captions; lines-50, in
 such words too, asks for five to eight Chinese characters, or two or three English words. brief-50
 asks for texts of both kinds, for nothing else but in some their colour: as people do.
 
@@ -114,7 +114,7 @@ ANYWHERE = tuple(place for row in places.PLACES for place in row)
 # Three characters and more have room to be large in the middle column alone.
 MIDDLE_COLUMN = ("top", "middle", "bottom")
 
-FACE, EM, MARGIN = "NotoSansSC-Bold", 200, 14 / 512  # of the perfect pictures
+FONT, EM, MARGIN = "NotoSansSC-Bold", 200, 14 / 512  # of the perfect images
 SQUARE = 96  # that a character of several lines gets
 PERFECT = 512  # pixels a side of them
 PARTS = ("background", "colour", "place")
@@ -122,7 +122,7 @@ PARTS = ("background", "colour", "place")
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One prompt and what its picture must show. background and colour are names of COLOURS, empty
+    """One prompt and what its image must show. background and colour are names of COLOURS, empty
     where any will do, place is one of the nine PLACES."""
 
     id: str
@@ -153,8 +153,8 @@ def suite(name: str = "nano-50") -> Suite:
     )
 
 
-def _look(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
-    return (_seen_in_lines if _long(item.truth) else seen)(engine, picture_hwc, item)
+def _look(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+    return (_seen_in_lines if _long(item.truth) else seen)(engine, image_hwc, item)
 
 
 def _perfect(item: Item) -> Pixels:
@@ -182,19 +182,19 @@ def _item(number: int, asked: Expectation) -> Item:
     )
 
 
-def seen(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
-    """The one line of a picture, cut out and read, its colours and its place."""
-    return _found(look(picture_hwc, lambda crop: engine.recognise(crop).text), item)
+def seen(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+    """The one line of an image, cut out and read, its colours and its place."""
+    return _found(look(image_hwc, lambda crop: engine.recognise(crop).text), item)
 
 
-def _seen_in_lines(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+def _seen_in_lines(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
     """Its text is what is read line by line from the top, as engines without boxes do."""
     lines = sorted(
-        engine.read(picture_hwc),
+        engine.read(image_hwc),
         key=lambda line: line.box[1] + line.box[3] if isinstance(line, Line) else 0,
     )
     text = ("" if item.truth.language == "zh" else " ").join(line.text for line in lines)
-    return _found(look(picture_hwc, lambda crop: text), item)
+    return _found(look(image_hwc, lambda crop: text), item)
 
 
 def _found(seen: Seen, item: Item) -> Found:
@@ -342,10 +342,10 @@ def pick(items: Sequence[T], number: int) -> T:
 
 
 def perfect(asked: Expectation, size: int) -> Pixels:
-    """What is asked for, drawn with a typeface: uint8 [size, size, 3]."""
+    """What is asked for, drawn with a font: uint8 [size, size, 3]."""
     image, rgb = _sheet(asked, size)
     largest = EM * size / 512
-    shape = Shape.of(asked.text, fonts.shipped()[FACE], largest)
+    shape = Shape.of(asked.text, fonts.shipped()[FONT], largest)
     row, column = divmod(ANYWHERE.index(asked.place), 3)
     margin = MARGIN * size
     across = places.room(column, size, margin) / shape.ink.width
@@ -375,7 +375,7 @@ def in_squares(asked: Expectation, size: int, square: int) -> Pixels:
         0.0,
     )
     assert corner is not None
-    placed = squares.placed(asked.text, rows, fonts.shipped()[FACE], side, corner)
+    placed = squares.placed(asked.text, rows, fonts.shipped()[FONT], side, corner)
     image.paste(rgb, placed.corner, placed.ink)
     return np.array(image)
 
@@ -388,7 +388,7 @@ def _sheet(asked: Expectation, size: int) -> tuple[Image.Image, RGB]:
 
 
 def _centre(third: int, length: int, size: int, margin: float) -> float:
-    """The middle of the range that keeps the text in its third and in the picture."""
+    """The middle of the range that keeps the text in its third and in the image."""
     span = places.span(length, third, size, margin)
     assert span is not None
     return sum(span) / 2

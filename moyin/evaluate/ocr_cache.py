@@ -1,4 +1,4 @@
-"""Readings kept as they are made: an evaluation that was stopped goes on with the next picture."""
+"""Readings kept as they are made: an evaluation that was stopped goes on with the next image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moyin.evaluate.task import Found, Item, Suite
 from moyin.ocr.engine import Engine
 from moyin.ocr.paddle import Pixels
 
-VERSION = 2  # goes up whenever the same engine may find something else in the same picture
+VERSION = 2  # goes up whenever the same engine may find something else in the same image
 
 
 class Kept:
@@ -38,21 +38,21 @@ class Kept:
 
 
 class Reader:
-    """Looks at pictures as a suite says; what was found before is not looked for again."""
+    """Looks at images as a suite says; what was found before is not looked for again."""
 
     def __init__(self, suite: Suite, engine: Engine, path: Path) -> None:
         """path: where it is kept."""
         self.suite, self.engine, self.kept = suite, engine, Kept(path)
 
-    def __call__(self, item: Item, picture_hwc: Pixels) -> Found:
-        """What the picture of an item shows."""
-        key = self._key(item, picture_hwc)
-        return self.kept(key, lambda: self.suite.look(self.engine, picture_hwc, item))
+    def __call__(self, item: Item, image_hwc: Pixels) -> Found:
+        """What the image of an item shows."""
+        key = self._key(item, image_hwc)
+        return self.kept(key, lambda: self.suite.look(self.engine, image_hwc, item))
 
-    def _key(self, item: Item, picture_hwc: Pixels) -> str:
+    def _key(self, item: Item, image_hwc: Pixels) -> str:
         """Of all that a reading depends on."""
-        asked = f"{VERSION}\n{self.engine.name}\n{self.suite.name}\n{item!r}\n{picture_hwc.shape}"
-        return hashlib.sha256(asked.encode() + picture_hwc.tobytes()).hexdigest()
+        asked = f"{VERSION}\n{self.engine.name}\n{self.suite.name}\n{item!r}\n{image_hwc.shape}"
+        return hashlib.sha256(asked.encode() + image_hwc.tobytes()).hexdigest()
 
 
 def _line(key: str, found: Found) -> str:

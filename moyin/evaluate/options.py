@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moyin.evaluate.image_files import parse_tiles
-from moyin.inference.pipeline import Settings
+from moyin.inference.pipeline import GenerationConfig
 from moyin.ocr.engine import ENGINES
 
 
@@ -15,12 +15,12 @@ from moyin.ocr.engine import ENGINES
 class Options:
     """engine: pp-ocrv5, tesseract, or vision at engine_url with engine_model. prompts: the file or
     folder of a benchmark that does not ship. per_level: characters of one-character, 0 for all.
-    resamples: draws of the bootstrap. tiles: COLUMNSxROWS where each file of --pictures holds so
-    many pictures side by side.
+    resamples: draws of the bootstrap. tiles: COLUMNSxROWS where each file of --images holds so
+    many images side by side.
 
-    For --checkpoint: batch, pictures drawn together; seed; and the pipeline's settings, the
+    For --checkpoint: batch, images drawn together; seed; and the pipeline's settings, the
     checkpoint's own where None. For --endpoint: size as the service writes it, none to leave it to
-    the service; price of a picture in any currency; retries of a request.
+    the service; price of an image in any currency; retries of a request.
     """
 
     engine: str = "pp-ocrv5"
@@ -53,8 +53,8 @@ class Options:
         if self.price is not None and self.price < 0:
             raise ValueError(f"price must be 0 or more, not {self.price}")
 
-    def settings(self, defaults: Settings) -> Settings:
+    def settings(self, defaults: GenerationConfig) -> GenerationConfig:
         """The checkpoint's preferences with what is asked for otherwise."""
-        names = {f.name for f in dataclasses.fields(Settings)}
+        names = {f.name for f in dataclasses.fields(GenerationConfig)}
         given = {k: v for k, v in dataclasses.asdict(self).items() if k in names and v is not None}
         return dataclasses.replace(defaults, **given)

@@ -1,4 +1,4 @@
-"""One checkpoint's networks alone and in a row, for the gates: every arrow from a picture or a
+"""One checkpoint's networks alone and in a row, for the gates: every arrow from an image or a
 character to what can be judged."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from moyin.backend import autograd, ops
 from moyin.dataset.sample import Sample
 from moyin.inference.decode_latents import develop, encode
 from moyin.inference.image_processor import semantic_ids
-from moyin.inference.pipeline import Job, Pipeline, Settings
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.ocr.paddle import Pixels
 from moyin.prompt.quotes import glyph_bytes
 from moyin.render import assets
@@ -24,7 +24,7 @@ from moyin.train.objectives.glyph_encoder import LATIN, bitmap
 Array = np.ndarray[Any, Any]
 States = Callable[[Sequence[str]], list[Array]]
 
-FACE, BITMAP = "NotoSansSC-Bold", 24  # whose shapes the glyphs are, and their sides
+FONT, BITMAP = "NotoSansSC-Bold", 24  # whose shapes the glyphs are, and their sides
 CHARACTERS = 8105  # Chinese ones, the most frequent, among which a glyph is to be found
 BYTES = 3  # states that are looked at of a character; those of one with fewer bytes count again
 BATCH = 63  # strings that are encoded together
@@ -35,20 +35,20 @@ FOLDS, RIDGE = 5, 1e-2
 class Chain:
     """One checkpoint as the gates see it. legend: what its ids say, where its notes tell."""
 
-    pipeline: Pipeline
-    settings: Settings
+    pipeline: GlmImagePipeline
+    settings: GenerationConfig
     legend: Legend | None
 
     @classmethod
-    def of(cls, pipeline: Pipeline, settings: Settings) -> Chain:
-        """Raises ValueError where its pictures are not square."""
+    def of(cls, pipeline: GlmImagePipeline, settings: GenerationConfig) -> Chain:
+        """Raises ValueError where its images are not square."""
         if settings.height != settings.width:
-            raise ValueError("the gates' pictures are square: give a square height and width")
+            raise ValueError("the gates' images are square: give a square height and width")
         return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
 
     @property
     def squares(self) -> dict[str, Any]:
-        """What its pictures set text in, as fields of the `Renderer`'s configuration."""
+        """What its images set text in, as fields of the `Renderer`'s configuration."""
         if self.legend is None:
             return {"squares": (self.settings.height // 2, self.settings.height // 4)}
         return {
@@ -57,36 +57,36 @@ class Chain:
             "square_letters": self.legend.letters,
         }
 
-    def reconstructed(self, picture_hwc: Pixels) -> Pixels:
+    def reconstructed(self, image_hwc: Pixels) -> Pixels:
         """Through the autoencoder and back."""
         network, dtype = self.pipeline.autoencoder, self.pipeline.dtype
-        found: Pixels = develop(network, encode(network, picture_hwc, dtype)[None], dtype)[0]
+        found: Pixels = develop(network, encode(network, image_hwc, dtype)[None], dtype)[0]
         return found
 
-    def tokenized(self, picture_hwc: Pixels) -> Array:
+    def tokenized(self, image_hwc: Pixels) -> Array:
         """The tokenizer's ids [rows, columns]."""
-        ids: Array = semantic_ids(self.pipeline.semantic, [picture_hwc])[0]
+        ids: Array = semantic_ids(self.pipeline.semantic, [image_hwc])[0]
         return ids
 
     def true_ids(self, sample: Sample) -> Array:
         """The legend's where there is one, for its tokenizer may not name them yet."""
-        return self.legend.ids(sample) if self.legend else self.tokenized(sample.picture)
+        return self.legend.ids(sample) if self.legend else self.tokenized(sample.image)
 
     def painted(self, ids: Array, prompt: str, seed: int) -> Pixels:
-        """The picture of these ids with the prompt's glyphs."""
+        """The image of these ids with the prompt's glyphs."""
         codes = self.pipeline.checkpoint.config("decoder").codes
-        given = SemanticIds(grid=ids.astype(np.uint16), codes=codes, prompt=prompt)
-        picture: Pixels = self.pipeline.decode(given, self.settings, seed=seed).pixels
-        return picture
+        given = SemanticTokens(grid=ids.astype(np.uint16), codes=codes, prompt=prompt)
+        image: Pixels = self.pipeline.decode(given, self.settings, seed=seed).pixels
+        return image
 
     def generated(self, prompt: str, seed: int) -> Pixels:
         """The whole chain."""
-        job = Job(prompt=prompt, settings=self.settings, seed=seed)
-        picture: Pixels = self.pipeline.draw([job])[0].pixels
-        return picture
+        job = Request(prompt=prompt, settings=self.settings, seed=seed)
+        image: Pixels = self.pipeline.draw([job])[0].pixels
+        return image
 
 
-def legend_of(pipeline: Pipeline) -> Legend | None:
+def legend_of(pipeline: GlmImagePipeline) -> Legend | None:
     """What the checkpoint's notes say of the legend that its decoder was trained with."""
     notes = pipeline.checkpoint.notes.get("training", {}).get("decoder", {})
     told: Mapping[str, Any] = notes.get("configuration", {})
@@ -110,9 +110,9 @@ def glyph_retrieval(states: States) -> dict[str, bool]:
     expects; found is a character whose own bitmap is the nearest of all to it. By chance that is
     one in some 8000.
     """
-    # What looks alike in any face (l and I, O and 0) is told apart all the same: by the nearest.
+    # What looks alike in any font (l and I, O and 0) is told apart all the same: by the nearest.
     known = tuple(dict.fromkeys(LATIN + "".join(assets.frequent_characters()[:CHARACTERS])))
-    shapes = np.stack([bitmap(c, FACE, BITMAP) for c in known]).astype(np.float64) / 255
+    shapes = np.stack([bitmap(c, FONT, BITMAP) for c in known]).astype(np.float64) / 255
     inner = np.stack([_evenly(rows, BYTES).reshape(-1) for rows in states(known)])
     inner = inner.astype(np.float64)
     inner = (inner - inner.mean(0)) / (inner.std(0) + 1e-6) / BYTES**0.5
@@ -130,7 +130,7 @@ def glyph_retrieval(states: States) -> dict[str, bool]:
     return dict(zip(known, map(bool, found), strict=True))
 
 
-def encoder_states(pipeline: Pipeline) -> States:
+def encoder_states(pipeline: GlmImagePipeline) -> States:
     """Characters' states by the checkpoint's glyph encoder, without pads and end mark."""
 
     def states(characters: Sequence[str]) -> list[Array]:

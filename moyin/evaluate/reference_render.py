@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from moyin.ocr.paddle import Pixels
 from moyin.render import fonts
 
-FACE = "NotoSansSC-Bold"
+FONT = "NotoSansSC-Bold"
 SIDE, MARGIN = 1024, 48  # pixels of a page
 LARGEST, SMALLEST = 72, 12  # pixels an em
 LEADING, GAP = 1.5, 0.5  # line height, and what more stands between strings, in ems
@@ -22,7 +22,7 @@ LEADING, GAP = 1.5, 0.5  # line height, and what more stands between strings, in
 def page(texts: Sequence[str]) -> Pixels:
     """The strings one under another, wrapped, black on white: uint8 [1024, 1024, 3].
 
-    In the largest size at which all fit; characters that the face lacks are left out, but for
+    In the largest size at which all fit; characters that the font lacks are left out, but for
     dashes, each of which any other can stand for. Raises ValueError where they do not even fit at
     12 pixels an em.
     """
@@ -43,7 +43,7 @@ def character(text: str) -> Pixels:
 
 
 def missing(texts: Sequence[str]) -> str:
-    """The letters, digits and characters, each once, that the face of the pages cannot write."""
+    """The letters, digits and characters, each once, that the font of the pages cannot write."""
     return "".join(sorted({c for text in texts for c in text if c.isalnum() and not _covers(c)}))
 
 
@@ -59,11 +59,11 @@ def _written(character: str) -> str:
 
 
 def _covers(character: str) -> bool:
-    return fonts.covers(fonts.shipped()[FACE], character) or character.isspace()
+    return fonts.covers(fonts.shipped()[FONT], character) or character.isspace()
 
 
 def _font(em: int) -> ImageFont.FreeTypeFont:
-    return fonts.font(fonts.shipped()[FACE], em)
+    return fonts.load_font(fonts.shipped()[FONT], em)
 
 
 @cache

@@ -1,5 +1,5 @@
 """What an evaluation leaves: report.json with all numbers, report.md with the table, report.html
-with the pictures, what was read and what differs, the worst first. No times stand in them, so that
+with the images, what was read and what differs, the worst first. No times stand in them, so that
 two runs of the same can be compared byte by byte."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COUNTS = frozenset({"ed"})
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One picture: whose it is and what was found in it."""
+    """One image: whose it is and what was found in it."""
 
     item: Item
     repeat: int
@@ -37,7 +37,7 @@ class Judged:
 
 
 def thumbnail(item: Item, repeat: int) -> str:
-    """Path of a picture's thumbnail, from the report."""
+    """Path of an image's thumbnail, from the report."""
     return f"thumbnails/{item.id}_{repeat}.jpg"
 
 
@@ -88,7 +88,7 @@ def _group(
 
 
 def by_prompt(counts: Iterable[tuple[str, Sums]]) -> dict[str, Sums]:
-    """The sums of all pictures of each prompt."""
+    """The sums of all images of each prompt."""
     found: dict[str, Sums] = {}
     for name, sums in counts:
         found[name] = added([found.get(name, {}), sums])
@@ -135,7 +135,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def table(content: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
-    """Rows (group, number of pictures, [score, value, interval, ceiling])."""
+    """Rows (group, number of images, [score, value, interval, ceiling])."""
     groups = {ALL: content, **content["groups"]}
     rows = []
     for name, group in groups.items():
@@ -173,15 +173,15 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
     told += [
         f"{what}: {_some(content[key], noun)}"
         for key, noun, what in (
-            ("missing", "picture", "Missing, in no score"),
-            ("unreadable", "picture", "Unreadable, in no score"),
+            ("missing", "image", "Missing, in no score"),
+            ("unreadable", "image", "Unreadable, in no score"),
             ("without_text", "prompt", "No text was asked for, so that none is right"),
         )
         if content[key]
     ]
     if content["unwritten"]:
         lacking = " ".join(content["unwritten"])
-        told.append(f"The perfect renders lack {lacking}, for which there was no typeface.")
+        told.append(f"The perfect renders lack {lacking}, for which there was no font.")
     refused = content["source"].get("refused", {})
     for name, why in list(refused.items())[:3]:
         told.append(f"{name} did not come: {why}")
@@ -202,8 +202,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def title(content: Mapping[str, Any]) -> str:
-    pictures, prompts = _counted(content["n"], "picture"), _counted(content["prompts"], "prompt")
-    return f"{content['suite']}: {pictures} of {prompts}"
+    images, prompts = _counted(content["n"], "image"), _counted(content["prompts"], "prompt")
+    return f"{content['suite']}: {images} of {prompts}"
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -221,7 +221,7 @@ def _cell(text: str) -> str:
 
 
 def show(content: Mapping[str, Any]) -> None:
-    """The scores of all pictures on stdout, with the remarks."""
+    """The scores of all images on stdout, with the remarks."""
     shown = Table(title=title(content), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("score", "value", "95 % interval", "ceiling"):
         shown.add_column(name, justify="left" if name == "score" else "right", no_wrap=True)
@@ -235,7 +235,7 @@ def show(content: Mapping[str, Any]) -> None:
 
 
 def html(content: Mapping[str, Any]) -> str:
-    """One page, the worst pictures first; everything that comes from outside is escaped."""
+    """One page, the worst images first; everything that comes from outside is escaped."""
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     rows = sorted(content["rows"], key=lambda row: (row["score"], row["id"], row["repeat"]))
     cards = [

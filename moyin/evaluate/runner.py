@@ -1,4 +1,4 @@
-"""One evaluation: pictures of a suite's prompts, read, scored, and reported."""
+"""One evaluation: images of a suite's prompts, read, scored, and reported."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ SUITES = tuple(SCORERS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the command line asks for. Of checkpoint, pictures and endpoint one may be given; the
-    default checkpoint is evaluated where none is. limit: prompts; seeds: pictures a prompt."""
+class EvaluationConfig:
+    """What the command line asks for. Of checkpoint, images and endpoint one may be given; the
+    default checkpoint is evaluated where none is. limit: prompts; seeds: images a prompt."""
 
     suite: str
     out: Path
     checkpoint: str | None = None
-    pictures: Path | None = None
+    images: Path | None = None
     endpoint: str | None = None
     model: str | None = None
     limit: int | None = None
@@ -58,31 +58,31 @@ class Request:
     def __post_init__(self) -> None:
         if self.suite not in SUITES:
             raise ValueError(f"no suite {self.suite} (there are: {', '.join(SUITES)})")
-        given = [x for x in (self.checkpoint, self.pictures, self.endpoint) if x is not None]
+        given = [x for x in (self.checkpoint, self.images, self.endpoint) if x is not None]
         if len(given) > 1:
-            raise ValueError("give one of --checkpoint, --pictures and --endpoint")
+            raise ValueError("give one of --checkpoint, --images and --endpoint")
         if (self.endpoint is None) != (self.model is None):
             raise ValueError("--endpoint URL and --model NAME go together")
-        if self.options.tiles is not None and self.pictures is None:
-            raise ValueError("tiles= says how the files of --pictures are to be cut: give both")
-        if self.suite == "gates" and (self.pictures is not None or self.endpoint is not None):
+        if self.options.tiles is not None and self.images is None:
+            raise ValueError("tiles= says how the files of --images are to be cut: give both")
+        if self.suite == "gates" and (self.images is not None or self.endpoint is not None):
             raise ValueError("the gates stand inside a checkpoint: give --checkpoint")
         if self.suite == "edits-50" and self.endpoint is not None:
             raise ValueError(
-                "edits-50 is of pictures that are edited, and --endpoint sends words alone: give "
-                "--checkpoint, or --pictures of what was made of those in OUT/references"
+                "edits-50 is of images that are edited, and --endpoint sends words alone: give "
+                "--checkpoint, or --images of what was made of those in OUT/references"
             )
         for told, value in (("--limit", self.limit), ("--seeds", self.seeds)):
             if value is not None and value < 1:
                 raise ValueError(f"{told} must be at least 1, not {value}")
 
 
-def run(request: Request) -> Path:
+def run(request: EvaluationConfig) -> Path:
     """Write report.json, report.md and report.html under `request.out`, and print the table.
 
-    Starts again where it stopped: pictures and readings that are there are not made again, and
+    Starts again where it stopped: images and readings that are there are not made again, and
     the report is the same to the byte. Returns the path of report.json. Raises ValueError for bad
-    input and where no picture at all could be read.
+    input and where no image at all could be read.
     """
     options = request.options
     reader_engine = engine.find(options.engine, options.engine_url, options.engine_model)
@@ -103,7 +103,7 @@ def run(request: Request) -> Path:
         source.make(wanted, progress)
         judged, faults = _judge(reader, source, wanted, request.out, progress)
         if not judged:
-            raise ValueError(f"no picture could be read: {_first(faults)}")
+            raise ValueError(f"no image could be read: {_first(faults)}")
         best = _ceiling(reader, items, progress)
     facts = {"n": len(judged), "prompts": len(items), "seeds": repeats, "source": source.facts()}
     unwritten = reference_render.missing([text for item in items for text in item.texts])
@@ -130,7 +130,7 @@ def build(suite: str, options: Options) -> Suite:
 
 
 def _references(suite: Suite, items: Sequence[Item], out: Path) -> Path | None:
-    """The folder of the pictures that the items edit, each `<id>.png`; None where none do."""
+    """The folder of the images that the items edit, each `<id>.png`; None where none do."""
     if suite.reference is None:
         return None
     folder = out / "references"
@@ -140,23 +140,23 @@ def _references(suite: Suite, items: Sequence[Item], out: Path) -> Path | None:
     return folder
 
 
-def _source(request: Request, count: int, references: Path | None) -> Source:
+def _source(request: EvaluationConfig, count: int, references: Path | None) -> Source:
     tiles = request.options.tiles
-    if request.pictures is not None and tiles is not None:
-        return Sheets(request.pictures, tiles, request.out / "pictures")
-    if request.pictures is not None:
-        return Given(request.pictures)
+    if request.images is not None and tiles is not None:
+        return Sheets(request.images, tiles, request.out / "images")
+    if request.images is not None:
+        return Given(request.images)
     if request.endpoint is not None and request.model is not None:
-        folder = request.out / "pictures"
+        folder = request.out / "images"
         return Endpoint(request.endpoint, request.model, request.options, folder)
-    folder = request.out / "pictures"
+    folder = request.out / "images"
     return Drawn(request.checkpoint, request.options, count, folder, references)
 
 
 def _judge(
     reader: Reader, source: Source, wanted: Sequence[Wanted], out: Path, progress: Progress
 ) -> tuple[list[report.Judged], dict[str, Any]]:
-    """What could be read; and the names of the pictures that are missing and of those that cannot
+    """What could be read; and the names of the images that are missing and of those that cannot
     be read, with the reason."""
     judged: list[report.Judged] = []
     missing: list[str] = []
@@ -167,12 +167,12 @@ def _judge(
             missing.append(name(item, repeat))
         else:
             try:
-                picture = image_files.load(path)
+                image = image_files.load(path)
             except Unreadable as e:
                 unreadable[name(item, repeat)] = str(e)
             else:
-                found = reader(item, picture)
-                image_files.save_thumbnail(picture, out / report.thumbnail(item, repeat))
+                found = reader(item, image)
+                image_files.save_thumbnail(image, out / report.thumbnail(item, repeat))
                 judged.append(report.Judged(item=item, repeat=repeat, found=found))
         progress("read", number, len(wanted))
     return judged, {"missing": missing, "unreadable": unreadable}

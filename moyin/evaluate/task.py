@@ -1,4 +1,4 @@
-"""What a suite is: prompts, what their pictures must say, how these are read and scored."""
+"""What a suite is: prompts, what their images must say, how these are read and scored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Item:
     number: its place in the whole suite. texts: the strings to be written. asked: what the scorer
     takes for them, the same unless a benchmark's file says it otherwise. groups: those whose scores
     it counts in. stem: path, without suffix, at which the benchmark's own layout of folders has its
-    picture. truth: what else is known of it.
+    image. truth: what else is known of it.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one picture says, line by line; which other parts of it are as asked for, as shares in
+    """What one image says, line by line; which other parts of it are as asked for, as shares in
     [0, 1]; and what is seen of these, in words."""
 
     lines: tuple[str, ...]
@@ -53,9 +53,9 @@ Look = Callable[[Engine, Pixels, Item], Found]
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """scorer: of what was read, beside `scores.strict`. headline: the score by which pictures are
-    ranked. repeats: pictures a prompt, unless told. perfect: a render of an item's texts by which
-    the engine's ceiling is measured. reference: the picture that an item's prompt edits, where it
+    """scorer: of what was read, beside `scores.strict`. headline: the score by which images are
+    ranked. repeats: images a prompt, unless told. perfect: a render of an item's texts by which
+    the engine's ceiling is measured. reference: the image that an item's prompt edits, where it
     edits one. note: what a reader of the scores must know."""
 
     name: str
@@ -75,7 +75,7 @@ class Suite:
         return tuple(self.items[i] for i in sorted(chosen))
 
     def count(self, item: Item, found: Found) -> Sums:
-        """The sums of one picture."""
+        """The sums of one image."""
         parts = {name + RIGHT: share for name, share in found.right.items()}
         parts |= dict.fromkeys((name + OF for name in found.right), 1.0)
         asked = item.asked or item.texts
@@ -83,7 +83,7 @@ class Suite:
         return {**own, **scores.count_strictly(item.texts, found.lines), **parts}
 
     def total(self, sums: Mapping[str, float]) -> Scores:
-        """The scores of any pictures' sums."""
+        """The scores of any images' sums."""
         return total(self.scorer, sums)
 
 
@@ -94,16 +94,16 @@ def total(scorer: Scorer, sums: Mapping[str, float]) -> Scores:
     return {**scorer.total(sums), **scores.total_strictly(sums), **parts}
 
 
-def read_whole(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+def read_whole(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
     """All lines that the engine finds."""
-    return Found(lines=tuple(line.text for line in engine.read(picture_hwc)))
+    return Found(lines=tuple(line.text for line in engine.read(image_hwc)))
 
 
-def read_ink(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
+def read_ink(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
     """What stands out from the background, cut out and read: for single characters, which a search
     for lines passes over."""
-    box = ink_box(picture_hwc)
-    said = read_character(engine, picture_hwc, box) if box else ""
+    box = ink_box(image_hwc)
+    said = read_character(engine, image_hwc, box) if box else ""
     return Found(lines=(said,) if said else ())
 
 

@@ -1,6 +1,6 @@
 """Which noise levels are visited, and which time the network is told at each.
 
-GLM-Image shifts noise levels towards noise as pictures grow, but tells the network the time
+GLM-Image shifts noise levels towards noise as images grow, but tells the network the time
 before the shift: at time t in (0, 1] the latents hold shift(t) of noise while the network sees
 1000·t - 1. Telling it the shifted time instead drifts the colours. Training pairs the two in the
 same way.
@@ -40,7 +40,7 @@ class Schedule:
     train_steps: int = 1000
 
     def mu(self, image_tokens: int) -> float:
-        """How far levels are shifted for a picture of so many decoder tokens (1024²: 3.25)."""
+        """How far levels are shifted for an image of so many decoder tokens (1024²: 3.25)."""
         return float(self.max_shift * (image_tokens / self.base_tokens) ** 0.5 + self.base_shift)
 
     def steps(self, count: int, image_tokens: int) -> Steps:

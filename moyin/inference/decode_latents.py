@@ -23,9 +23,9 @@ def develop(autoencoder: Autoencoder, latents_bchw: Array, dtype: str = "float32
 
 
 @autograd.no_grad()
-def encode(autoencoder: Autoencoder, picture_hwc: Array, dtype: str = "float32") -> Array:
+def encode(autoencoder: Autoencoder, image_hwc: Array, dtype: str = "float32") -> Array:
     """uint8 pixels [H, W, 3] → normalized latents [16, H/8, W/8] float32, the mode of them."""
-    pixels = picture_hwc.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+    pixels = image_hwc.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
     x = ops.image_layout(ops.cast(ops.asarray(pixels), getattr(ops, dtype)))
     mean, _ = autoencoder.encode(x)
     latents: Array = ops.numpy(autoencoder.normalize(ops.cast(mean, ops.float32)))[0]

@@ -1,6 +1,6 @@
-"""Semantic ids → latents: the decoder's part, with what the glyph encoder makes of quoted text.
+"""Semantic tokens → latents: the decoder's part, with what the glyph encoder makes of quoted text.
 
-Reference pictures are read once, clean, before the walk; its steps read what was kept of them.
+Reference images are read once, clean, before the walk; its steps read what was kept of them.
 
 Axes: b sample, t glyph token, d glyph width, n decoder token, c channel, h and w of the latents.
 """
@@ -57,8 +57,8 @@ def paint(
 
     grids_brc: ids [b, rows, columns]. glyphs: `glyph_states` of each sample's prompt; no_glyphs:
     those of "", for the unconditional pass, which guidance 1 does without. references: what
-    `remembered` keeps of pictures to be edited; the unconditional pass does not see them.
-    sampler, reuse: as in `Settings`.
+    `remembered` keeps of images to be edited; the unconditional pass does not see them.
+    sampler, reuse: as in `GenerationConfig`.
     """
     batch, kind = len(grids_brc), getattr(ops, dtype)
     height, width = noise_bchw.shape[2:]
@@ -93,19 +93,19 @@ def paint(
 def remembered(
     decoder: Decoder, references: Items[Items[tuple[Array, Array]]], dtype: str = "float32"
 ) -> References | None:
-    """Keys and values of each sample's reference pictures, in their order; None without any.
+    """Keys and values of each sample's reference images, in their order; None without any.
 
     references: for each sample, ids [rows, columns] and normalized latents [c, h, w] of each
-    picture. All samples have as many, of the same sizes.
+    image. All samples have as many, of the same sizes.
     """
     kind, written = getattr(ops, dtype), []
-    for pictures in zip(*references, strict=True):
-        latents = np.stack([latents_chw for _, latents_chw in pictures])
+    for images in zip(*references, strict=True):
+        latents = np.stack([latents_chw for _, latents_chw in images])
         b, _, height, width = latents.shape
         written.append(
             decoder.write(
                 ops.cast(ops.asarray(latents), kind),
-                ops.asarray(upsampled(np.stack([grid_rc for grid_rc, _ in pictures]))),
+                ops.asarray(upsampled(np.stack([grid_rc for grid_rc, _ in images]))),
                 ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (b, 1))),
                 ops.zeros((b, 2)),
             )

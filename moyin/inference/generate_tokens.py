@@ -1,4 +1,4 @@
-"""Sequence → semantic ids: the generator's part.
+"""Sequence → semantic tokens: the generator's part.
 
 Axes: b sample, l position, n id to be written.
 """
@@ -15,7 +15,7 @@ from moyin.backend import Tensor, autograd, device, ops, random
 from moyin.flow.guidance import combine
 from moyin.inference.decode_step import HostWalk, Walk
 from moyin.inference.sampling import pick, pick_host
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.inference.speculative import Choose, drafted, guess_sources
 from moyin.models.generator import Generator, LayerCache
 from moyin.prompt.generator_inputs import Sequence, left_padded
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]  # done, of how many
 
 
 def uniforms(count: int, seed: int, sample: int) -> Array:
-    """The random numbers [count] that choose one picture's ids, drawn at once."""
+    """The random numbers [count] that choose one image's ids, drawn at once."""
     return random.uniform((count,), seed, sample, "ids")
 
 
@@ -133,7 +133,7 @@ def _lengthened(values: Array, length: int) -> Array:
 
 def grids(
     ids_n: Array, sequence: Sequence, codes: int, prompt: str, sample: int = 0
-) -> SemanticIds:
+) -> SemanticTokens:
     """One sample's ids cut into preview and large grid."""
     parts, at = [], 0
     for grid in sequence.grids:
@@ -141,4 +141,6 @@ def grids(
         parts.append(part.astype(np.uint16))
         at += grid.count
     preview = parts[0] if len(parts) > 1 else None
-    return SemanticIds(grid=parts[-1], codes=codes, prompt=prompt, preview=preview, sample=sample)
+    return SemanticTokens(
+        grid=parts[-1], codes=codes, prompt=prompt, preview=preview, sample=sample
+    )

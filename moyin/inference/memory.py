@@ -1,4 +1,4 @@
-"""How much memory a picture takes, told from headers and configurations before any loading."""
+"""How much memory an image takes, told from headers and configurations before any loading."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is drawn at once: pictures of `grid`, each from references of these grids.
+    """What is drawn at once: images of `grid`, each from references of these grids.
 
     guided_ids: the generator reads each a second time, without its prompt. painted_only: the ids
     are there already.
@@ -46,7 +46,7 @@ class Task:
     grid: Grid
     steps: int
     references: tuple[Grid, ...] = ()
-    pictures: int = 1
+    images: int = 1
     guided_ids: bool = False
     painted_only: bool = False
 
@@ -78,13 +78,13 @@ def peak(found: list[Need], alone: bool) -> int:
     return BASE + sum(weights.values()) + max(need.work for need in found)
 
 
-def check(found: list[Need], alone: bool, free: int, pictures: int = 1) -> None:
-    """Raises ValueError, with what would help, where the pictures would take more than is free."""
+def check(found: list[Need], alone: bool, free: int, images: int = 1) -> None:
+    """Raises ValueError, with what would help, where the images would take more than is free."""
     wanted = peak(found, alone)
     if wanted > free:
-        what, less = "this picture takes", "a smaller one"
-        if pictures > 1:
-            what, less = f"{pictures} pictures at once take", "fewer at once or smaller ones"
+        what, less = "this image takes", "a smaller one"
+        if images > 1:
+            what, less = f"{images} images at once take", "fewer at once or smaller ones"
         raise ValueError(
             f"{what} {wanted / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
             f"close something, draw {less}, or try --offload and --weights int4 "
@@ -128,7 +128,7 @@ def _work(config: Any, network: str, task: Task, size: int) -> int:
     if network == "generator":
         prefix = PREFIX + sum(read)
         cache = 2 * config.layers * config.kv_heads * config.head_dim * (prefix + 2 * count)
-        readings = task.pictures * (2 if task.guided_ids else 1)
+        readings = task.images * (2 if task.guided_ids else 1)
         return int(readings * (cache * (size + 4) + 4 * prefix * config.ffn * size))
     if network == "decoder":
         tokens = 4 * max(count, largest) + GLYPHS
@@ -137,10 +137,10 @@ def _work(config: Any, network: str, task: Task, size: int) -> int:
         # in pieces is not used again.
         kept = 2 * 3 * config.layers * 4 * sum(read)
         each = 14 * tokens + 2 * 4 * count + kept
-        return int((task.pictures * each * config.dim + modulations) * size)
+        return int((task.images * each * config.dim + modulations) * size)
     if network == "autoencoder":
         # The last block reads the width of the one before it at full size; the first writes its
-        # own there, and the next one's at half. One picture has its turn after another.
+        # own there, and the next one's at half. One image has its turn after another.
         first, second = config.block_channels[:2]
         widest = max(count * second, largest * max(first, second // 4))
         return int(COPIES * 1024 * widest * size)

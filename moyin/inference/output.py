@@ -1,4 +1,4 @@
-"""What every picture says of itself: how it was made, and that a machine made it."""
+"""What every image says of itself: how it was made, and that a machine made it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from moyin import __version__
 
 SOFTWARE = f"Moyin {__version__}"
-# IPTC's word for pictures made by a trained model:
+# IPTC's word for images made by a trained model:
 # https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia
 LABEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP_KEY = "XML:com.adobe.xmp"
@@ -53,7 +53,7 @@ def save_png(pixels_hwc: np.ndarray[Any, Any], path: Path, facts: Mapping[str, A
 def check_path(path: Path) -> None:
     """Makes the parent folder. ValueError where no PNG can be written at this path."""
     if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: pictures are written as PNG, so the name must end in .png")
+        raise ValueError(f"{path}: images are written as PNG, so the name must end in .png")
     check_writable(path)
 
 
@@ -79,8 +79,8 @@ def _part(path: Path) -> Path:
 
 def read_png(path: Path) -> dict[str, str]:
     """The text chunks of a PNG."""
-    with Image.open(path) as picture:
-        return {str(k): str(v) for k, v in picture.info.items() if isinstance(v, str)}
+    with Image.open(path) as image:
+        return {str(k): str(v) for k, v in image.info.items() if isinstance(v, str)}
 
 
 def xmp(description: str) -> str:

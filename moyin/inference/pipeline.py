@@ -25,7 +25,7 @@ from moyin.inference.decode_latents import develop, encode
 from moyin.inference.image_processor import semantic_ids
 from moyin.inference.offload import Networks
 from moyin.inference.reference import fitted
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import Sequence, generation_sequence
 from moyin.prompt.grid import Grid
 
@@ -50,11 +50,11 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class GenerationConfig:
     """What a checkpoint prefers, and a caller may change.
 
     height, width: pixels, multiples of 32. steps, guidance: of the flow. temperature, top_p, top_k
-    (0: all), ids_guidance (1: none): of the ids. preview: whether the ids of a small picture are
+    (0: all), ids_guidance (1: none): of the ids. preview: whether the ids of a small image are
     written first. exact_quotes: read quotation marks as GLM-Image's own pipeline does, for which
     every apostrophe is one. sampler: of the flow, a name of `flow.samplers`. reuse: how little the
     first block's part may change from one step to another for the later blocks' to stand in
@@ -105,39 +105,39 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Picture:
+class GeneratedImage:
     """uint8 pixels [H, W, 3], the ids they were painted from, and the facts for its metadata."""
 
     pixels: Array
-    ids: SemanticIds
+    ids: SemanticTokens
     facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A picture to be edited: its ids [rows, columns] and normalized latents [C, H/8, W/8]."""
+    """An image to be edited: its ids [rows, columns] and normalized latents [C, H/8, W/8]."""
 
     grid: Array
     latents: Array
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One picture to be made.
+class Request:
+    """One image to be made.
 
     sample: which of the layouts that the seed gives. rewritten: what the generator reads in place
     of the prompt, with the same quoted strings (`prompt.rewrite`).
     """
 
     prompt: str
-    settings: Settings
+    settings: GenerationConfig
     seed: int = 0
     sample: int = 0
     references: tuple[Reference, ...] = ()
     rewritten: str | None = None
 
 
-class Pipeline:
+class GlmImagePipeline:
     """Networks are loaded when first used. dtype: what is computed in."""
 
     def __init__(self, networks: Networks, dtype: str) -> None:
@@ -154,15 +154,15 @@ class Pipeline:
         weights: str | None = None,
         offload: bool = False,
         compiled: bool = False,
-    ) -> Pipeline:
+    ) -> GlmImagePipeline:
         """A folder, a hub id or the default checkpoint.
 
         dtype: float32 or bfloat16; unless told, bf16 on an accelerator and for packed weights.
         loras: weights by path, of LoRA files or folders as PEFT or diffusers write them. weights:
         int8 or int4 packs generator and decoder while they are read. offload: one network in
-        memory at a time, and on disk what is read a few rows at a time or once a picture. compiled:
-        the decoder's blocks, at the first picture of every size.
-        Raises ValueError where a shard is missing or broken: now, not when half a picture is made.
+        memory at a time, and on disk what is read a few rows at a time or once an image. compiled:
+        the decoder's blocks, at the first image of every size.
+        Raises ValueError where a shard is missing or broken: now, not when half an image is made.
         """
         checkpoint = Checkpoint.open(place)
         if not checkpoint.entries:
@@ -210,14 +210,14 @@ class Pipeline:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @cached_property
-    def defaults(self) -> Settings:
+    def defaults(self) -> GenerationConfig:
         """What the checkpoint prefers: its own size above all; GLM-Image's where it is silent.
 
         ValueError that names the file of a setting that there is not, or not so.
         """
         sampling = {k: self.checkpoint.sampling.get(k) for k in _SAMPLED}
         sampling = {k: v for k, v in sampling.items() if v is not None}
-        known = _preferred(self.checkpoint.folder / GENERATION, Settings(), sampling)
+        known = _preferred(self.checkpoint.folder / GENERATION, GenerationConfig(), sampling)
         settings = self.checkpoint.notes.get("settings", {})
         return _preferred(self.checkpoint.folder / NOTES, known, settings)
 
@@ -229,29 +229,29 @@ class Pipeline:
 
     def check_memory(
         self,
-        settings: Settings,
+        settings: GenerationConfig,
         references: Items[Grid] = (),
-        pictures: int = 1,
+        images: int = 1,
         painted_only: bool = False,
     ) -> None:
-        """Raises ValueError where so many pictures of these settings, drawn at once and each from
+        """Raises ValueError where so many images of these settings, drawn at once and each from
         references of these grids, would not fit into memory. painted_only: from ids that are there
         already."""
         task = memory.Task(
             grid=settings.grid,
             steps=settings.steps,
             references=tuple(references),
-            pictures=pictures,
+            images=images,
             guided_ids=settings.ids_guidance != 1,
             painted_only=painted_only,
         )
         found = memory.needs(self.checkpoint, self.checkpoint.loading or Loading(), task)
-        memory.check(found, self.networks.alone, device.free_memory(), pictures)
+        memory.check(found, self.networks.alone, device.free_memory(), images)
 
     # The arrows
 
     def sequence(
-        self, prompt: str | None, settings: Settings, references: Items[Reference] = ()
+        self, prompt: str | None, settings: GenerationConfig, references: Items[Reference] = ()
     ) -> Sequence:
         """prompt → what the generator reads; None for the unconditional sequence.
 
@@ -260,25 +260,25 @@ class Pipeline:
         grids = [r.grid.astype(np.int64) for r in references]
         return generation_sequence(self.tokenizer, prompt, settings.grid, settings.preview, grids)
 
-    def reference(self, picture_hwc: Array) -> Reference:
-        """A picture to be edited, uint8 [H, W, 3], at the size of `pipeline.reference.fitted`."""
-        return self.references([picture_hwc])[0]
+    def reference(self, image_hwc: Array) -> Reference:
+        """An image to be edited, uint8 [H, W, 3], at the size of `pipeline.reference.fitted`."""
+        return self.references([image_hwc])[0]
 
-    def references(self, pictures: Items[Array]) -> tuple[Reference, ...]:
+    def references(self, images: Items[Array]) -> tuple[Reference, ...]:
         """The same for several."""
-        found = [fitted(picture) for picture in pictures]
+        found = [fitted(image) for image in images]
         semantic = self.semantic
-        grids = [semantic_ids(semantic, [picture])[0] for picture in found]
+        grids = [semantic_ids(semantic, [image])[0] for image in found]
         del semantic
         autoencoder = self.autoencoder
         return tuple(
-            Reference(grid, encode(autoencoder, picture, self.dtype))
-            for grid, picture in zip(grids, found, strict=True)
+            Reference(grid, encode(autoencoder, image, self.dtype))
+            for grid, image in zip(grids, found, strict=True)
         )
 
-    def ids(self, jobs: Items[Job], progress: Progress | None = None) -> list[SemanticIds]:
-        """Jobs → semantic ids, written together where they are sampled alike."""
-        found: dict[int, SemanticIds] = {}
+    def ids(self, jobs: Items[Request], progress: Progress | None = None) -> list[SemanticTokens]:
+        """Jobs → semantic tokens, written together where they are sampled alike."""
+        found: dict[int, SemanticTokens] = {}
         for some in alike(jobs, _sampling):
             chosen = [jobs[i] for i in some]
             settings = chosen[0].settings
@@ -302,7 +302,7 @@ class Pipeline:
                 guidance=settings.ids_guidance,
                 draft=settings.draft,
                 dtype=self.dtype,
-                progress=_stage(progress, "ids"),
+                progress=_stage(progress, "tokens"),
             )
             codes = self.tokenizer.vocabulary.codes
             for i, row, sequence in zip(some, rows, sequences, strict=True):
@@ -312,9 +312,9 @@ class Pipeline:
         return [found[i] for i in range(len(jobs))]
 
     def latents(
-        self, ids: Items[SemanticIds], jobs: Items[Job], progress: Progress | None = None
+        self, ids: Items[SemanticTokens], jobs: Items[Request], progress: Progress | None = None
     ) -> list[Array]:
-        """Semantic ids → latents [C, H/8, W/8], normalized, each painted as its job says.
+        """Semantic tokens → latents [C, H/8, W/8], normalized, each painted as its job says.
 
         Those of one size, with as many references of the same sizes, are painted together.
         """
@@ -346,7 +346,7 @@ class Pipeline:
             found |= dict(zip(some, painted, strict=True))
         return [found[i] for i in range(len(jobs))]
 
-    def _noise(self, ids: SemanticIds, job: Job) -> Array:
+    def _noise(self, ids: SemanticTokens, job: Request) -> Array:
         channels = self.checkpoint.config("decoder").channels
         shape = (channels, ids.height // 8, ids.width // 8)
         return random.normal(shape, job.seed, job.sample, "latents")
@@ -355,10 +355,10 @@ class Pipeline:
         """Latents → uint8 pixels [b, H, W, 3]."""
         return develop(self.autoencoder, latents_bchw, self.dtype)
 
-    def _glyphs(self, prompt: str, settings: Settings) -> Array:
+    def _glyphs(self, prompt: str, settings: GenerationConfig) -> Array:
         return denoise.glyph_states(self.glyph, prompt, settings.exact_quotes, self.dtype)
 
-    def _check_codes(self, ids: Items[SemanticIds]) -> None:
+    def _check_codes(self, ids: Items[SemanticTokens]) -> None:
         codes = self.checkpoint.config("decoder").codes
         if any(i.codes != codes for i in ids):
             raise ValueError(
@@ -368,8 +368,8 @@ class Pipeline:
 
     # All of them
 
-    def draw(self, jobs: Items[Job], progress: Progress | None = None) -> list[Picture]:
-        """All the pictures, of any prompts, sizes and references, in one batch.
+    def draw(self, jobs: Items[Request], progress: Progress | None = None) -> list[GeneratedImage]:
+        """All the images, of any prompts, sizes and references, in one batch.
 
         None changes with its neighbours, but for the rounding of sums and where they decide
         together on what is reused.
@@ -377,16 +377,16 @@ class Pipeline:
         return self.painted(self.ids(jobs, progress), jobs, progress)
 
     def painted(
-        self, ids: Items[SemanticIds], jobs: Items[Job], progress: Progress | None = None
-    ) -> list[Picture]:
-        """The pictures of these ids; their sizes are the ids'."""
+        self, ids: Items[SemanticTokens], jobs: Items[Request], progress: Progress | None = None
+    ) -> list[GeneratedImage]:
+        """The images of these ids; their sizes are the ids'."""
         latents = self.latents(ids, jobs, progress)
         return [
-            Picture(self.pixels(x[None])[0], i, self._facts(i, job))
+            GeneratedImage(self.pixels(x[None])[0], i, self._facts(i, job))
             for x, i, job in zip(latents, ids, jobs, strict=True)
         ]
 
-    def _facts(self, ids: SemanticIds, job: Job) -> dict[str, Any]:
+    def _facts(self, ids: SemanticTokens, job: Request) -> dict[str, Any]:
         facts = {
             "prompt": ids.prompt,
             "seed": job.seed,
@@ -410,39 +410,41 @@ class Pipeline:
     def generate(
         self,
         prompt: str,
-        settings: Settings | None = None,
+        settings: GenerationConfig | None = None,
         *,
         seed: int = 0,
         n: int = 1,
         rewritten: str | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[Picture]:
-        """n pictures, each of its own layout, as they are done. rewritten: as `Job` has it."""
-        job = Job(prompt=prompt, settings=settings or self.defaults, seed=seed, rewritten=rewritten)
+    ) -> Iterator[GeneratedImage]:
+        """n images, each of its own layout, as they are done. rewritten: as `Request` has it."""
+        job = Request(
+            prompt=prompt, settings=settings or self.defaults, seed=seed, rewritten=rewritten
+        )
         yield from self._several(job, n, progress)
 
     def edit(
         self,
         prompt: str,
-        pictures: Items[Array],
-        settings: Settings | None = None,
+        images: Items[Array],
+        settings: GenerationConfig | None = None,
         *,
         seed: int = 0,
         n: int = 1,
         rewritten: str | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[Picture]:
-        """n pictures made of `pictures`, uint8 [H, W, 3] each, as they are done.
+    ) -> Iterator[GeneratedImage]:
+        """n images made of `images`, uint8 [H, W, 3] each, as they are done.
 
-        Without settings, the checkpoint's own at the first picture's size (`fitted`). rewritten:
-        as `Job` has it.
+        Without settings, the checkpoint's own at the first image's size (`fitted`). rewritten:
+        as `Request` has it.
         """
-        if not pictures:
-            raise ValueError("give at least one picture to edit")
-        references = self.references(pictures)
+        if not images:
+            raise ValueError("give at least one image to edit")
+        references = self.references(images)
         rows, columns = references[0].grid.shape
         settings = settings or replace(self.defaults, height=32 * rows, width=32 * columns)
-        job = Job(
+        job = Request(
             prompt=prompt,
             settings=settings,
             seed=seed,
@@ -451,7 +453,7 @@ class Pipeline:
         )
         yield from self._several(job, n, progress)
 
-    def _several(self, job: Job, n: int, progress: Progress | None) -> Iterator[Picture]:
+    def _several(self, job: Request, n: int, progress: Progress | None) -> Iterator[GeneratedImage]:
         jobs = [replace(job, sample=sample) for sample in range(n)]
         # Networks that do not stay in memory are loaded once for all.
         groups = [jobs] if self.networks.alone else [[job] for job in jobs]
@@ -460,16 +462,16 @@ class Pipeline:
 
     def decode(
         self,
-        ids: SemanticIds,
-        settings: Settings | None = None,
+        ids: SemanticTokens,
+        settings: GenerationConfig | None = None,
         *,
         seed: int = 0,
         sample: int = 0,
         references: tuple[Reference, ...] = (),
         progress: Progress | None = None,
-    ) -> Picture:
-        """The picture of these ids; its size is theirs."""
-        job = Job(
+    ) -> GeneratedImage:
+        """The image of these ids; its size is theirs."""
+        job = Request(
             prompt=ids.prompt,
             settings=settings or self.defaults,
             seed=seed,
@@ -487,7 +489,7 @@ def _is_a(kind: str, value: Any) -> bool:
     return type(value).__name__ == kind
 
 
-def _preferred(path: Path, base: Settings, given: Any) -> Settings:
+def _preferred(path: Path, base: GenerationConfig, given: Any) -> GenerationConfig:
     """`base` with what a file asks for. ValueError that names it."""
     names = [f.name for f in fields(base)]
     if not isinstance(given, dict):
@@ -508,13 +510,13 @@ def alike(items: Items[T], key: Callable[[T], Any]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _shape(pair: tuple[SemanticIds, Job]) -> Any:
+def _shape(pair: tuple[SemanticTokens, Request]) -> Any:
     ids, job = pair
     s, sizes = job.settings, tuple(r.grid.shape for r in job.references)
     return ids.grid.shape, s.steps, s.guidance, s.sampler, s.reuse, sizes
 
 
-def _sampling(job: Job) -> Any:
+def _sampling(job: Request) -> Any:
     return tuple(getattr(job.settings, name) for name in _WRITTEN)
 
 

@@ -1,4 +1,4 @@
-"""Many prompts from a file, one picture each, some at a time, started again where it stopped."""
+"""Many prompts from a file, one image each, some at a time, started again where it stopped."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import Any
 
 from moyin.clients.rewriter import Rewriter
 from moyin.inference.output import save_png
-from moyin.inference.pipeline import Array, Job, Picture, Reference, Settings
-from moyin.inference.reference import fitted_grid, open_picture
+from moyin.inference.pipeline import Array, GeneratedImage, GenerationConfig, Reference, Request
+from moyin.inference.reference import fitted_grid, open_image
 from moyin.prompt.grid import Grid
 
 MANIFEST = "manifest.jsonl"
 # One file name and nothing else: no separators, no leading dot.
 _ID = re.compile(r"\w[\w.-]{0,199}")
-_OWN = {f.name for f in dataclasses.fields(Settings)}
-# What a manifest line says of the rewriting and of the pictures; it may be read as a row again.
+_OWN = {f.name for f in dataclasses.fields(GenerationConfig)}
+# What a manifest line says of the rewriting and of the images; it may be read as a row again.
 _REWRITING = ("rewriter", "rewritten")
 _DIGESTS = "images_sha256"
 # Alike from here on, a field's name is a misspelt one: "stpes" for "steps".
 _ALIKE = 0.8
 
-Draw = Callable[[list[Job]], list[Picture]]
+Draw = Callable[[list[Request]], list[GeneratedImage]]
 Read = Callable[[list[Array]], tuple[Reference, ...]]
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture that a row edits: its name there, its file, and the sha256 and the ids of what was
+class ImageFile:
+    """An image that a row edits: its name there, its file, and the sha256 and the ids of what was
     in it."""
 
     name: str
@@ -50,13 +50,13 @@ class Row:
 
     id: str
     prompt: str
-    settings: Settings
+    settings: GenerationConfig
     seed: int
     more: dict[str, Any]
-    images: tuple[Image, ...] = ()
+    images: tuple[ImageFile, ...] = ()
 
 
-def read_rows(path: Path, defaults: Settings, seed: int, sized: bool = False) -> list[Row]:
+def read_rows(path: Path, defaults: GenerationConfig, seed: int, sized: bool = False) -> list[Row]:
     """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW"),
     "images" (paths within the file's folder) and any field of Settings; other fields are carried
     along.
@@ -84,7 +84,7 @@ def read_rows(path: Path, defaults: Settings, seed: int, sized: bool = False) ->
     return list(rows.values())
 
 
-def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) -> Row:
+def _row(fields: Any, defaults: GenerationConfig, seed: int, folder: Path, sized: bool) -> Row:
     if not isinstance(fields, dict):
         raise ValueError('a row is an object: {"id": …, "prompt": …}')
     name, prompt = fields.pop("id", None), fields.pop("prompt", None)
@@ -108,8 +108,8 @@ def _row(fields: Any, defaults: Settings, seed: int, folder: Path, sized: bool) 
     return Row(name, prompt, dataclasses.replace(defaults, **own), seed, more, edited)
 
 
-def images(paths: Any, folder: Path) -> tuple[Image, ...]:
-    """The pictures of a row, each opened once now, so that a bad one is told before any drawing;
+def images(paths: Any, folder: Path) -> tuple[ImageFile, ...]:
+    """The images of a row, each opened once now, so that a bad one is told before any drawing;
     none that lies outside of the rows' folder."""
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise ValueError('images must be a list of paths: "images": ["a.png"]')
@@ -118,16 +118,16 @@ def images(paths: Any, folder: Path) -> tuple[Image, ...]:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise ValueError(f"image {name} lies outside the folder of the rows: put it there")
-        grid = fitted_grid(open_picture(path))
-        found.append(Image(name, path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
+        grid = fitted_grid(open_image(path))
+        found.append(ImageFile(name, path, hashlib.sha256(path.read_bytes()).hexdigest(), grid))
     return tuple(found)
 
 
 def check_memory(
-    rows: list[Row], at_once: int, check: Callable[[Settings, Sequence[Grid], int], None]
+    rows: list[Row], at_once: int, check: Callable[[GenerationConfig, Sequence[Grid], int], None]
 ) -> None:
     """ValueError that names a row where it would not fit into memory with others like it. check:
-    raises it, as `Pipeline.check_memory` does."""
+    raises it, as `GlmImagePipeline.check_memory` does."""
     kinds: dict[Any, Row] = {}
     for row in rows:
         references = tuple(image.grid for image in row.images)
@@ -139,9 +139,9 @@ def check_memory(
             raise ValueError(f"row {row.id}: {e}") from None
 
 
-def check_prompts(rows: list[Row], check: Callable[[str, Settings], object]) -> None:
+def check_prompts(rows: list[Row], check: Callable[[str, GenerationConfig], object]) -> None:
     """ValueError that names the first row whose prompt cannot be read: before any is drawn. check:
-    raises it, as `Pipeline.sequence` does."""
+    raises it, as `GlmImagePipeline.sequence` does."""
     for row in rows:
         try:
             check(row.prompt, row.settings)
@@ -182,9 +182,9 @@ def run(
 ) -> Iterator[tuple[Row, bool]]:
     """Write <id>.png for every row and a line each to manifest.jsonl; yields (row, drawn now).
 
-    A row whose picture is there with the same prompt, settings, seed, images, checkpoint and
+    A row whose image is there with the same prompt, settings, seed, images, checkpoint and
     rewriting model is passed over, and its prompt is not rewritten again; of the others `at_once`
-    are drawn together. checkpoint: its digest. read: pictures → references, for rows with images.
+    are drawn together. checkpoint: its digest. read: images → references, for rows with images.
     Raises ValueError with the id of a row that the rewriter fails at.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -202,21 +202,21 @@ def run(
     for first in range(0, len(missing), at_once):
         some = missing[first : first + at_once]
         jobs = _jobs(some, rewriter, read)
-        for row, job, picture in zip(some, jobs, draw(jobs), strict=True):
-            save_png(picture.pixels, out / f"{row.id}.png", picture.facts)
+        for row, job, image in zip(some, jobs, draw(jobs), strict=True):
+            save_png(image.pixels, out / f"{row.id}.png", image.facts)
             line = _line(row, checkpoint, rewriter, job.rewritten)
             with manifest.open("a", encoding="utf-8") as f:
                 f.write(json.dumps(line, ensure_ascii=False) + "\n")
             yield row, True
 
 
-def _jobs(rows: list[Row], rewriter: Rewriter | None, read: Read | None) -> list[Job]:
+def _jobs(rows: list[Row], rewriter: Rewriter | None, read: Read | None) -> list[Request]:
     """The references of all rows are read at once, for networks may be loaded for it."""
-    pictures = [open_picture(image.path) for row in rows for image in row.images]
-    assert read is not None or not pictures
-    references = iter(read(pictures) if read and pictures else ())
+    images = [open_image(image.path) for row in rows for image in row.images]
+    assert read is not None or not images
+    references = iter(read(images) if read and images else ())
     return [
-        Job(
+        Request(
             prompt=row.prompt,
             settings=row.settings,
             seed=row.seed,

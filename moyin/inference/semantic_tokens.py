@@ -1,4 +1,4 @@
-"""Semantic ids as a thing of their own: saved, sent, decoded elsewhere."""
+"""Semantic tokens as a thing of their own: saved, sent, decoded elsewhere."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Ids = np.ndarray[Any, np.dtype[np.uint16]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemanticIds:
-    """A picture as codebook ids, one for 32×32 pixels.
+class SemanticTokens:
+    """An image as codebook ids, one for 32×32 pixels.
 
     grid, preview: uint16 [rows, columns], the preview None where none was written. codes: size of
     the codebook. prompt: its quoted strings are what the decoder reads beside the ids. sample:
@@ -54,7 +54,7 @@ class SemanticIds:
         """A NumPy .npz without pickles: `grid`, `codes`, `prompt`, `sample` and, where written,
         `preview`.
 
-        2 KB for a picture of 1024×1024.
+        2 KB for an image of 1024×1024.
         """
         names = ("grid", "codes", "prompt", "sample")
         parts: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -64,7 +64,7 @@ class SemanticIds:
             np.savez_compressed(f, **parts)
 
     @classmethod
-    def load(cls, path: str | Path) -> SemanticIds:
+    def load(cls, path: str | Path) -> SemanticTokens:
         """Raises ValueError where the file is absent or not what `save` writes."""
         try:
             with np.load(path, allow_pickle=False) as parts:
@@ -76,6 +76,6 @@ class SemanticIds:
                     sample=int(parts.get("sample", 0)),
                 )
         except FileNotFoundError:
-            raise ValueError(f"no semantic ids at {path}") from None
+            raise ValueError(f"no semantic tokens at {path}") from None
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as e:
-            raise ValueError(f"{path} holds no semantic ids: {e}") from None
+            raise ValueError(f"{path} holds no semantic tokens: {e}") from None

@@ -2,7 +2,7 @@
 
 AutoencoderKL (Rombach et al. 2022) as GLM-Image configures it: 16 channels, no attention in the
 middle, no 1×1 convolutions around the latents.
-Axes: b picture, c channel, h and w rows and columns.
+Axes: b image, c channel, h and w rows and columns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The decoder: a single-stream diffusion transformer that paints a grid of semantic ids.
+"""The decoder: a single-stream diffusion transformer that paints a grid of semantic tokens.
 
 The network of GLM-Image's `transformer` folder: a DiT with AdaLN-Zero (Peebles and Xie 2023) in
 which glyph tokens and image tokens share every projection and attend to each other, while each
@@ -6,7 +6,7 @@ kind has modulations of its own. The prompt never enters: what is said comes thr
 ids, and how quoted characters look through the glyph states.
 
 Axes: b batch · t glyph tokens · n image tokens (rows x columns of 2x2 latent patches, row-major)
-· s = t + n · d channels · h heads · k channels of a head · r tokens of reference pictures.
+· s = t + n · d channels · h heads · k channels of a head · r tokens of reference images.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Streams = tuple[Tensor, ...]
 """What runs through the blocks: (image,) or (image, glyphs), each [B, tokens, D]."""
 
 References = tuple[tuple[Tensor, Tensor], ...]
-"""Keys and values of reference pictures: one pair [B, H, R, K] for every block."""
+"""Keys and values of reference images: one pair [B, H, R, K] for every block."""
 
 
 class Decoder(nn.Module):
-    """Velocity of noised latents, given semantic ids and glyph states."""
+    """Velocity of noised latents, given semantic tokens and glyph states."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
         prior_drop [B] bool, where the ids are hidden; timestep [B] float as the network sees it
         (`flow.schedule`: 999 at pure noise); target_size and crop [B, 2] float, (height, width)
         and (top, left) in pixels; references from `write`, of batch B or 1; origin [B, 2] float,
-        the row and column of patches at which the latents lie in a picture that they are part of.
+        the row and column of patches at which the latents lie in an image that they are part of.
         """
         height, width = latents.shape[2:]
         scene = self.scene(
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         origin: Tensor | None = None,
         referred: Tensor | None = None,
     ) -> Scene:
-        """What stays the same in all steps of a picture whose latents are [B, C, height, width].
+        """What stays the same in all steps of an image whose latents are [B, C, height, width].
 
         Arguments as in `forward`; dtype is what the network computes in; referred [B] bool: which
         samples see their references, None for all.
@@ -188,10 +188,10 @@ class Decoder(nn.Module):
     def write(
         self, latents: Tensor, prior: Tensor, target_size: Tensor, crop: Tensor
     ) -> References:
-        """Read one reference picture a sample, clean, and keep every block's keys and values.
+        """Read one reference image a sample, clean, and keep every block's keys and values.
 
-        Arguments as in `forward`; the picture is seen at time 0, with its own ids and size, and
-        sees neither glyphs nor the target. Several pictures are joined by `join`.
+        Arguments as in `forward`; the image is seen at time 0, with its own ids and size, and
+        sees neither glyphs nor the target. Several images are joined by `join`.
         """
         b, _, height, width = latents.shape
         hidden = self._prior(prior, ops.zeros((b,), ops.bool_), latents.dtype)
@@ -231,8 +231,8 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture's steps share: projected glyphs [B, T, D] and ids [B, N, D], the turns of all
-    tokens, the mask of the keys, and what is kept of reference pictures."""
+    """What an image's steps share: projected glyphs [B, T, D] and ids [B, N, D], the turns of all
+    tokens, the mask of the keys, and what is kept of reference images."""
 
     glyphs: Tensor
     prior: Tensor
@@ -372,7 +372,7 @@ def add(streams: Streams, joined: Tensor, gates: Streams) -> Streams:
 
 
 def join(references: Sequence[References]) -> References:
-    """Several reference pictures of each sample as one, in order."""
+    """Several reference images of each sample as one, in order."""
     return tuple(
         (ops.concat([k for k, _ in layer], 2), ops.concat([v for _, v in layer], 2))
         for layer in zip(*references, strict=True)

@@ -1,4 +1,4 @@
-"""The generator: an autoregressive transformer that writes a picture as semantic ids.
+"""The generator: an autoregressive transformer that writes an image as semantic tokens.
 
 The body is GLM-4-0414's: grouped-query attention, sandwich norms (one before and one after each
 branch), a fused gate and up projection; its rotary positions have three axes (time, row, column).

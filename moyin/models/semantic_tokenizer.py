@@ -1,8 +1,8 @@
-"""The semantic tokenizer: a picture, halved, to a grid of codebook ids.
+"""The semantic tokenizer: an image, halved, to a grid of codebook ids.
 
 A vision transformer (Dosovitskiy et al. 2021) without a final norm and a vector quantizer whose
 codebook and inputs are L2-normalised, as in X-Omni's SigLIP-VQ and GLM-Image.
-Axes: b picture, c channel, h and w rows and columns, l = h·w patches row by row, d width.
+Axes: b image, c channel, h and w rows and columns, l = h·w patches row by row, d width.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Attention(nn.Module):
-    """Full attention over all patches of one picture."""
+    """Full attention over all patches of one image."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

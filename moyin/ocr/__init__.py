@@ -1,1 +1,1 @@
-"""Reading pictures back: OCR engines, and the scorers, which are pure functions over strings."""
+"""Reading images back: OCR engines, and the scorers, which are pure functions over strings."""

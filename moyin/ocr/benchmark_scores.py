@@ -1,7 +1,7 @@
 """The published benchmarks' scores, by their formulas, with all that these forgive.
 
 Each is a `scores.Scorer`. Sources: CVTG-2K, Du et al. 2025 (TextCrafter); LongText-Bench, Geng et
-al. 2025 (X-Omni); OneIG-Bench, Chang et al. 2025; one character a picture, Qwen-Image's report
+al. 2025 (X-Omni); OneIG-Bench, Chang et al. 2025; one character an image, Qwen-Image's report
 (Wu et al. 2025). Where their texts and their evaluators differ, the evaluators are followed. As
 there, where nothing at all was asked for a score is 0.
 """
@@ -47,7 +47,7 @@ def _closeness(word: str, read: Sequence[str]) -> float:
 
 def total_cvtg(sums: Mapping[str, float]) -> Scores:
     """word_accuracy: the share of all asked-for words that stand among those read in their
-    picture; a word that is asked for twice and written once counts twice. ned: mean over all
+    image; a word that is asked for twice and written once counts twice. ned: mean over all
     asked-for words of 1 − distance to the closest word read / (the longer length + 1e-5)."""
     words = sums.get("words", 0)
     return {
@@ -58,7 +58,7 @@ def total_cvtg(sums: Mapping[str, float]) -> Scores:
 
 def longtext(language: str) -> Scorer:
     """LongText-Bench's `text`: the share of all asked-for words (zh: characters) that were read,
-    as multisets, over all pictures."""
+    as multisets, over all images."""
 
     def parts(texts: Texts) -> Counter[str]:
         kept = _DROPPED.sub("", " ".join(texts))
@@ -80,9 +80,9 @@ def longtext(language: str) -> Scorer:
 def oneig(language: str) -> Scorer:
     """OneIG's scores of text. asked: the file's `text_content` as it stands, one string.
 
-    ed: mean edit distance, not a share, lower is better; cr: share of pictures with none; wac:
+    ed: mean edit distance, not a share, lower is better; cr: share of images with none; wac:
     share of the asked-for words (characters, where the text asked for is Chinese) that were read,
-    over all pictures; text: 1 − min(M, ed)·(1 − cr)·(1 − wac)/M.
+    over all images; text: 1 − min(M, ed)·(1 − cr)·(1 − wac)/M.
     """
     longest = LONGEST_EDIT[language]
 
@@ -117,13 +117,13 @@ def _oneig_plain(text: str) -> str:
 
 
 def count_character(asked: Texts, read: Texts) -> Sums:
-    """Right is a picture in which the one character was read, and nothing else."""
+    """Right is an image in which the one character was read, and nothing else."""
     right = plain("".join(asked)) == plain("".join(read))
     return {"asked": 1.0, "right": float(right)}
 
 
 def total_character(sums: Mapping[str, float]) -> Scores:
-    """accuracy: the share of the pictures that are right."""
+    """accuracy: the share of the images that are right."""
     return {"accuracy": share(sums.get("right", 0), sums.get("asked", 0), empty=0.0)}
 
 

@@ -1,6 +1,6 @@
 """The interface of all OCR engines, and the ways of reading with one.
 
-A whole picture is searched for lines; where the place of a text is known, its box is cut out and
+A whole image is searched for lines; where the place of a text is known, its box is cut out and
 read alone, which also works for single characters.
 """
 
@@ -22,13 +22,13 @@ ENGINES = ("pp-ocrv5", "tesseract", "vision")
 
 
 class Engine(Protocol):
-    """Pictures are uint8 RGB [H, W, 3]. name: as reports name it, with its version."""
+    """Images are uint8 RGB [H, W, 3]. name: as reports name it, with its version."""
 
     @property
     def name(self) -> str: ...
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
-        """The lines found in a whole picture, from top to bottom."""
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+        """The lines found in a whole image, from top to bottom."""
         ...
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
@@ -42,8 +42,8 @@ class PaddleOCR:
     def __init__(self) -> None:
         self.name = paddle.name()
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
-        return paddle.read(picture_hwc)
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+        return paddle.read(image_hwc)
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
         return paddle.recognise(crop_hwc)
@@ -70,19 +70,19 @@ def find(name: str, url: str | None = None, model: str | None = None) -> Engine:
     raise ValueError(f"no OCR engine {name} (there are: {', '.join(ENGINES)})")
 
 
-def read_boxes(engine: Engine, picture_hwc: Pixels, boxes: Sequence[Box]) -> list[Reading]:
-    """What stands in each box of a picture."""
-    return [engine.recognise(crop(picture_hwc, box)) for box in boxes]
+def read_boxes(engine: Engine, image_hwc: Pixels, boxes: Sequence[Box]) -> list[Reading]:
+    """What stands in each box of an image."""
+    return [engine.recognise(crop(image_hwc, box)) for box in boxes]
 
 
-def read_character(engine: Engine, picture_hwc: Pixels, box: Box) -> str:
-    """What a single character in a box of a picture is read as, "" for nothing.
+def read_character(engine: Engine, image_hwc: Pixels, box: Box) -> str:
+    """What a single character in a box of an image is read as, "" for nothing.
 
     Without neighbours an engine is easily wrong: where it is not sure it looks again, at more of
-    the picture and at fewer pixels, and the reading with the most confidence in sum is taken.
+    the image and at fewer pixels, and the reading with the most confidence in sum is taken.
     """
     found: dict[str, float] = {}
-    for view in views(picture_hwc, box):
+    for view in views(image_hwc, box):
         reading = engine.recognise(view)
         if not found and reading.confidence >= SURE:
             return reading.text
@@ -90,12 +90,12 @@ def read_character(engine: Engine, picture_hwc: Pixels, box: Box) -> str:
     return max(found, key=lambda text: found[text])
 
 
-def views(picture_hwc: Pixels, box: Box) -> list[Pixels]:
+def views(image_hwc: Pixels, box: Box) -> list[Pixels]:
     """A character cut out closely, widely, and small. The cuts are square: a flat character such
     as 一 would be taken for a rule."""
     square = squared(box)
-    close, wide = (crop(picture_hwc, square, margin) for margin in (0.08, 0.5))
-    small = Image.fromarray(crop(picture_hwc, square))
+    close, wide = (crop(image_hwc, square, margin) for margin in (0.08, 0.5))
+    small = Image.fromarray(crop(image_hwc, square))
     small.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
     return [close, wide, np.array(small)]
 
@@ -108,11 +108,11 @@ def squared(box: Box) -> Box:
     return across - half, down - half, across + half, down + half
 
 
-def crop(picture_hwc: Pixels, box: Box, margin: float = MARGIN) -> Pixels:
-    """The box with a margin around it, of its shorter side, as far as the picture goes."""
+def crop(image_hwc: Pixels, box: Box, margin: float = MARGIN) -> Pixels:
+    """The box with a margin around it, of its shorter side, as far as the image goes."""
     left, top, right, bottom = (round(side) for side in box)
     edge = round(margin * min(right - left, bottom - top)) + 2
-    return picture_hwc[
+    return image_hwc[
         max(0, top - edge) : max(0, bottom) + edge,
         max(0, left - edge) : max(0, right) + edge,
     ]

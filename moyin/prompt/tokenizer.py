@@ -25,7 +25,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 """
 
-# How transformers is to prepare a reference picture.
+# How transformers is to prepare a reference image.
 PREPROCESSOR = {
     "processor_class": "GlmImageProcessor",
     "image_processor_type": "GlmImageImageProcessor",

@@ -16,7 +16,7 @@ class Vocabulary:
     pad: int = 167841
     grid_start: int = 167845
     grid_end: int = 167846
-    image: int = 167855  # stands for one id of a reference picture
+    image: int = 167855  # stands for one id of a reference image
 
     @property
     def image_start(self) -> int:
@@ -34,5 +34,5 @@ class Vocabulary:
 
     @property
     def forbidden(self) -> list[int]:
-        """What it can emit but must not inside a picture: no code stands for these."""
+        """What it can emit but must not inside an image: no code stands for these."""
         return list(range(self.codes, self.vision))

@@ -2,7 +2,7 @@
 
 `smoke/*` take seconds and prove that everything runs; `nano/*` made the embedded checkpoint;
 `glm-image/*` are the released model's own sizes; `lora/*` and `sft/*` teach a checkpoint, of any
-size, from your own pictures.
+size, from your own images.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ a beginner's guess that nobody has run.
 
 from __future__ import annotations
 
-from moyin.recipes.prepare import Pictures
+from moyin.recipes.prepare import Images
 from moyin.render.layouts import FREE, shipped
 from moyin.render.renderer import Renderer
 from moyin.train import Optimizer, Training
@@ -18,11 +18,11 @@ from moyin.train.objectives.glyph_encoder import GlyphObjective
 from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
-def pictures() -> Pictures:
-    """A million pictures of 1024x1024 in all layouts, all 8105 characters."""
+def images() -> Images:
+    """A million images of 1024x1024 in all layouts, all 8105 characters."""
     weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
     renderer = Renderer.Config(size=1024, characters=8105, layouts=weights)
-    return Pictures(renderer=renderer, count=1_000_000)
+    return Images(renderer=renderer, count=1_000_000)
 
 
 def autoencoder() -> Training:
@@ -61,4 +61,4 @@ def _stage(objective: Objective.Config, lr: float) -> Training:
     )
 
 
-RECIPES = (pictures, autoencoder, glyph, semantic, generator, decoder)
+RECIPES = (images, autoencoder, glyph, semantic, generator, decoder)

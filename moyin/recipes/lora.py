@@ -1,6 +1,6 @@
-"""A LoRA from your own pictures: adapters beside a checkpoint's generator or decoder.
+"""A LoRA from your own images: adapters beside a checkpoint's generator or decoder.
 
-data=FOLDER takes a plain folder, picture.png beside picture.txt with the caption. The network's
+data=FOLDER takes a plain folder, image.png beside image.txt with the caption. The network's
 sizes are the checkpoint's, whatever its family.
 """
 
@@ -12,10 +12,10 @@ from moyin.train.objectives.generator import GeneratorObjective
 
 
 def decoder() -> Training:
-    """How things look: lettering, materials, colours. Some dozens of pictures.
+    """How things look: lettering, materials, colours. Some dozens of images.
 
     Of 40 underlined ones nano learned to paint bars under letters in five minutes of two cores: the
-    difference from such pictures, of 255, went from 83 to 42 within the bars, and with 300 updates
+    difference from such images, of 255, went from 83 to 42 within the bars, and with 300 updates
     at twice the rate to 32.
     """
     return Training(

@@ -16,7 +16,7 @@ from moyin.models.decoder import Decoder
 from moyin.models.generator import Generator
 from moyin.models.glyph_encoder import GlyphEncoder
 from moyin.models.semantic_tokenizer import SemanticTokenizer
-from moyin.recipes.prepare import Pictures
+from moyin.recipes.prepare import Images
 from moyin.render.edits import EditRenderer
 from moyin.render.layouts import FREE, shipped
 from moyin.render.legend import Legend
@@ -31,7 +31,7 @@ from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.objectives.reading import ReadingObjective
 
 CHARACTERS = 8105  # Chinese characters that nano is taught: all of the national table
-FACE = "NotoSansSC-Bold"
+FONT = "NotoSansSC-Bold"
 LEGEND = Legend(sides=(128, 96), words=(1, 4), letters=(4, 8))
 DECODER = Decoder.Config(layers=6, heads=4, head_dim=64, time_dim=64, size_dim=32)
 GENERATOR = Generator.Config(
@@ -49,12 +49,12 @@ AUTOENCODER = Autoencoder.Config(
 )
 
 
-def pictures() -> Pictures:
-    """12,000 pictures, each with one text: of up to four characters in squares of 128 pixels, of up
+def images() -> Images:
+    """12,000 images, each with one text: of up to four characters in squares of 128 pixels, of up
     to four words of up to eight characters in rows of squares of 96.
 
-    They are set in squares on the grid of the semantic ids: so an id has few places in a character
-    to tell apart, and the decoder few sizes to write at.
+    They are set in squares on the grid of the semantic tokens: so an id has few places in a
+    character to tell apart, and the decoder few sizes to write at.
 
     Seven tenths are Chinese, most of them characters drawn evenly. The embedded decoder learned
     from these; the generator learned from `sentences` in the end.
@@ -63,7 +63,7 @@ def pictures() -> Pictures:
         characters=CHARACTERS,
         chinese=0.7,
         words=0.35,
-        faces=(FACE,),
+        fonts=(FONT,),
         prominent=1.0,
         prominent_characters=24,
         squares=LEGEND.sides,
@@ -72,10 +72,10 @@ def pictures() -> Pictures:
         object_share=0.0,
         backgrounds={"flat": 1.0},
     )
-    return Pictures(renderer=renderer, count=12_000)
+    return Images(renderer=renderer, count=12_000)
 
 
-def sentences() -> Pictures:
+def sentences() -> Images:
     """14,336 more for the generator, each text in the middle of its place, half of them English,
     and half of them words that exist.
 
@@ -86,19 +86,19 @@ def sentences() -> Pictures:
 
     Of captions in held-out phrasings, a generator that was taught plain ones and a thousand
     characters got the number of characters right in 43 %, the ground in 78 % and the place in
-    60 %; after these pictures, and half as many in plain phrasings, it was 100, 98 and 96 %.
+    60 %; after these images, and half as many in plain phrasings, it was 100, 98 and 96 %.
 
     Of the 66 pairs of colours 38 are hard to read, and people ask for them all the same: a
     generator that had met none of these wrote brown on pink and white on grey where red and blue
     were asked for.
     """
     renderer = replace(
-        pictures().renderer, spread=0.0, middle=0.12, words=0.5, chinese=0.5, clashing=0.3
+        images().renderer, spread=0.0, middle=0.12, words=0.5, chinese=0.5, clashing=0.3
     )
-    return Pictures(renderer=renderer, count=14_336, seed=77)
+    return Images(renderer=renderer, count=14_336, seed=77)
 
 
-def brief() -> Pictures:
+def brief() -> Images:
     """4,096 more for the generator, as people ask who say no more than what is to be written, or
     its colour: it stands in the middle then, in any colours.
 
@@ -107,10 +107,10 @@ def brief() -> Pictures:
     was it likely enough that the text begins.
     """
     renderer = replace(sentences().renderer, middle=1.0, phrasings="brief")
-    return Pictures(renderer=renderer, count=4096, seed=78)
+    return Images(renderer=renderer, count=4096, seed=78)
 
 
-def edits() -> Pictures:
+def edits() -> Images:
     """3,072 of `sentences`, each followed by an edit of it: another text in its place, or another
     colour. `objective.edits` has generator and decoder learn from them.
 
@@ -119,28 +119,28 @@ def edits() -> Pictures:
     posters had it in its place.
     """
     renderer = sentences().renderer
-    return Pictures(renderer=EditRenderer.Config(**vars(renderer), recoloured=0.4), count=6144)
+    return Images(renderer=EditRenderer.Config(**vars(renderer), recoloured=0.4), count=6144)
 
 
-def layouts() -> Pictures:
-    """20,000 pictures in all layouts and with lines placed freely, and all 8105 characters.
+def layouts() -> Images:
+    """20,000 images in all layouts and with lines placed freely, and all 8105 characters.
 
     More than nano can learn: it is for larger models, and to see what the renderer does.
     """
     weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
     renderer = Renderer.Config(characters=8105, layouts=weights)
-    return Pictures(renderer=renderer, count=20_000)
+    return Images(renderer=renderer, count=20_000)
 
 
 def data() -> Preparation:
-    """12,000 rendered pictures in every layout, and what `inputs=FOLDER,FOLDER` holds before them,
-    filtered; text is looked for in pictures whose captions quote some. All become square, for the
-    stages of nano take pictures of one size."""
+    """12,000 rendered images in every layout, and what `inputs=FOLDER,FOLDER` holds before them,
+    filtered; text is looked for in images whose captions quote some. All become square, for the
+    stages of nano take images of one size."""
     return Preparation(
         count=12_000,
         renderer=layouts().renderer,
         fit=Fit.Config(longest=1.0, crop=0.45),
-        reading=Reading.Config(pictures="quoted"),
+        reading=Reading.Config(images="quoted"),
     )
 
 
@@ -162,7 +162,7 @@ def autoencoder() -> Training:
 def autoencoder_large() -> Training:
     """Goes on from `autoencoder` with crops of 128x128.
 
-    The norms see whole pictures in use: after small crops alone, colours come out too strong.
+    The norms see whole images in use: after small crops alone, colours come out too strong.
     """
     return Training(
         objective=AutoencoderObjective.Config(network=AUTOENCODER, crop=128, crops=2, on_text=0.6),
@@ -218,14 +218,14 @@ def semantic() -> Training:
     """2 M parameters, 8192 codes, of which the legend uses 8104.
 
     Colours come first, then the row and column in a character's square, last which character of its
-    line it is: that was right for 39 % of the ids with text after 8,000 pictures, 72 % after
+    line it is: that was right for 39 % of the ids with text after 8,000 images, 72 % after
     20,000 and 99 % after 34,000, rows and columns then for 85 and 95 %; all of it for 69 %, and
-    for 64 % in pictures not seen before. Over an hour of one core, and half of the steps at a
-    rate going down. That was with 4096 codes, for squares of 128 pixels; 12,800 pictures more, with
+    for 64 % in images not seen before. Over an hour of one core, and half of the steps at a
+    rate going down. That was with 4096 codes, for squares of 128 pixels; 12,800 images more, with
     twice the codes and rows of words, made it 50 % of these, and 64 % of the gate's, 48,000 more,
     of 50,000 different ones, 85 % of the gate's, 96,000 more 96.7 and another 26,400 97.1, two
     hours of one core. While the rate is high little of that shows: after half of these 96,000 87 %
-    of the pictures that it learned from, 98 % at the end.
+    of the images that it learned from, 98 % at the end.
     """
     network = SemanticTokenizer.Config(
         width=192, layers=4, heads=4, mlp=576, table=16, codes=8192, code_width=32
@@ -246,7 +246,7 @@ def generator_planning() -> Training:
     77 % after 33,000. By then Chinese was counted and English was not, whose words were single
     ids; with letters apart, 87 % were right 2,000 captions later.
 
-    Colours must be told too: a generator that wrote the right ground in 96 % of pictures had
+    Colours must be told too: a generator that wrote the right ground in 96 % of images had
     forgotten it after a plan without. Told beside 4,000 sequences, it was right in all of 50.
 
     Of texts in several words, told after the last of six layers, the number of columns was right in
@@ -261,11 +261,11 @@ def generator_planning() -> Training:
     Edits (`objective.edits`, three fifths of the updates, 22,000 prompts): another text was planned
     as well after 340 steps; of a recoloured one the colour, but its row in 40 % and its column in
     55 %, for nothing but the reference says these. With its facts told at the mark that ends it,
-    300 steps on, these were told there in 68 and 81 %, and 64 and 42 % at the picture's mark.
+    300 steps on, these were told there in 68 and 81 %, and 64 and 42 % at the image's mark.
 
     English lengths were known by heart. After 45,000 captions at half the rate, of which some had
     invented words, the second of two words' length was right in 99 % where they were among the 720
-    that the pictures had before, and in 81 % where they were invented. At this rate, with 0.6 of
+    that the images had before, and in 81 % where they were invented. At this rate, with 0.6 of
     the captions in several invented words, 38,000 more made both 100 %, and the third of three
     words 100 and 97 %; the third of four was right in 20 and 60 %.
     """
@@ -278,7 +278,7 @@ def generator_planning() -> Training:
 
 
 def generator() -> Training:
-    """Goes on from `generator_planning`, without previews, which at 512x512 are the picture itself.
+    """Goes on from `generator_planning`, without previews, which at 512x512 are the image itself.
 
     theta is 5, where GLM-Image has 10,000: the columns get the slowest turns, and at 10,000 those
     of neighbours differ by 0.003 of a radian, so that a network of this size does not find the id
@@ -297,9 +297,9 @@ def generator() -> Training:
 def generator_preview() -> Training:
     """Goes on from `generator`, half of the sequences with previews: it learns to copy them.
 
-    Of 50 pictures at a temperature of 0.5, 82 % had their text where it belongs, though each plan
+    Of 50 images at a temperature of 0.5, 82 % had their text where it belongs, though each plan
     named that place; 1,450 steps more, 0.3 of them with previews, and it was 94 %, and 86 % of
-    200 pictures with other seeds among them.
+    200 images with other seeds among them.
     """
     return Training(
         objective=_writing(preview=0.5),
@@ -313,7 +313,7 @@ def generator_preview() -> Training:
 def generator_opening() -> Training:
     """Goes on from `generator_preview`, most updates ending with the last row of text that differs.
 
-    Nearly all ids of a picture repeat the one above or beside them; where its text begins is
+    Nearly all ids of an image repeat the one above or beside them; where its text begins is
     decided once. Of 57 captions that name a place it was right for 70 % after 300 steps of 8 whole
     sequences. With all before the text weighed as much as its edges, 100 steps on, for 49 %, as a
     quarter had no text any more; 150 steps of 24 openings later for 89 %, at the end for 98 %.
@@ -321,8 +321,8 @@ def generator_opening() -> Training:
     170 steps on places drawn nearly evenly (`renderer.middle=0.05`) took the share of nano-50's
     that are right from 90 to 94 %.
 
-    Of texts in rows of words (24 pictures of up to four words, not seen before) the letters cost
-    3.3 nats a picture after 31,000 sequences without `ahead`, and all ids 11; 11,000 sequences
+    Of texts in rows of words (24 images of up to four words, not seen before) the letters cost
+    3.3 nats an image after 31,000 sequences without `ahead`, and all ids 11; 11,000 sequences
     with it later, 0.4 and 6.4.
 
     From the plan that counts (`generator_planning`), 17,600 sequences later the ids of held-out
@@ -335,7 +335,7 @@ def generator_opening() -> Training:
     Weighed as much (`telling`), 78 % were right before and 88 % after 120 updates.
 
     Edits are forgotten where an update has few: after 800 with half of one each (`edits=0.2`, a
-    fifth of the pictures in pairs) a recoloured text stood in its old place in 3 of 16 posters, 7
+    fifth of the images in pairs) a recoloured text stood in its old place in 3 of 16 posters, 7
     before them; after 1,020 with two (0.35, two fifths in pairs, most of them recoloured) in 9.
     """
     return Training(
@@ -364,7 +364,7 @@ def decoder_reading() -> Training:
     """7 M parameters, of which the first two blocks learn what ink lies under a token.
 
     In squares of 128 pixels alone: with those of 256 beside them there are five times as many
-    places to look at. On pictures not seen before, 911 steps of 48 crops, 25 minutes of one core,
+    places to look at. On images not seen before, 911 steps of 48 crops, 25 minutes of one core,
     left 28 % of the variance of Chinese ink unread and 18 % of Latin; one linear map from the glyph
     states leaves 22 % of a bitmap. Without `carried` the latents drowned in it: of the velocity, a
     linear map could tell a quarter.
@@ -378,7 +378,7 @@ def decoder_reading() -> Training:
 
 
 def decoder() -> Training:
-    """Goes on from `decoder_reading` with crops of 128x128 pixels, which stand for whole pictures.
+    """Goes on from `decoder_reading` with crops of 128x128 pixels, which stand for whole images.
 
     Four heads: normalised queries and keys of 32 channels hardly single out one token of eighty.
     Without `reading`, 500 steps of 16 crops wiped out all that had been learned of the ink.
@@ -387,11 +387,11 @@ def decoder() -> Training:
     the right glyphs and with others: after 32,000 crops 1.64 and 2.24, after 72,000 1.22 and 2.26,
     after 104,000 1.07 and 2.35, and it was falling still. Half an hour of one core brings 28,000.
     After 122,000, with the rate going down over the last 40 %, a person saw which letters were
-    meant, and OCR read few. Painted in 1, 2, 4, 8 and 16 steps these pictures erred the more the
+    meant, and OCR read few. Painted in 1, 2, 4, 8 and 16 steps these images erred the more the
     more steps they took: ids and glyphs say all of them, so the first step must be right. Up to
     there `reading` was 10 and times were drawn with 1.5 and 1.7. 19,000 crops more, then, with the
     glyph encoder's finer states and the settings below, another 29,000 took the error from 1.02 to
-    0.94, and 23,000 more to 0.89. With twice as many different pictures (4,352), 32,000 more took
+    0.94, and 23,000 more to 0.89. With twice as many different images (4,352), 32,000 more took
     it to 0.80.
     """
     return Training(
@@ -406,9 +406,9 @@ def decoder() -> Training:
 def decoder_large() -> Training:
     """Goes on from `decoder` with crops of 256x256 pixels, text counting eight times in them.
 
-    Whatever it was told of the whole picture, a network that saw eighty tokens at a time does not
+    Whatever it was told of the whole image, a network that saw eighty tokens at a time does not
     attend well among a thousand: of text never seen, the squared error at pure noise (median of 32
-    pictures) was 0.36 in crops of 128x128, 0.48 in 256x256 and 0.90 in whole pictures. After 800
+    images) was 0.36 in crops of 128x128, 0.48 in 256x256 and 0.90 in whole images. After 800
     crops of 256x256 it was 0.46, 0.30 and 0.45, after 9,600, 20 minutes of two cores, 0.44, 0.23
     and 0.30, and OCR read 54 of 56 single characters in place of 24.
 
@@ -419,7 +419,7 @@ def decoder_large() -> Training:
 
     From states that tell all 8105 characters, 77,000 crops of 128x128 and 9,600 of 256x256, 56
     minutes of one core, had OCR read 58 % of 45 single characters of all three levels, in place of
-    12; 3,000 large crops with edits and 640 whole pictures later, 69 % of 150.
+    12; 3,000 large crops with edits and 640 whole images later, 69 % of 150.
     """
     return Training(
         objective=_painting(crop=8, on_text=1.0, text=8.0),
@@ -431,10 +431,10 @@ def decoder_large() -> Training:
 
 
 def decoder_whole() -> Training:
-    """Goes on from `decoder_large` with whole pictures.
+    """Goes on from `decoder_large` with whole images.
 
     The errors that `decoder_large` names went from 0.49, 0.21 and 0.31 to 0.55, 0.24 and 0.21 in
-    1,680 pictures, 38 minutes of one core, where 9,600 large crops before them had changed the last
+    1,680 images, 38 minutes of one core, where 9,600 large crops before them had changed the last
     by nothing. Of fifty prompts OCR then read 94 % of the characters in place of 91.
     """
     return Training(
@@ -461,7 +461,7 @@ def _painting(crop: int, on_text: float = 0.7, text: float = 1.0) -> DecoderObje
 
 
 RECIPES = (
-    pictures,
+    images,
     sentences,
     brief,
     edits,

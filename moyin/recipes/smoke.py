@@ -9,7 +9,7 @@ from moyin.models.decoder import Decoder
 from moyin.models.generator import Generator
 from moyin.models.glyph_encoder import GlyphEncoder
 from moyin.models.semantic_tokenizer import SemanticTokenizer
-from moyin.recipes.prepare import Pictures
+from moyin.recipes.prepare import Images
 from moyin.render import assets
 from moyin.render.edits import EditRenderer
 from moyin.render.renderer import Renderer
@@ -21,28 +21,28 @@ from moyin.train.objectives.glyph_encoder import GlyphObjective
 from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
-def pictures() -> Pictures:
-    """256 pictures of 512x512, one or two short lines in one face."""
+def images() -> Images:
+    """256 images of 512x512, one or two short lines in one font."""
     renderer = Renderer.Config(
-        characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
+        characters=100, fonts=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
-    return Pictures(renderer=renderer, count=256)
+    return Images(renderer=renderer, count=256)
 
 
-def edits() -> Pictures:
-    """128 pictures of 512x512, each followed by an edit of it."""
+def edits() -> Images:
+    """128 images of 512x512, each followed by an edit of it."""
     renderer = EditRenderer.Config(
-        characters=100, faces=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
+        characters=100, fonts=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
-    return Pictures(renderer=renderer, count=256)
+    return Images(renderer=renderer, count=256)
 
 
 def data() -> Preparation:
-    """500 pictures through all filters but OCR: the photographs that ship, and rendered ones."""
+    """500 images through all filters but OCR: the photographs that ship, and rendered ones."""
     return Preparation(
         inputs=(assets.FOLDER / "photographs",),
         count=493,
-        renderer=pictures().renderer,
+        renderer=images().renderer,
         fit=Fit.Config(longest=1.0, crop=0.45),
     )
 
@@ -107,4 +107,4 @@ def decoder() -> Training:
     )
 
 
-RECIPES = (pictures, edits, data, autoencoder, glyph, semantic, generator, decoder)
+RECIPES = (images, edits, data, autoencoder, glyph, semantic, generator, decoder)

@@ -1,4 +1,4 @@
-"""The files that come with the package: faces, objects, photographs, characters and words."""
+"""The files that come with the package: fonts, objects, photographs, characters and words."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def object_names() -> tuple[Name, ...]:
 
 
 @cache
-def object_picture(number: int) -> Image.Image:
+def object_image(number: int) -> Image.Image:
     """Object `number` as 128x128 RGBA; treat it as read-only."""
     content = _objects().read(f"{number:03d}.png")
     return Image.open(io.BytesIO(content)).convert("RGBA")

@@ -1,4 +1,4 @@
-"""What a picture is drawn on: a flat colour, a gradient, a texture or a photograph."""
+"""What an image is drawn on: a flat colour, a gradient, a texture or a photograph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moyin.ocr.colours import COLOURS, RGB, contrast, jittered, luminance, reada
 from moyin.render import assets
 from moyin.render.text import pick
 
-Background = tuple[Image.Image, dict[str, str], tuple[str, ...]]  # picture, facts, text colours
+Background = tuple[Image.Image, dict[str, str], tuple[str, ...]]  # image, facts, text colours
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -54,7 +54,7 @@ def _gradient(size: int, names: Sequence[str], random: np.random.Generator) -> B
 
 
 def _painted(levels: Levels, palette: np.ndarray[Any, Any]) -> Image.Image:
-    """An RGB picture whose pixel is the palette's row [256, 3] of its level."""
+    """An RGB image whose pixel is the palette's row [256, 3] of its level."""
     image = Image.fromarray(levels).convert("P")
     image.putpalette(np.clip(np.rint(palette), 0, 255).astype(np.uint8).tobytes())
     return image.convert("RGB")
@@ -62,7 +62,7 @@ def _painted(levels: Levels, palette: np.ndarray[Any, Any]) -> Image.Image:
 
 @cache
 def _noise(size: int, smooth: bool) -> Levels:
-    """A field of noise about level 128, [2 size, 2 size]; pictures take windows of it."""
+    """A field of noise about level 128, [2 size, 2 size]; images take windows of it."""
     raw = np.random.Generator(np.random.Philox(key=size)).random((2 * size, 2 * size))
     if smooth:
         grain = Image.fromarray((raw * 255).astype(np.uint8))
@@ -138,7 +138,7 @@ def _scaled(name: str, size: int, zoom: float) -> Image.Image:
 
 
 def legible(image: Image.Image, colours: Sequence[str]) -> tuple[str, ...]:
-    """Those of the colours that stand out from a part of a picture: contrast of 3 with its
+    """Those of the colours that stand out from a part of an image: contrast of 3 with its
     darkest and its brightest tenth, or else the single best one."""
     small = np.asarray(image.resize((16, 16), Image.Resampling.BOX)).reshape(-1, 3)
     order = np.argsort(small @ np.array([0.2126, 0.7152, 0.0722]))

@@ -1,4 +1,4 @@
-"""What a picture is called: several phrasings in Chinese and in English.
+"""What an image is called: several phrasings in Chinese and in English.
 
 A caption names the background, then each line by its quoted text, often with its colour and place,
 then the objects. What is written is always in quotes; no apostrophe stands outside them.
@@ -45,7 +45,7 @@ FILLERS = {  # said of a text without a role, before its colour or its name: any
     "en": (("", "", "", "simple ", "plain "), ("large ", "big ", "huge ")),
     "zh": (("", "", "", "一个", "几个"), ("大大的", "巨大的", "一个大大的", "特别大的")),
 }
-LARGE = 1 / 7  # of a picture's side: the height of text from which on it may be called so
+LARGE = 1 / 7  # of an image's side: the height of text from which on it may be called so
 ROLES = {
     "title": ("title", "titles", "标题"),
     "subtitle": ("subtitle", "subtitles", "副标题"),
@@ -102,7 +102,7 @@ def captions(
 ) -> tuple[str, ...]:
     """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
     the SETS of phrasings: of free lines, one that says their places, but of a lone one in the
-    middle. size: of the picture, in the pixels of the boxes."""
+    middle. size: of the image, in the pixels of the boxes."""
     said, placed = [], layout != FREE or _amid(lines, things)
     for language, every in SETS[phrasings].items():
         known = [phrasing for phrasing in every if placed or phrasing.placing]
@@ -151,7 +151,7 @@ class _Told:
     def _detail(self, text: str, lines: Sequence[Line]) -> str:
         """Now and then a sentence more about how the largest text is drawn."""
         largest = max(lines, key=lambda line: (line.box[3] - line.box[1]) * len(line.text))
-        known = [LOOKS[name] for name in (style(largest.face), *largest.effects) if name]
+        known = [LOOKS[name] for name in (style(largest.font), *largest.effects) if name]
         known += [LOOKS["vertical"]] if largest.vertical else []
         if not known or self.random.random() < 0.5:
             return ""
@@ -217,7 +217,7 @@ class _Told:
             known = (*known, *FLAT_NOUNS[self.language])
         if self.layout:
             known = self.layout.chinese if chinese else self.layout.english
-        # Not "a picture of a picture".
+        # Not "an image of an image".
         shown = [word for word in ("picture", "图片") if word in self.phrasing.opening]
         fresh = [form for form in known if not any(word in form for word in shown)]
         form = pick(fresh or known, self.random)

@@ -1,6 +1,6 @@
 """Draws a layout: a sheet with its panels, texts and objects, and the sheet in its surroundings.
 
-Everything is drawn flat on the sheet, which fills the picture, lies on a plain ground or is seen at
+Everything is drawn flat on the sheet, which fills the image, lies on a plain ground or is seen at
 an angle in a photograph. Where a character comes to lie follows through every warp on the way.
 """
 
@@ -16,24 +16,24 @@ from PIL import Image, ImageDraw, ImageFilter
 from moyin.dataset.sample import Box, Line, Quad, Thing
 from moyin.ocr.colours import COLOURS, RGB
 from moyin.render import assets, backgrounds, effects, fonts, typesetting, warps
-from moyin.render.fonts import Face
+from moyin.render.fonts import Font
 from moyin.render.layouts import Layout, Panel, Region
 from moyin.render.phrases import Phrases
 from moyin.render.text import pick, traditional
 
 SURFACES = ("brick", "grass", "gravel")  # photographs of something that a sheet can lie against
 BUBBLES = ("white", "green")
-FLAT, TURN, ARCH = 0.94, (0.05, 0.22), (0.5, 1.3)  # share of the picture; radians
+FLAT, TURN, ARCH = 0.94, (0.05, 0.22), (0.5, 1.3)  # share of the image; radians
 
 
 class Missing(Exception):
-    """A text has a character that its typeface has no glyph for."""
+    """A text has a character that its font has no glyph for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a picture is to be. script: zh, hant, en or mixed. said: what its main text must say;
-    empty for anything. The rest are shares of the pictures, or of their main texts."""
+    """What an image is to be. script: zh, hant, en or mixed. said: what its main text must say;
+    empty for anything. The rest are shares of the images, or of their main texts."""
 
     size: int
     layout: Layout
@@ -47,7 +47,7 @@ class Wish:
 
 @dataclass
 class Composition:
-    """A picture under way; boxes are in the pixels of `image`."""
+    """An image under way; boxes are in the pixels of `image`."""
 
     image: Image.Image
     background: dict[str, str]
@@ -55,13 +55,13 @@ class Composition:
     things: list[Thing]
 
 
-def compose(wish: Wish, known: Sequence[Face], random: np.random.Generator) -> Composition:
-    """One picture as wished, with typefaces out of `known`. Raises Missing where a text has a
-    character that its typeface lacks."""
+def compose(wish: Wish, known: Sequence[Font], random: np.random.Generator) -> Composition:
+    """One image as wished, with fonts out of `known`. Raises Missing where a text has a
+    character that its font lacks."""
     layout = wish.layout
     angled = layout.hangs and random.random() < wish.surfaces
     ratio = random.uniform(*layout.ratio)
-    # What does not hang anywhere is a whole picture if it is square.
+    # What does not hang anywhere is a whole image if it is square.
     fills = not angled and layout.ratio[1] == 1.0 and (not layout.hangs or random.random() < 0.7)
     ratio = 1.0 if fills else ratio
     longest = wish.size * (1.0 if fills else FLAT)
@@ -79,7 +79,7 @@ class _Sheet:
         self,
         wish: Wish,
         extent: tuple[int, int],
-        known: Sequence[Face],
+        known: Sequence[Font],
         random: np.random.Generator,
     ) -> None:
         self.wish, self.layout, self.extent, self.random = wish, wish.layout, extent, random
@@ -94,19 +94,19 @@ class _Sheet:
         self.ink: RGB = COLOURS[pick(self.inks, random)].rgb
         self.rows = int(random.integers(self.layout.rows[0], self.layout.rows[1] + 1))
         self.first_side = int(random.integers(2))
-        self.faces = self._faces(known)
+        self.fonts = self._fonts(known)
         self.colours: dict[str, str] = {}  # of the text, by role
 
-    def _faces(self, known: Sequence[Face]) -> tuple[Face, Face]:
+    def _fonts(self, known: Sequence[Font]) -> tuple[Font, Font]:
         """One for the main text and one for the rest."""
         probe = {"hant": "國的", "en": "a"}.get(self.wish.script, "的")
         styles = self.layout.styles
-        able = [face for face in known if fonts.covers(face, probe)]
+        able = [font for font in known if fonts.covers(font, probe)]
         if not able:
             raise Missing
-        fitting = [face for face in able if not styles or face.style in styles] or able
-        leading = [face for face in fitting if fonts.covers(face, self.wish.said)]
-        leading = leading or [face for face in able if fonts.covers(face, self.wish.said)]
+        fitting = [font for font in able if not styles or font.style in styles] or able
+        leading = [font for font in fitting if fonts.covers(font, self.wish.said)]
+        leading = leading or [font for font in able if fonts.covers(font, self.wish.said)]
         if not leading:
             raise Missing
         return pick(leading, self.random), pick(fitting, self.random)
@@ -161,18 +161,18 @@ class _Sheet:
         vertical = self.random.random() < region.vertical
         sizes = (region.ems[0] * self.unit, region.ems[1] * self.unit)
         extent = (box[2] - box[0], box[3] - box[1])
-        face = self.faces[0 if region.main else 1]
+        font = self.fonts[0 if region.main else 1]
         first = region.main and self.wish.said and self.wish.said not in self._said()
         for _ in range(1 if first else 8):
             said = self.wish.said if first else self._phrase(region)
             upright = vertical and not said.isascii()
-            if not fonts.covers(face, said):
+            if not fonts.covers(font, said):
                 raise Missing
             if said in self._said():
                 continue
             found = typesetting.fit(
                 said,
-                face,
+                font,
                 extent,
                 (0.0 if first else sizes[0], sizes[1]),
                 vertical=upright,
@@ -180,7 +180,7 @@ class _Sheet:
                 align=region.align,
             )
             if found is not None:
-                return self._write(region, said, face, found, box)
+                return self._write(region, said, font, found, box)
         return None
 
     def _said(self) -> set[str]:
@@ -193,14 +193,14 @@ class _Sheet:
         return traditional(made) if language == "hant" else made
 
     def _write(
-        self, region: Region, said: str, face: Face, found: typesetting.Setting, box: Box
+        self, region: Region, said: str, font: Font, found: typesetting.Setting, box: Box
     ) -> None:
         chosen = self._effects(region)
-        block = typesetting.block(said, face, found)
+        block = typesetting.block(said, font, found)
         warp = self._warp(chosen, block, found)
         room = min((box[2] - box[0]) / warp.size[0], (box[3] - box[1]) / warp.size[1])
         if room < 1 and not isinstance(warp, warps.Straight):
-            block = typesetting.block(said, face, replace(found, em=found.em * room * 0.98))
+            block = typesetting.block(said, font, replace(found, em=found.em * room * 0.98))
             warp = replace(warp, flat=block.ink.size)
         if isinstance(warp, warps.Straight):
             chosen = tuple(name for name in chosen if name not in ("turn", "arch"))
@@ -229,7 +229,7 @@ class _Sheet:
             characters=tuple(map(_box, warps.bounds(quads))),
             squares=tuple(map(_box, squares)),
             colour=colour,
-            face=face.name,
+            font=font.name,
             place="",
             role=region.role,
             quad=_quad(whole[0]),
@@ -264,8 +264,8 @@ class _Sheet:
         x = round((room[0] + room[2]) / 2 * w - side / 2)
         y = round((room[1] + room[3]) / 2 * h - side / 2)
         box = (float(x), float(y), float(x + side), float(y + side))
-        picture = assets.object_picture(number).resize((side, side), Image.Resampling.BICUBIC)
-        self.out.image.paste(picture, (x, y), picture)
+        thing = assets.object_image(number).resize((side, side), Image.Resampling.BICUBIC)
+        self.out.image.paste(thing, (x, y), thing)
         name = assets.object_names()[number]
         self.out.things.append(Thing(name.english, name.chinese, box, ""))
 
@@ -309,7 +309,7 @@ def _angled(sheet: Composition, wish: Wish, random: np.random.Generator) -> Comp
 
 def _seen(extent: tuple[int, int], size: int, random: np.random.Generator) -> warps.Points:
     """Where the corners of a sheet come to lie [4, 2] that is turned in space about its middle and
-    seen from twice its length away, as large as the picture has room for."""
+    seen from twice its length away, as large as the image has room for."""
     half = np.array(extent) / max(extent)
     flat = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]) * [*half, 0]
     yaw, pitch, roll = (random.uniform(-most, most) for most in (0.7, 0.5, 0.14))

@@ -1,4 +1,4 @@
-"""Pictures in pairs: one as `render` draws it, and the same with one line of text made anew.
+"""Images in pairs: one as `render` draws it, and the same with one line of text made anew.
 
 The line stands in its place with another text, or with the same one in another colour; all else
 stays as it is, pixel for pixel. In squares the new text may be longer or shorter, and stands where
@@ -69,7 +69,7 @@ HELD_OUT_RECOLOURED = {
 
 
 class EditRenderer(Renderer):
-    """Pictures 2n are the renderer's n, and 2n + 1 what an edit makes of them; the other way about
+    """Images 2n are the renderer's n, and 2n + 1 what an edit makes of them; the other way about
     it is an edit, too."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -106,13 +106,13 @@ class EditRenderer(Renderer):
     def _pair(self, first: Sample, random: np.random.Generator) -> tuple[Sample, Sample]:
         at = int(random.integers(len(first.lines)))
         old, others = first.lines[at], [*first.lines[:at], *first.lines[at + 1 :]]
-        face = next(face for face in self.faces if face.name == old.face)
+        font = next(font for font in self.fonts if font.name == old.font)
         taken = [line.box for line in others] + [thing.box for thing in first.objects]
-        image, ground = Image.fromarray(first.picture), self.ground(first)
-        before = self._placed(old.text, face, old)
+        image, ground = Image.fromarray(first.image), self.ground(first)
+        before = self._placed(old.text, font, old)
         rgb, colour, new = _ink(image.crop(old.box), before.ink), old.colour, None
         if random.random() >= self.config.recoloured:
-            new = self._other(face, old, taken, random)
+            new = self._other(font, old, taken, random)
         said, after = new or (old.text, before)
         if new is None:
             colours = [name for name in COLOURS if name != old.colour]
@@ -136,11 +136,11 @@ class EditRenderer(Renderer):
         asked, asked_back = (
             _instructions(one, new is None, random, phrasings == "held-out") for one in (line, old)
         )
-        second = replace(first, picture=np.array(image), captions=told, lines=tuple(lines))
+        second = replace(first, image=np.array(image), captions=told, lines=tuple(lines))
         return replace(first, edit=Edit(1, asked_back)), replace(second, edit=Edit(-1, asked))
 
     def _other(
-        self, face: fonts.Face, old: Line, taken: list[Box], random: np.random.Generator
+        self, font: fonts.Font, old: Line, taken: list[Box], random: np.random.Generator
     ) -> tuple[str, Placed] | None:
         """Another text in the old one's place, of as many characters unless it may have any length,
         clear of all that is taken; None where none was found."""
@@ -150,12 +150,12 @@ class EditRenderer(Renderer):
         for _ in range(TRIES):
             said = self._text(squares and self.config.prominent == 1, random)
             alike = resized or list(map(_kind, said)) == list(map(_kind, old.text))
-            if said == old.text or not alike or not fonts.covers(face, said):
+            if said == old.text or not alike or not fonts.covers(font, said):
                 continue
             if resized:
-                found = self._in_squares(said, face, cell, random)
+                found = self._in_squares(said, font, cell, random)
             else:
-                found = self._placed(said, face, old)
+                found = self._placed(said, font, old)
             if found is None:
                 continue
             inside = min(found.box) >= 0 and max(found.box) <= self.config.size
@@ -163,16 +163,16 @@ class EditRenderer(Renderer):
                 return said, found
         return None
 
-    def _placed(self, said: str, face: fonts.Face, old: Line) -> Placed:
+    def _placed(self, said: str, font: fonts.Font, old: Line) -> Placed:
         """The text as large as the old line: in its squares, or about its middle on its
         baseline."""
         side, (left, top, right, _) = old.squares[0][3] - old.squares[0][1], old.box
         if self.config.squares:
-            was = self._set(old.text, face, round(side), (0, 0))
+            was = self._set(old.text, font, round(side), (0, 0))
             corner = (int(left - was.box[0]), int(top - was.box[1]))
-            return self._set(said, face, round(side), corner)
+            return self._set(said, font, round(side), corner)
         em = BODY * side
-        before, shape = Shape.of(old.text, face, em), Shape.of(said, face, em)
+        before, shape = Shape.of(old.text, font, em), Shape.of(said, font, em)
         if said == old.text:
             return shape.placed(old.box)
         width, height = shape.extent(em)
@@ -187,7 +187,7 @@ def _kind(character: str) -> tuple[bool, bool]:
 
 
 def _ink(drawn: Image.Image, mask: Image.Image) -> RGB:
-    """The colour with which a mask was filled: where it covers most, the picture shows it."""
+    """The colour with which a mask was filled: where it covers most, the image shows it."""
     cover = np.asarray(mask)
     r, g, b = np.median(np.asarray(drawn)[cover == cover.max()], axis=0)
     return int(r), int(g), int(b)

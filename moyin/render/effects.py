@@ -65,7 +65,7 @@ NEIGHBOURS = {
 
 
 def paint(image: Image.Image, ink: Image.Image, corner: tuple[int, int], wanted: Paint) -> None:
-    """Put the ink [its size] onto an RGB picture with its top left at `corner`."""
+    """Put the ink [its size] onto an RGB image with its top left at `corner`."""
     room = 2 * round(wanted.width + wanted.shadow + 1) if wanted.width or wanted.shadow else 0
     x, y = corner[0] - room, corner[1] - room
     if room:

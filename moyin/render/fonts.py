@@ -1,4 +1,4 @@
-"""Typefaces: the ones that ship, the system's when asked, and what each of them can write."""
+"""Fonts: the ones that ship, the system's when asked, and what each of them can write."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STYLES = {
     "kai": ("kai",),
     "brush": ("brush", "mashanzheng", "xing", "cao"),
     "rounded": ("round", "yuan", "kuaile"),
-}  # and what is in the names of such faces; the later ones tell more
+}  # and what is in the names of such fonts; the later ones tell more
 
 
 @dataclass(frozen=True)
-class Face:
+class Font:
     """One face of a font file; `number` counts within a collection (.ttc)."""
 
     name: str
@@ -48,65 +48,65 @@ class Face:
 
 @cache
 def style(name: str) -> str:
-    """One of STYLES that the name of a face tells, or nothing."""
+    """One of STYLES that the name of a font tells, or nothing."""
     told = [known for known, words in STYLES.items() if any(word in name.lower() for word in words)]
     return told[-1] if told else ""
 
 
 @cache
-def shipped() -> dict[str, Face]:
-    """The faces that come with the package, by name: the same pictures everywhere."""
+def shipped() -> dict[str, Font]:
+    """The fonts that come with the package, by name: the same images everywhere."""
     return _named(sorted((assets.FOLDER / "fonts").glob("*.woff2")))
 
 
 @cache
-def system(folders: tuple[str, ...] = SYSTEM_FOLDERS) -> dict[str, Face]:
-    """The outline faces found in the system's font folders, by name."""
+def system(folders: tuple[str, ...] = SYSTEM_FOLDERS) -> dict[str, Font]:
+    """The outline fonts found in the system's font folders, by name."""
     paths = [path for folder in folders for path in Path(folder).expanduser().rglob("*")]
     return _named(sorted(p for p in paths if p.suffix.lower() in SUFFIXES))
 
 
-def _named(paths: Iterable[Path]) -> dict[str, Face]:
-    return {path.stem: Face(path.stem, path) for path in paths}
+def _named(paths: Iterable[Path]) -> dict[str, Font]:
+    return {path.stem: Font(path.stem, path) for path in paths}
 
 
-def find(names: Iterable[str], folder: str = "") -> tuple[Face, ...]:
-    """The faces of these names, from those that ship, those in `folder` and the system's, in this
+def find(names: Iterable[str], folder: str = "") -> tuple[Font, ...]:
+    """The fonts of these names, from those that ship, those in `folder` and the system's, in this
     order; without names all of the first two. ValueError names one that is not there."""
     own = system((folder,)) if folder else {}
     if folder and not own:
-        raise ValueError(f"no typefaces in {folder}: .ttf, .otf, .ttc, .woff and .woff2 are read")
+        raise ValueError(f"no fonts in {folder}: .ttf, .otf, .ttc, .woff and .woff2 are read")
     near = {**own, **shipped()}
     found = []
     for name in names:
-        face = near.get(name) or system().get(name)
-        if face is None:
-            raise ValueError(f"no face {name!r}; there are {', '.join(near)}")
-        found.append(face)
+        font = near.get(name) or system().get(name)
+        if font is None:
+            raise ValueError(f"no font {name!r}; there are {', '.join(near)}")
+        found.append(font)
     return tuple(found or near.values())
 
 
 def digests(folder: str) -> dict[str, str]:
-    """SHA-256 of the files of the faces in a folder, by name."""
+    """SHA-256 of the files of the fonts in a folder, by name."""
     return {
-        name: hashlib.sha256(face.path.read_bytes()).hexdigest()
-        for name, face in system((folder,)).items()
+        name: hashlib.sha256(font.path.read_bytes()).hexdigest()
+        for name, font in system((folder,)).items()
     }
 
 
 @cache
-def _coverage(face: Face) -> frozenset[str]:
-    with TTFont(face.path, fontNumber=face.number, lazy=True) as font:
-        return frozenset(map(chr, font.getBestCmap()))
+def _coverage(font: Font) -> frozenset[str]:
+    with TTFont(font.path, fontNumber=font.number, lazy=True) as file:
+        return frozenset(map(chr, file.getBestCmap()))
 
 
-def covers(face: Face, text: str) -> bool:
-    """Whether the face has a glyph for every character of `text`."""
-    return _coverage(face).issuperset(text)
+def covers(font: Font, text: str) -> bool:
+    """Whether the font has a glyph for every character of `text`."""
+    return _coverage(font).issuperset(text)
 
 
 @cache
-def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """The face opened at `size` pixels an em, by Pillow's basic layout, which every build has."""
+def load_font(font: Font, size: int) -> ImageFont.FreeTypeFont:
+    """The font opened at `size` pixels an em, by Pillow's basic layout, which every build has."""
     basic = ImageFont.Layout.BASIC
-    return ImageFont.truetype(face.path, size, index=face.number, layout_engine=basic)
+    return ImageFont.truetype(font.path, size, index=font.number, layout_engine=basic)

@@ -1,7 +1,7 @@
-"""Whose turn it is: characters that pictures must have, so that every one is met equally often.
+"""Whose turn it is: characters that images must have, so that every one is met equally often.
 
-Some pictures, evenly spread, have a turn: one to a few characters from a row that holds every
-character once, shuffled, and then again in another order. So it is known from which picture on all
+Some images, evenly spread, have a turn: one to a few characters from a row that holds every
+character once, shuffled, and then again in another order. So it is known from which image on all
 of them have been drawn.
 """
 
@@ -14,19 +14,19 @@ import numpy as np
 
 from moyin.render import assets
 
-PARTS = 1000  # the share of pictures with a turn is a number of thousandths
+PARTS = 1000  # the share of images with a turn is a number of thousandths
 
 
 @dataclass(frozen=True)
 class Turns:
-    """Of the `count` most frequent characters, in a share of the pictures, 1 to `longest` each."""
+    """Of the `count` most frequent characters, in a share of the images, 1 to `longest` each."""
 
     count: int
     share: float
     longest: int
 
     def __call__(self, seed: int, index: int) -> str:
-        """The characters that picture `index` of `seed` must have; empty where it is no turn."""
+        """The characters that image `index` of `seed` must have; empty where it is no turn."""
         parts = round(self.share * PARTS)
         number = index * parts // PARTS
         if (index + 1) * parts // PARTS == number:
@@ -36,10 +36,10 @@ class Turns:
         return "".join(_order(self.count, seed, p // self.count)[p % self.count] for p in places)
 
     def enough(self) -> int:
-        """So many pictures, counted from the first, have every character at least once."""
+        """So many images, counted from the first, have every character at least once."""
         parts = round(self.share * PARTS)
         if not parts:
-            raise ValueError("no picture has a turn: raise the share of Chinese, or lower words")
+            raise ValueError("no image has a turn: raise the share of Chinese, or lower words")
         number = next(n for n in range(self.count + 1) if self._before(n) >= self.count)
         return -(-number * PARTS // parts)
 

@@ -28,7 +28,7 @@ class Region:
     box: Box
     ems: Span
     role: str = ""  # what captions call it, one of `captions.ROLES`
-    share: float = 1.0  # of the pictures have it
+    share: float = 1.0  # of the images have it
     rows: bool = False  # once for each row of the layout, down its box
     sides: bool = False  # of the rows, one stands at the left and the next at the right
     inset: float = 0.0  # from the edges of its box, or of each row's
@@ -65,7 +65,7 @@ class Layout:
     grounds: dict[str, float] = field(default_factory=lambda: {"flat": 1.0})  # kinds, by weight
     colours: tuple[str, ...] = tuple(COLOURS)  # of the ground
     inks: tuple[str, ...] = tuple(COLOURS)  # of the text, where they can be read
-    styles: tuple[str, ...] = ()  # of typefaces; empty for all
+    styles: tuple[str, ...] = ()  # of fonts; empty for all
     languages: tuple[str, ...] = ("zh", "en")
     rows: tuple[int, int] = (1, 1)
     panels: tuple[Panel, ...] = ()

@@ -1,9 +1,9 @@
-"""What each semantic id of a rendered picture says: text of which kind lies there, or which ground.
+"""What each token of a rendered image says: text of which kind lies there, or which ground.
 
 A text id names the side of the character's square, which word of the text it is in and which of
 that word's characters it is, where in the square this id's 32 x 32 pixels lie, and the colour; a
 ground id names a mean colour. Strokes are no part of it: glyph tokens know them, but have no place
-in the picture, and that is what the ids are for. So the ids of a layout follow from the prompt
+in the image, and that is what the ids are for. So the ids of a layout follow from the prompt
 alone, and a generator need not guess any shape.
 """
 
@@ -69,8 +69,8 @@ class Legend:
         )
 
     def ids(self, sample: Sample) -> Array:
-        """The picture's ids [rows, columns] uint16."""
-        found = self._ground(sample.picture)
+        """The image's ids [rows, columns] uint16."""
+        found = self._ground(sample.image)
         nearest = np.full(found.shape, np.inf)
         for line in sample.lines:
             self._write(line, found, nearest)
@@ -126,9 +126,9 @@ class Legend:
     def _number(self) -> dict[Meaning, int]:
         return {meaning: len(COLOURS) * i for i, meaning in enumerate(self.meanings)}
 
-    def _ground(self, picture: Array) -> Array:
-        h, w = picture.shape[0] // PIXELS, picture.shape[1] // PIXELS
-        cells = picture[: h * PIXELS, : w * PIXELS].reshape(h, PIXELS, w, PIXELS, 3)
+    def _ground(self, image: Array) -> Array:
+        h, w = image.shape[0] // PIXELS, image.shape[1] // PIXELS
+        cells = image[: h * PIXELS, : w * PIXELS].reshape(h, PIXELS, w, PIXELS, 3)
         level = (cells.mean((1, 3)) * self.levels / 256).astype(int)
         level = level @ np.array([self.levels**2, self.levels, 1])
         ids: Array = (self.grounds + level).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Where things stand: the nine places of a picture, and boxes that keep clear of one another."""
+"""Where things stand: the nine places of an image, and boxes that keep clear of one another."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ ENGLISH = {
 
 
 def place_of(box: Box, size: int) -> str:
-    """The place of a box in a square picture: the third, each way, in which its centre lies."""
+    """The place of a box in a square image: the third, each way, in which its centre lies."""
     column = int((box[0] + box[2]) / 2 * 3 / size)
     row = int((box[1] + box[3]) / 2 * 3 / size)
     return PLACES[min(2, max(0, row))][min(2, max(0, column))]
 
 
 def span(extent: float, third: int, size: int, margin: float) -> tuple[float, float] | None:
-    """The range of centres that puts an extent into a third, inside the picture; None if none.
+    """The range of centres that puts an extent into a third, inside the image; None if none.
 
     Centres keep a tenth of a third away from its edges, so that a place is never a toss-up.
     """

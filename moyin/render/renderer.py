@@ -1,6 +1,6 @@
-"""Typographic pictures, made from nothing: a pure function of configuration, seed and index.
+"""Typographic images, made from nothing: a pure function of configuration, seed and index.
 
-A picture is a layout that people know, such as a menu (`layouts`), or else lines placed freely: a
+An image is a layout that people know, such as a menu (`layouts`), or else lines placed freely: a
 background, one to three lines of text and sometimes a few pictured objects. Of these most have one
 line of one to four large characters, from which reading and writing is learnt; the rest has smaller
 and longer lines.
@@ -27,20 +27,20 @@ from moyin.render.phrasings import SETS
 from moyin.render.text_shape import Placed, Shape
 from moyin.render.typesetting import Row
 
-VERSION = 9  # goes up whenever the same configuration and seed give another picture
+VERSION = 9  # goes up whenever the same configuration and seed give another image
 Inks = Callable[[Image.Image], tuple[str, ...]]  # colours for a line, by what lies under it
-DRAFTS = 200  # of one picture, before its typefaces are held to lack what it needs
+DRAFTS = 200  # of one image, before its fonts are held to lack what it needs
 
 
 class Renderer:
-    """Draws samples: `renderer(seed, index)` is the same picture on every call and machine."""
+    """Draws samples: `renderer(seed, index)` is the same image on every call and machine."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Lengths in `large` and `small` are em sizes in pixels at 512x512, scaled with `size`.
 
         squares: instead of freely, set text in squares of one of these sides in pixels, the first
-        that has room, each row of them with its corner on a grid of 32 pixels, the semantic ids'.
+        that has room, each row of them with its corner on a grid of 32 pixels, the tokens'.
         square_words, square_letters: of a text that is set in squares of each side, at most so
         many, and characters in a word; in several rows. Empty: one row, however long.
         """
@@ -51,15 +51,15 @@ class Renderer:
         chinese: float = 0.6  # share of Chinese lines; a tenth is numbers, the rest is English
         traditional: float = 0.15  # share of layouts' Chinese in traditional characters
         mixed: float = 0.15  # share of layouts in both languages
-        faces: tuple[str, ...] = ()  # by name; empty: all that ship, and all of face_folder
-        face_folder: str = ""  # with more faces; a folder named as a style holds faces of it
+        fonts: tuple[str, ...] = ()  # by name; empty: all that ship, and all of font_folder
+        font_folder: str = ""  # with more fonts; a folder named as a style holds fonts of it
         layouts: Mapping[str, float] = field(default_factory=lambda: {FREE: 1.0})  # by weight
         effects: float = 0.5  # share of layouts' main texts that have some
         surfaces: float = 0.25  # share of layouts that are seen at an angle in a photograph
-        prominent: float = 0.6  # share of pictures with one line of few large characters
+        prominent: float = 0.6  # share of images with one line of few large characters
         prominent_characters: int = 4
         middle: float = 0.25  # share of lines put in the middle; the rest goes anywhere
-        clashing: float = 0.0  # share of pictures on flat grounds whose free lines have any colour
+        clashing: float = 0.0  # share of images on flat grounds whose free lines have any colour
         spread: float = 1.0  # how far lines stray in their place; 0 puts each in its middle
         large: tuple[int, int] = (90, 300)
         small: tuple[int, int] = (30, 84)
@@ -114,24 +114,24 @@ class Renderer:
             if len(given) != len(config.squares) and (config.square_words or config.square_letters):
                 told = f"{name}={list(given)}: one for each of squares={list(config.squares)}"
                 raise ValueError(told)
-        self.faces = fonts.find(config.faces, config.face_folder)
+        self.fonts = fonts.find(config.fonts, config.font_folder)
         longest = min(4, config.prominent_characters, config.max_characters)
         self.turns = Turns(config.characters, config.chinese * (1 - config.words), longest)
         self._phrases = Phrases(config.characters)
         self._scale = config.size / 512
         self._margin = 14 * self._scale
         lacking = set(assets.frequent_characters()[: config.characters])
-        lacking = {c for c in lacking if not any(fonts.covers(face, c) for face in self.faces)}
+        lacking = {c for c in lacking if not any(fonts.covers(font, c) for font in self.fonts)}
         if config.chinese and lacking:
             some = "".join(sorted(lacking)[:10])
             raise ValueError(
                 f"{len(lacking)} of the {config.characters} characters have no glyph in the"
-                f" typefaces, such as {some}: name faces that have them, or lower characters"
+                f" fonts, such as {some}: name fonts that have them, or lower characters"
             )
 
     def __call__(self, seed: int, index: int) -> Sample:
-        """Picture `index` of the endless row that `seed` names. A draft with a character that its
-        typeface lacks is dropped, and counted in the sample."""
+        """Image `index` of the endless row that `seed` names. A draft with a character that its
+        font lacks is dropped, and counted in the sample."""
         turn = self.turns(seed, index)
         for draft in range(DRAFTS):
             random = _stream(seed, index, draft)
@@ -143,7 +143,7 @@ class Renderer:
             background, lines, things = made.background, made.lines, made.things
             each, phrasings = self.config.captions, self.config.phrasings
             return Sample(
-                picture=np.array(made.image),
+                image=np.array(made.image),
                 captions=captions(
                     background, lines, things, each, random, phrasings, layout, self.config.size
                 ),
@@ -156,7 +156,7 @@ class Renderer:
                 dropped=draft,
             )
         raise ValueError(
-            f"{DRAFTS} drafts of picture {index} had characters without a glyph: add typefaces"
+            f"{DRAFTS} drafts of image {index} had characters without a glyph: add fonts"
         )
 
     def ground(self, sample: Sample) -> Image.Image:
@@ -177,7 +177,7 @@ class Renderer:
             surfaces=config.surfaces,
             objects=config.object_share,
         )
-        made = compose(wish, self.faces, random)
+        made = compose(wish, self.fonts, random)
         size = config.size
         made.lines = [replace(line, place=places.place_of(line.box, size)) for line in made.lines]
         made.things = [replace(one, place=places.place_of(one.box, size)) for one in made.things]
@@ -199,7 +199,7 @@ class Renderer:
         )
 
     def _chinese(self, random: np.random.Generator) -> bool:
-        """Whether a picture without a turn is Chinese: together with the turns, that share is."""
+        """Whether an image without a turn is Chinese: together with the turns, that share is."""
         turns = self.turns.share
         return random.random() * (1 - turns) < self.config.chinese - turns
 
@@ -214,7 +214,7 @@ class Renderer:
     ) -> Inks:
         """Which colours a line may have on what lies under it: those of `colours` that are legible
         there, or, where they may clash, all but the ground's."""
-        # Without a share nothing is drawn by lot, and pictures stay what they were.
+        # Without a share nothing is drawn by lot, and images stay what they were.
         flat = background["kind"] == "flat" and self.config.clashing > 0
         if flat and random.random() < self.config.clashing:
             others = tuple(name for name in COLOURS if name != background["colour"])
@@ -237,7 +237,7 @@ class Renderer:
             said = self._text(prominent, random) if lines or not turn else turn
             line = self._line(image, inks, said, prominent, lines, random)
             lines += [line] if line else []
-        raise ValueError("no line fits: ask for smaller text, or for faces that have these letters")
+        raise ValueError("no line fits: ask for smaller text, or for fonts that have these letters")
 
     def _line(
         self,
@@ -250,15 +250,15 @@ class Renderer:
     ) -> Line | None:
         """Draw one more line, in a place of its own and clear of the others; None, with nothing
         drawn, where it has no room."""
-        able = [face for face in self.faces if fonts.covers(face, said)]
+        able = [font for font in self.fonts if fonts.covers(font, said)]
         if not able:
             return None
-        face = text.pick(able, random)
+        font = text.pick(able, random)
         cell = self._cell(self.config.middle, [line.place for line in others], random)
         if self.config.squares:
-            found = self._in_squares(said, face, cell, random)
+            found = self._in_squares(said, font, cell, random)
         else:
-            found = self._freely(said, face, cell, prominent, random)
+            found = self._freely(said, font, cell, prominent, random)
         if found is None:
             return None
         if places.overlaps(found.box, [line.box for line in others], self._margin):
@@ -272,21 +272,21 @@ class Renderer:
             characters=found.characters,
             squares=found.squares,
             colour=colour,
-            face=face.name,
+            font=font.name,
             place=places.PLACES[cell[0]][cell[1]],
         )
 
     def _freely(
         self,
         said: str,
-        face: fonts.Face,
+        font: fonts.Font,
         cell: tuple[int, int],
         prominent: bool,
         random: np.random.Generator,
     ) -> Placed | None:
-        """The line as its face sets it, at a size and in a box in the cell; None without room."""
+        """The line as its font sets it, at a size and in a box in the cell; None without room."""
         sizes = self.config.large if prominent else self.config.small
-        shape = Shape.of(said, face, sizes[1] * self._scale)
+        shape = Shape.of(said, font, sizes[1] * self._scale)
         em = self._em(shape, cell, sizes, random)
         if em is None:
             return None
@@ -295,7 +295,7 @@ class Renderer:
         return None if box is None else shape.placed(box)
 
     def _in_squares(
-        self, said: str, face: fonts.Face, cell: tuple[int, int], random: np.random.Generator
+        self, said: str, font: fonts.Font, cell: tuple[int, int], random: np.random.Generator
     ) -> Placed | None:
         """The line in the first squares that have room for it in the cell; None if none have."""
         config = self.config
@@ -308,12 +308,12 @@ class Renderer:
                 and longest <= config.square_letters[number]
             )
             if corner is not None and short:
-                return self._set(said, face, side, corner)
+                return self._set(said, font, side, corner)
         return None
 
-    def _set(self, said: str, face: fonts.Face, side: int, corner: tuple[int, int]) -> Placed:
+    def _set(self, said: str, font: fonts.Font, side: int, corner: tuple[int, int]) -> Placed:
         """A line in squares that begin at the corner."""
-        return squares.placed(said, self._rows(said, side), face, side, corner)
+        return squares.placed(said, self._rows(said, side), font, side, corner)
 
     def _rows(self, said: str, side: int) -> list[Row]:
         several = self.config.square_words
@@ -379,13 +379,13 @@ class Renderer:
         number = int(random.integers(len(assets.object_names())))
         name = assets.object_names()[number]
         side = round(box[2] - box[0])
-        picture = assets.object_picture(number).resize((side, side), Image.Resampling.BICUBIC)
-        image.paste(picture, (int(box[0]), int(box[1])), picture)
+        thing = assets.object_image(number).resize((side, side), Image.Resampling.BICUBIC)
+        image.paste(thing, (int(box[0]), int(box[1])), thing)
         return Thing(name.english, name.chinese, box, place)
 
 
 def _stream(seed: int, index: int, draft: int) -> np.random.Generator:
-    """What a draft of a picture is drawn with."""
+    """What a draft of an image is drawn with."""
     key = (index << 64) | (seed & (2**64 - 1))
     return np.random.Generator(np.random.Philox(key=key, counter=draft << 192))
 

@@ -1,7 +1,7 @@
-"""Text in squares on the grid of the semantic ids: one character a square, letters in part of one.
+"""Text in squares on the token grid: one character a square, letters in part of one.
 
 So an id has few places in a character to tell apart, and a decoder few sizes to write at. A text in
-several rows is broken at each of its blanks, and evenly where a word is longer than the picture.
+several rows is broken at each of its blanks, and evenly where a word is longer than the image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from moyin.dataset.sample import Box
 from moyin.prompt.grid import PIXELS
-from moyin.render.fonts import Face, font
+from moyin.render.fonts import Font, load_font
 from moyin.render.text_shape import BASELINE, BODY, Placed
 from moyin.render.typesetting import Row
 
@@ -49,10 +49,10 @@ def extent(text: str, rows: list[Row], side: int) -> tuple[int, int]:
     return max(row_width(text[a:b], side) for a, b in rows), side * len(rows)
 
 
-def placed(text: str, rows: list[Row], face: Face, side: int, corner: tuple[int, int]) -> Placed:
+def placed(text: str, rows: list[Row], font: Font, side: int, corner: tuple[int, int]) -> Placed:
     """The text, which is not blank, where its `extent` begins at a corner (left, top). Shorter rows
     stand in the middle, as near as the grid allows."""
-    opened, (width, height) = font(face, round(BODY * side)), extent(text, rows, side)
+    opened, (width, height) = load_font(font, round(BODY * side)), extent(text, rows, side)
     margin = side // 8  # for letters that are wider than their cells
     image = Image.new("L", (width + 2 * margin, height))
     draw = ImageDraw.Draw(image)
@@ -68,7 +68,7 @@ def placed(text: str, rows: list[Row], face: Face, side: int, corner: tuple[int,
             cells.append(cell)
             x = cell[2]
     tight = image.getbbox()
-    assert tight is not None, f"{face.name} draws nothing for {text!r}"
+    assert tight is not None, f"{font.name} draws nothing for {text!r}"
     inked = [_inked(image, character, cell) for character, cell in zip(text, cells, strict=True)]
     middles = [(left + right) / 2 for left, _, right, _ in cells]
     squares = [

@@ -1,6 +1,6 @@
 """A line of text as a shape: its ink, where in it each character is, and a mask at any size.
 
-A character's square is the part of the picture that the glyph encoder's bitmap of it covers: one
+A character's square is the part of the image that the glyph encoder's bitmap of it covers: one
 em is BODY of its side, the baseline lies at BASELINE of its height, and the advance in its middle.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from moyin.dataset.sample import Box
-from moyin.render.fonts import Face, font
+from moyin.render.fonts import Font, load_font
 
 EMS = (
     48,
@@ -40,34 +40,34 @@ class Placed:
 
 @dataclass(frozen=True)
 class Shape:
-    """One line set in one face at `em` pixels an em.
+    """One line set in one font at `em` pixels an em.
 
     `ink` is its coverage, 0 to 255, cut to where there is any; `cells` are the left and right
     ends of each character's advance in it; `baseline` is down from its top.
     """
 
     text: str
-    face: Face
+    font: Font
     em: int
     ink: Image.Image
     cells: tuple[tuple[float, float], ...]
     baseline: float
 
     @classmethod
-    def of(cls, text: str, face: Face, largest: float) -> Shape:
-        """Set `text`, which is not blank, in `face`, to be drawn at up to `largest` an em."""
+    def of(cls, text: str, font: Font, largest: float) -> Shape:
+        """Set `text`, which is not blank, in `font`, to be drawn at up to `largest` an em."""
         em = next((em for em in EMS if em >= largest), EMS[-1])
-        opened = font(face, em)
+        opened = load_font(font, em)
         left, top, right, bottom = map(round, opened.getbbox(text))
         image = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(image).text((-left, -top), text, 255, opened)
         tight = image.getbbox()
-        assert tight is not None, f"{face.name} draws nothing for {text!r}"
+        assert tight is not None, f"{font.name} draws nothing for {text!r}"
         ends = [opened.getlength(text[:end]) - left - tight[0] for end in range(1, len(text) + 1)]
         advances = map(opened.getlength, text)
         cells = tuple((end - way, end) for end, way in zip(ends, advances, strict=True))
         baseline = opened.getmetrics()[0] - top - tight[1]
-        return cls(text, face, em, image.crop(tight), cells, baseline)
+        return cls(text, font, em, image.crop(tight), cells, baseline)
 
     def extent(self, em: float) -> tuple[int, int]:
         """Width and height of the ink in whole pixels when an em is `em` pixels."""

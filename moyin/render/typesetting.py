@@ -1,7 +1,7 @@
 """Text set in rows or in columns: its ink, and where in it each character is.
 
 Lengths are pixels unless an em is named. Glyphs are drawn at one of `shape.EMS` and the whole block
-is scaled down from there: to open a face once for each size would take longer than all the rest.
+is scaled down from there: to open a font once for each size would take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from moyin.render.fonts import Face, font
+from moyin.render.fonts import Font, load_font
 from moyin.render.text_shape import BASELINE, BODY, EMS
 
 Boxes = np.ndarray[Any, np.dtype[np.float64]]  # [n, 4]: left, top, right, bottom
@@ -35,9 +35,9 @@ class Glyph:
 
 
 @lru_cache(maxsize=4096)
-def glyph(face: Face, em: int, character: str) -> Glyph:
-    """A character of a face at `em` pixels; the ink is shared, so read only."""
-    opened = font(face, em)
+def glyph(font: Font, em: int, character: str) -> Glyph:
+    """A character of a font at `em` pixels; the ink is shared, so read only."""
+    opened = load_font(font, em)
     left, top, right, bottom = map(int, opened.getbbox(character, anchor="ls"))
     advance = opened.getlength(character)
     if right <= left or bottom <= top:
@@ -51,9 +51,9 @@ def glyph(face: Face, em: int, character: str) -> Glyph:
 
 
 @lru_cache(maxsize=65536)
-def advance(face: Face, character: str) -> float:
+def advance(font: Font, character: str) -> float:
     """In ems."""
-    return font(face, EMS[0]).getlength(character) / EMS[0]
+    return load_font(font, EMS[0]).getlength(character) / EMS[0]
 
 
 def broken(text: str, count: int) -> list[Row]:
@@ -101,7 +101,7 @@ class Setting:
 
 def fit(
     text: str,
-    face: Face,
+    font: Font,
     extent: tuple[float, float],
     sizes: tuple[float, float],
     *,
@@ -115,21 +115,21 @@ def fit(
     best: Setting | None = None
     for count in range(1, most + 1):
         rows = broken(text, count)
-        longest = max(_length(text[a:b], face, vertical) for a, b in rows)
+        longest = max(_length(text[a:b], font, vertical) for a, b in rows)
         em = min(sizes[1], along / longest, across / (1 + LEADING * (len(rows) - 1)))
         if em >= sizes[0] and (best is None or em > 1.05 * best.em):
             best = Setting(rows=tuple(rows), em=em, vertical=vertical, align=align)
     return best
 
 
-def _length(text: str, face: Face, vertical: bool) -> float:
-    return len(text) if vertical else sum(advance(face, character) for character in text)
+def _length(text: str, font: Font, vertical: bool) -> float:
+    return len(text) if vertical else sum(advance(font, character) for character in text)
 
 
-def block(text: str, face: Face, setting: Setting) -> Block:
+def block(text: str, font: Font, setting: Setting) -> Block:
     """The text, which is not blank, drawn at its size."""
     em = next((em for em in EMS if em >= setting.em), EMS[-1])
-    glyphs = [glyph(face, em, character) for character in text]
+    glyphs = [glyph(font, em, character) for character in text]
     pens = _pens(glyphs, setting, em)
     boxes = np.array([_inked(glyph, pen, em) for glyph, pen in zip(glyphs, pens, strict=True)])
     inked = boxes[[glyph.ink is not None for glyph in glyphs]]

@@ -1,8 +1,8 @@
-"""How flat ink gets onto the picture, turned, bent or seen at an angle: each warp takes pictures
+"""How flat ink gets onto the image, turned, bent or seen at an angle: each warp takes images
 and points alike, so that boxes stay true.
 
 Each has `flat`, the width and height of what goes in, and `size` of what comes out; `points` says
-where points of the flat picture come to lie, arrays [..., 2] of x and y in pixels; `image` warps
+where points of the flat image come to lie, arrays [..., 2] of x and y in pixels; `image` warps
 it, empty where it does not reach.
 """
 
@@ -121,8 +121,8 @@ class Arched:
 
 @dataclass(frozen=True)
 class Projected:
-    """Seen in perspective: the corners of the flat picture, clockwise from the top left, come to
-    lie on `corners` [4, 2] of a picture of `size`."""
+    """Seen in perspective: the corners of the flat image, clockwise from the top left, come to
+    lie on `corners` [4, 2] of an image of `size`."""
 
     flat: tuple[int, int]
     corners: tuple[tuple[float, float], ...]
@@ -130,7 +130,7 @@ class Projected:
 
     @cached_property
     def _matrix(self) -> Points:
-        """[3, 3] of the plane projection that takes the flat picture's corners to these."""
+        """[3, 3] of the plane projection that takes the flat image's corners to these."""
         w, h = self.flat
         source = ((0, 0), (w, 0), (w, h), (0, h))
         target = self.corners

@@ -44,16 +44,16 @@ class Lora:
 class Validation:
     """What is looked at every so many updates, with the averaged weights.
 
-    batches: of what is held out, at most; pictures: drawn of as many samples, 0 for none.
+    batches: of what is held out, at most; images: drawn of as many samples, 0 for none.
     """
 
     every: int = 500
     batches: int = 8
-    pictures: int = 0
+    images: int = 0
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.batches < 1 or self.pictures < 0:
-            raise ValueError("every and batches must be at least 1, pictures not below 0")
+        if self.every < 1 or self.batches < 1 or self.images < 0:
+            raise ValueError("every and batches must be at least 1, images not below 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Training:
 
     checkpoint: the networks that the stage only uses, and the start of the trained one where
     `fine_tune` or `lora` is set; empty for the default checkpoint, "none" for nothing.
-    data: a store, a mixture of some, `A:0.7,B:0.3`, or a folder of pictures with captions
+    data: a dataset, a mixture of some, `A:0.7,B:0.3`, or a folder of images with captions
     (`train.folder`), which are then read at `size` pixels a side, 0 for the checkpoint's own, 512
     at least. weights: what rows count for, by columns, for all of the training or until a step,
     `language=zh:2,characters>8:0@2000` (`data.stream`).
@@ -110,7 +110,7 @@ class Training:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out={self.held_out}: it is a share, from 0 up to 1")
         if self.size and self.size < SHORTEST:
-            raise ValueError(f"size={self.size}: ids are those of pictures of at least {SHORTEST}")
+            raise ValueError(f"size={self.size}: ids are those of images of at least {SHORTEST}")
         if self.dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")
         for rule in self.weights:

@@ -1,4 +1,4 @@
-"""The stages of a training side by side: their losses as a picture, and a table."""
+"""The stages of a training side by side: their losses as an image, and a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moyin.checkpoint.layout import FOLDERS
 
 Row = dict[str, float]
 
-PICTURE = "curves.png"
+IMAGE = "curves.png"
 
 
 def report(folder: str | Path) -> None:
@@ -23,7 +23,7 @@ def report(folder: str | Path) -> None:
     ValueError where no stage has metrics, ModuleNotFoundError where matplotlib is absent.
     """
     stages = read(Path(folder))
-    draw(stages, Path(folder) / PICTURE)
+    draw(stages, Path(folder) / IMAGE)
     Console().print(table(stages))
 
 
@@ -62,15 +62,15 @@ def draw(stages: Mapping[str, list[Row]], path: Path) -> None:
 
 
 def table(stages: Mapping[str, list[Row]]) -> Table:
-    """Stage, steps, the median of pictures/s, and the first and the last loss that was noted."""
+    """Stage, steps, the median of images/s, and the first and the last loss that was noted."""
     shown = Table("stage")
-    for name in ("steps", "pictures/s", "first loss", "loss"):
+    for name in ("steps", "images/s", "first loss", "loss"):
         shown.add_column(name, justify="right")
     for stage, rows in stages.items():
         shown.add_row(
             stage,
             f"{rows[-1]['step']}",
-            f"{statistics.median(row['pictures_per_s'] for row in rows):.1f}",
+            f"{statistics.median(row['images_per_s'] for row in rows):.1f}",
             f"{rows[0]['loss']:.4f}",
             f"{rows[-1]['loss']:.4f}",
         )

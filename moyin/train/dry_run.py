@@ -1,4 +1,4 @@
-"""A stage without pictures and weights, for a training that is only reckoned."""
+"""A stage without images and weights, for a training that is only reckoned."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from moyin.models.semantic_tokenizer import SemanticTokenizer
 from moyin.prompt.grid import Grid
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.config import Training
-from moyin.train.objectives.base import Array, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Objective, SampleRng, Source
 from moyin.train.objectives.decoder import DecoderObjective
 from moyin.train.objectives.generator import GeneratorObjective
 from moyin.train.objectives.reading import ReadingObjective
 
-NATIVE = 1024  # pixels a side of GLM-Image's pictures
+NATIVE = 1024  # pixels a side of GLM-Image's images
 WRITTEN = "SIXTEEN LETTERS!"
 CAPTION = f'a poster of grey and white, on which is said "{WRITTEN}"'  # 64 ids, a byte each
 DEFAULTS: dict[str, Any] = {
@@ -32,8 +32,8 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class OnePicture:
-    """A store of one picture, again and again: a blank square with a line of text."""
+class OneImage:
+    """A dataset of one image, again and again: a blank square with a line of text."""
 
     parts = ()  # for whoever would add columns: they are there
 
@@ -47,11 +47,11 @@ class OnePicture:
             characters=boxes,
             squares=boxes,
             colour="white",
-            face="",
+            font="",
             place="",
         )
-        self.picture = Sample(
-            picture=np.zeros((side, side, 3), np.uint8),
+        self.image = Sample(
+            image=np.zeros((side, side, 3), np.uint8),
             captions=(CAPTION,),
             lines=(line,),
             background={"kind": "flat"},
@@ -64,22 +64,22 @@ class OnePicture:
         return 2**16
 
     def sample(self, index: int) -> Sample:
-        return self.picture
+        return self.image
 
     def read(self, names: Sequence[str], indices: Iterable[int]) -> list[dict[str, Any]]:
         rows, columns = self.grid.rows, self.grid.columns
         preview = self.grid.preview()
         row = {
-            "picture": self.picture.picture,
-            "meta": self.picture.to_json(),
-            "ids": np.zeros((rows, columns), np.uint16),
-            "preview_ids": np.zeros((preview.rows, preview.columns), np.uint16),
+            "image": self.image.image,
+            "meta": self.image.to_json(),
+            "tokens": np.zeros((rows, columns), np.uint16),
+            "preview_tokens": np.zeros((preview.rows, preview.columns), np.uint16),
             "latents": np.zeros((16, 4 * rows, 4 * columns), np.float16),
         }
         return [row for _ in indices]
 
 
-class Longest(Draws):
+class Longest(SampleRng):
     """Of what all samples of an update share, such as a length, always the most; and no noise."""
 
     def __init__(self) -> None:
@@ -107,12 +107,12 @@ class Rehearsal(Source):
 
     @classmethod
     def of(cls, training: Training) -> Rehearsal:
-        """Only a checkpoint that is named counts, and its own size of pictures."""
+        """Only a checkpoint that is named counts, and its own size of images."""
         place = training.checkpoint
         found = Checkpoint.open(place) if place not in ("", "none") else None
         known = found.notes.get("settings", {}) if found is not None else {}
         side = training.size or max(SHORTEST, known.get("height", NATIVE))
-        return cls(cast(Any, OnePicture(side)), found)
+        return cls(cast(Any, OneImage(side)), found)
 
     def configuration(self, name: str) -> Any:
         """The checkpoint's, or GLM-Image's own."""

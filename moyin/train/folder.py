@@ -1,6 +1,6 @@
-"""A folder of pictures with captions, made into a store that training reads.
+"""A folder of images with captions, made into a dataset that training reads.
 
-FOLDER/name.png with its captions in FOLDER/name.txt, one a line; what a picture says stands there
+FOLDER/name.png with its captions in FOLDER/name.txt, one a line; what an image says stands there
 in quotes, as in a prompt. Whatever else `data.readers` reads will do too.
 """
 
@@ -18,19 +18,19 @@ from moyin.data import readers
 from moyin.data.filters.decode import Decode
 from moyin.data.filters.resize import covering
 from moyin.data.item import Item
-from moyin.data.readers.captions import PICTURES
-from moyin.dataset.dataset import Store
+from moyin.data.readers.captions import IMAGES
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Sample
 
 UNREADABLE = "\ufffd"  # stands in a text for bytes of no known encoding
 
 
-def store_of(folder: Path, out: Path, size: tuple[int, int]) -> Store:
-    """The folder's pictures at one size (height, width) as the store `out`, made once.
+def dataset_of(folder: Path, out: Path, size: tuple[int, int]) -> Dataset:
+    """The folder's images at one size (height, width) as the dataset `out`, made once.
 
-    Pictures are scaled to cover the size, and what stands over is cut off evenly. ValueError for
-    a folder without pictures, a picture that cannot be read or has no caption, and where `out`
-    holds other pictures.
+    Images are scaled to cover the size, and what stands over is cut off evenly. ValueError for
+    a folder without images, an image that cannot be read or has no caption, and where `out`
+    holds other images.
     """
     total, count = hashlib.sha256(repr(size).encode()), 0
     for item in _items(folder):
@@ -38,15 +38,15 @@ def store_of(folder: Path, out: Path, size: tuple[int, int]) -> Store:
         total.update(item.key.encode() + item.content + repr(said).encode())
         count += 1
     if not count:
-        raise ValueError(f"{folder} is no store, and holds no pictures ({', '.join(PICTURES)})")
+        raise ValueError(f"{folder} is no dataset, and holds no images ({', '.join(IMAGES)})")
     digest = total.hexdigest()
-    if (out / "store.json").exists() and Store.open(out).column("picture").digest != digest:
+    if (out / "dataset.json").exists() and Dataset.open(out).column("image").digest != digest:
         raise ValueError(
-            f"{out} was made of other pictures than {folder} holds now, or at another size: "
+            f"{out} was made of other images than {folder} holds now, or at another size: "
             "give the training an out= of its own"
         )
-    store = Store.create(out, {"from": folder.name}, seed=0, count=count, digest=digest)
-    first = len(store)
+    dataset = Dataset.create(out, {"from": folder.name}, seed=0, count=count, digest=digest)
+    first = len(dataset)
 
     def samples() -> Iterator[Sample]:
         left = islice(_items(folder), first, None)
@@ -55,16 +55,16 @@ def store_of(folder: Path, out: Path, size: tuple[int, int]) -> Store:
             yield _sample(folder, item, size, number)
 
     if first < count:
-        store.append(samples())
-    return store
+        dataset.append(samples())
+    return dataset
 
 
 def _items(folder: Path) -> Iterator[Item]:
-    """The pictures, in order; files of other kinds that lie between them are passed over."""
+    """The images, in order; files of other kinds that lie between them are passed over."""
     for share in readers.shares(folder):
         for item in share.read():
-            picture = PurePosixPath(item.key).suffix.lower() in PICTURES
-            if picture or not (folder / item.key).is_file():
+            image = PurePosixPath(item.key).suffix.lower() in IMAGES
+            if image or not (folder / item.key).is_file():
                 yield _kept(folder, item)
 
 
@@ -72,21 +72,21 @@ def _kept(folder: Path, item: Item) -> Item:
     """ValueError for one that a source or a stage has dropped."""
     if not item.kept:
         why = f"{item.reason}{': ' * bool(item.detail)}{item.detail}"
-        raise ValueError(f"{folder / item.key} cannot be read as a picture: {why}")
+        raise ValueError(f"{folder / item.key} cannot be read as an image: {why}")
     return item
 
 
 def _captions(folder: Path, item: Item) -> tuple[str, ...]:
-    picture = folder / item.key
-    beside = picture.with_suffix(".txt")
+    image = folder / item.key
+    beside = image.with_suffix(".txt")
     texts = item.sample.captions
     if any(UNREADABLE in text for text in texts):
         raise ValueError(f"{beside} is no text in UTF-8")
     lines = tuple(x for text in texts for line in text.splitlines() if (x := line.strip()))
     if not lines and beside.is_file():
-        raise ValueError(f"{beside} is empty: write what {picture.name} shows")
+        raise ValueError(f"{beside} is empty: write what {image.name} shows")
     if not lines:
-        raise ValueError(f"{picture} has no caption: write what it shows into {beside.name}")
+        raise ValueError(f"{image} has no caption: write what it shows into {beside.name}")
     return lines
 
 
@@ -95,7 +95,7 @@ def _sample(folder: Path, item: Item, size: tuple[int, int], number: int) -> Sam
     sample = _kept(folder, decoded).sample
     return replace(
         sample,
-        picture=covering(sample.picture, size),
+        image=covering(sample.image, size),
         captions=_captions(folder, item),
         index=number,
     )

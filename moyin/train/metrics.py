@@ -44,7 +44,7 @@ class Report:
             _keep_until(out / name, start)
         self.rows = {name: Growing(out / name) for name in (METRICS, VALIDATION)}
         self.events = _events(out / "tensorboard", start)
-        self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
+        self.since, self.images, self.work = time.perf_counter(), 0, 0.0
 
     def __enter__(self) -> Report:
         self.line.start()
@@ -56,22 +56,22 @@ class Report:
             if file.waiting:
                 file.add()
 
-    def advance(self, step: int, pictures: int, flops: float) -> None:
-        """One update done, of so many pictures and so much arithmetic."""
-        self.pictures += pictures
+    def advance(self, step: int, images: int, flops: float) -> None:
+        """One update done, of so many images and so much arithmetic."""
+        self.images += images
         self.work += flops
         self.line.update(self.task, completed=step)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Show and keep the metrics, with pictures/s and the share of the peak since the last, and
+        """Show and keep the metrics, with images/s and the share of the peak since the last, and
         the most memory that was in use so far."""
         now = time.perf_counter()
-        rate = self.pictures / (now - self.since)
+        rate = self.images / (now - self.since)
         share = self.work / (now - self.since) / self.peak
         self.restart_clock()
-        row = {"step": step, **values, "pictures_per_s": rate}
+        row = {"step": step, **values, "images_per_s": rate}
         row["memory_gib"] = device.peak_memory() / 2**30
-        said = f"loss {values['loss']:.4f}  {rate:.1f} pictures/s"
+        said = f"loss {values['loss']:.4f}  {rate:.1f} images/s"
         if math.isfinite(share):  # not every backend counts its arithmetic
             row["share_of_peak"] = share
             said += f"  {share:.0%} of peak"
@@ -82,8 +82,8 @@ class Report:
         """Keep what was found on held-out samples."""
         self._keep(VALIDATION, {"step": step, **values})
 
-    def picture(self, step: int, pixels: Array) -> None:
-        """Keep a picture, uint8 [H, W, 3], as OUT/samples/step-….png."""
+    def image(self, step: int, pixels: Array) -> None:
+        """Keep an image, uint8 [H, W, 3], as OUT/samples/step-….png."""
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG")
         path = self.out / SAMPLES / f"step-{step:08d}.png"
@@ -96,11 +96,11 @@ class Report:
             path.unlink(missing_ok=True)
             warnings.warn(f"no room on disk for {path}: it is left out", stacklevel=2)
         if self.events is not None:
-            self.events.picture(SAMPLES, content.getvalue(), pixels.shape[:2], step)
+            self.events.image(SAMPLES, content.getvalue(), pixels.shape[:2], step)
 
     def restart_clock(self) -> None:
         """What was done since the last metrics is not the training's own time."""
-        self.since, self.pictures, self.work = time.perf_counter(), 0, 0.0
+        self.since, self.images, self.work = time.perf_counter(), 0, 0.0
 
     def _keep(self, name: str, row: dict[str, float]) -> None:
         self.rows[name].add((json.dumps(row) + "\n").encode())
@@ -121,7 +121,7 @@ class Silence(Report):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def advance(self, step: int, pictures: int, flops: float) -> None:
+    def advance(self, step: int, images: int, flops: float) -> None:
         pass
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
@@ -130,7 +130,7 @@ class Silence(Report):
     def validation(self, step: int, values: dict[str, float]) -> None:
         pass
 
-    def picture(self, step: int, pixels: Array) -> None:
+    def image(self, step: int, pixels: Array) -> None:
         pass
 
     def restart_clock(self) -> None:
@@ -166,7 +166,7 @@ class _Events:
 
         self._add(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
 
-    def picture(self, name: str, png: bytes, size: tuple[int, ...], step: int) -> None:
+    def image(self, name: str, png: bytes, size: tuple[int, ...], step: int) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         height, width = size

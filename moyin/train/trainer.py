@@ -19,7 +19,7 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import PREFIXES, TRAINED
 from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.save_lora import save_lora
-from moyin.dataset.concat import Stores
+from moyin.dataset.concat import ConcatDataset
 from moyin.dataset.dataset import BUCKET
 from moyin.dataset.loader import Rule, Stream, ahead
 from moyin.dataset.order import shuffled
@@ -30,18 +30,18 @@ from moyin.prompt.grid import Grid
 from moyin.train import training_state, validation
 from moyin.train.async_checkpointer import Keeper
 from moyin.train.config import Training
-from moyin.train.folder import store_of
+from moyin.train.folder import dataset_of
 from moyin.train.identity import difference, identity, plain
 from moyin.train.loss_guard import Watch
 from moyin.train.lr_schedule import learning_rate
 from moyin.train.metric_aggregator import Means
 from moyin.train.metrics import Report, Silence
 from moyin.train.objectives import Batch, Source
-from moyin.train.objectives.base import Array, Draws
+from moyin.train.objectives.base import Array, SampleRng
 from moyin.train.samples import sheet
 
-STORE = "store.json"
-NATIVE = 1024  # pixels a side of GLM-Image's pictures
+DATASET = "dataset.json"
+NATIVE = 1024  # pixels a side of GLM-Image's images
 
 
 class Interrupted(Exception):
@@ -75,9 +75,9 @@ class Trainer:
         if training.threads:
             device.set_threads(training.threads)
         self.dtype = _dtype(training.dtype)
-        with distributed.in_turn():  # the first one writes what the store lacks
+        with distributed.in_turn():  # the first one writes what the dataset lacks
             checkpoint = _checkpoint(training.checkpoint)
-            self.source = Source(_store(training, checkpoint), checkpoint)
+            self.source = Source(_dataset(training, checkpoint), checkpoint)
             self.objective = training.objective.build(self.source, self._start())
         self.base = ""  # digest of what a LoRA belongs to
         self.adapters = self._adapt()
@@ -216,24 +216,24 @@ class Trainer:
         return np.asarray(self.rows[shuffled(places, len(self.rows), t.seed)])
 
     def _stream(self) -> Stream | None:
-        """The order of the rows of the stores, where the stage reads any."""
-        t, stores = self.training, self.objective.store
+        """The order of the rows of the datasets, where the stage reads any."""
+        t, datasets = self.training, self.objective.dataset
         rules = [Rule.parse(text) for text in t.weights]
-        if not isinstance(stores, Stores):
+        if not isinstance(datasets, ConcatDataset):
             if rules:
-                raise ValueError(f"weights={','.join(t.weights)}: this stage reads no store")
+                raise ValueError(f"weights={','.join(t.weights)}: this stage reads no dataset")
             return None
-        several = any(BUCKET in store.columns for store in stores.parts)
+        several = any(BUCKET in dataset.columns for dataset in datasets.parts)
         if t.held_out and several:
-            raise ValueError("held_out: pictures of several sizes cannot be validated on together")
-        held = validation.held_out(len(stores), t.held_out) if t.held_out else None
-        return Stream(stores, t.batch, t.seed, rules, t.accumulate, held)
+            raise ValueError("held_out: images of several sizes cannot be validated on together")
+        held = validation.held_out(len(datasets), t.held_out) if t.held_out else None
+        return Stream(datasets, t.batch, t.seed, rules, t.accumulate, held)
 
     def _batch(self, micro: int) -> Batch:
         t = self.training
         first = micro * t.batch + self.rank
-        draws = Draws(t.seed, first, micro // t.accumulate, self.ranks)
-        return self.objective.batch(self._rows(micro, self.rank), draws)
+        sample_rng = SampleRng(t.seed, first, micro // t.accumulate, self.ranks)
+        return self.objective.batch(self._rows(micro, self.rank), sample_rng)
 
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         return {n: ops.asarray(x) for n, x in batch.items()}
@@ -312,11 +312,11 @@ class Trainer:
                     self.objective, self.held, t.batch, v.batches, t.seed, self.dtype
                 )
                 report.validation(self.step, found)
-            some = (self.held if len(self.held) else self.rows)[: v.pictures]
+            some = (self.held if len(self.held) else self.rows)[: v.images]
             with distributed.assembled(self.objective):
-                made = self.objective.pictures(some, _dtype_name(t.dtype)) if len(some) else []
+                made = self.objective.images(some, _dtype_name(t.dtype)) if len(some) else []
         if made:
-            report.picture(self.step, sheet(made))
+            report.image(self.step, sheet(made))
         report.restart_clock()
 
     def _save(self, last: bool) -> None:
@@ -395,7 +395,7 @@ class Trainer:
         trained = dict(base.notes.get("training", {})) if base is not None else {}
         trained[self.objective.stage] = {
             "steps": self.step,
-            "pictures": self.step * self.training.batch * self.training.accumulate,
+            "images": self.step * self.training.batch * self.training.accumulate,
             "configuration": identity(plain(used)),
         }
         notes = {"training": trained, "settings": self._settings()}
@@ -405,11 +405,11 @@ class Trainer:
         )
 
     def _settings(self) -> dict[str, Any]:
-        """What the checkpoint prefers: the size of the pictures it learned from, unless it says."""
+        """What the checkpoint prefers: the size of the images it learned from, unless it says."""
         base = self.source.checkpoint
         known = dict(base.notes.get("settings", {})) if base is not None else {}
-        if self.source.store is not None and "height" not in known:
-            height, width, _ = self.source.store.read(["picture"], [0])[0]["picture"].shape
+        if self.source.dataset is not None and "height" not in known:
+            height, width, _ = self.source.dataset.read(["image"], [0])[0]["image"].shape
             known |= {"height": int(height), "width": int(width)}
         return known
 
@@ -418,18 +418,18 @@ def _checkpoint(place: str) -> Checkpoint | None:
     return None if place == "none" else Checkpoint.open(place or None)
 
 
-def _store(training: Training, checkpoint: Checkpoint | None) -> Stores | None:
-    """The stores that `data` names, or one made of a folder's pictures under `out`."""
+def _dataset(training: Training, checkpoint: Checkpoint | None) -> ConcatDataset | None:
+    """The datasets that `data` names, or one made of a folder's images under `out`."""
     if not training.data:
         return None
     place = Path(training.data)
-    if (place / STORE).exists() or not place.is_dir():
-        return Stores.open(training.data)
+    if (place / DATASET).exists() or not place.is_dir():
+        return ConcatDataset.open(training.data)
     known = checkpoint.notes.get("settings", {}) if checkpoint is not None else {}
     own = [max(SHORTEST, known.get(side, NATIVE)) for side in ("height", "width")]
     height, width = [training.size] * 2 if training.size else own
-    Grid.of_pixels(height, width)  # ValueError where it is not a size for pictures
-    return Stores([store_of(place, Path(training.out) / "store", (height, width))])
+    Grid.of_pixels(height, width)  # ValueError where it is not a size for images
+    return ConcatDataset([dataset_of(place, Path(training.out) / "dataset", (height, width))])
 
 
 def _dtype(name: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, distributed, nn, ops
 from moyin.train.metric_aggregator import Means
-from moyin.train.objectives.base import Array, Draws, Objective
+from moyin.train.objectives.base import Array, Objective, SampleRng
 
 FIRST = 2**31  # samples of validation have draws far from those of training, the same every time
 
@@ -32,8 +32,8 @@ def losses(
     for start in range(0, min(len(rows) - len(rows) % ranks, batch * batches), batch):
         some = rows[start : start + batch]
         some = some[: len(some) - len(some) % ranks]
-        draws = Draws(seed, FIRST + start + rank, stride=ranks)
-        arrays = objective.batch(some[rank::ranks], draws)
+        sample_rng = SampleRng(seed, FIRST + start + rank, stride=ranks)
+        arrays = objective.batch(some[rank::ranks], sample_rng)
         with autograd.no_grad():
             loss, shown = objective.loss({n: ops.asarray(x) for n, x in arrays.items()}, dtype)
         means.add({"loss": loss, **shown}, objective.weight(arrays))

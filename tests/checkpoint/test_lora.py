@@ -13,7 +13,7 @@ import pytest
 from moyin.backend import NAME, autograd, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.lora import Lora
-from moyin.inference.pipeline import Pipeline
+from moyin.inference.pipeline import GlmImagePipeline
 
 QUERY = "transformer_blocks.0.attn1.to_q"
 
@@ -187,7 +187,7 @@ def test_another_models_lora_is_told_before_anything_is_drawn(
 ) -> None:
     file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
     with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
-        Pipeline.open(small_checkpoint, "float32", {str(file): 1.0})
+        GlmImagePipeline.open(small_checkpoint, "float32", {str(file): 1.0})
 
 
 def test_no_lora(tmp_path: Path) -> None:
@@ -198,18 +198,18 @@ def test_no_lora(tmp_path: Path) -> None:
         Lora.open(tmp_path / "t.safetensors")
 
 
-def test_pictures_and_digest(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_images_and_digest(tmp_path: Path, small_checkpoint: Path) -> None:
     d = dim()
     file = save(tmp_path / "a.safetensors", {QUERY: pair(2, d, d)})
-    plain = Pipeline.open(small_checkpoint, "float32")
+    plain = GlmImagePipeline.open(small_checkpoint, "float32")
     beside, merged = (
-        Pipeline.open(small_checkpoint, "float32", {str(file): 0.5}, merged=m)
+        GlmImagePipeline.open(small_checkpoint, "float32", {str(file): 0.5}, merged=m)
         for m in (False, True)
     )
-    pictures = [next(p.generate("“春”", seed=1)) for p in (plain, beside, merged)]
-    assert (pictures[0].pixels != pictures[1].pixels).any()
-    np.testing.assert_allclose(pictures[1].pixels, pictures[2].pixels.astype(float), atol=1)
-    assert pictures[1].facts["loras"] == "a.safetensors=0.5"
+    images = [next(p.generate("“春”", seed=1)) for p in (plain, beside, merged)]
+    assert (images[0].pixels != images[1].pixels).any()
+    np.testing.assert_allclose(images[1].pixels, images[2].pixels.astype(float), atol=1)
+    assert images[1].facts["loras"] == "a.safetensors=0.5"
     assert plain.digest != beside.digest == merged.digest
 
 

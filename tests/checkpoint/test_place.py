@@ -28,8 +28,8 @@ def test_hub_id_is_fetched_without_pickles(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     (tmp_path / "model_index.json").write_text("{}")
-    assert hub.locate("someone/picture-model") == tmp_path
-    assert not any("bin" in p or "pt" in p for p in asked["someone/picture-model"])
+    assert hub.locate("someone/image-model") == tmp_path
+    assert not any("bin" in p or "pt" in p for p in asked["someone/image-model"])
 
 
 def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_offline_hub_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     with pytest.raises(ValueError, match=r"no route.*network"):
-        hub.locate("someone/picture-model")
+        hub.locate("someone/image-model")
 
 
 def test_default_is_named_by_the_environment(

@@ -18,8 +18,8 @@ import moyin as moyin_package
 from moyin.backend import nn
 from moyin.cli.app import main
 from moyin.inference.output import read_png
-from moyin.inference.pipeline import Settings
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.pipeline import GenerationConfig
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.grid import Grid
 
 Run = tuple[int, str, str]
@@ -41,14 +41,14 @@ def moyin(capsys: pytest.CaptureFixture[str], *arguments: str) -> Run:
 def test_generate(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = moyin(capsys, "generate", "写着“春天”", "--out", "p.png", "--seed", "4")
     assert (code, out) == (0, "p.png\n")
-    with Image.open("p.png") as picture:
-        assert picture.size == (64, 64)
+    with Image.open("p.png") as image:
+        assert image.size == (64, 64)
     text = read_png(Path("p.png"))
     assert text["prompt"] == "写着“春天”"
     assert (text["seed"], text["size"], text["steps"]) == ("4", "64x64", "3")
 
 
-def test_n_pictures_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
+def test_n_images_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--n", "2", "--no-preview", "--save-ids", "i.npz", "--out", "p.png")
     code, out, _ = moyin(capsys, "generate", "x", *options)
     assert (code, out) == (0, "p-1.png\np-2.png\n")
@@ -58,10 +58,10 @@ def test_n_pictures_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
         assert Path(f"q-{i}.png").read_bytes() == Path(f"p-{i}.png").read_bytes()
 
 
-def test_options_reach_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_reach_the_image(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--size", "32x96", "--steps", "2", "--guidance", "1", "--no-preview")
     assert moyin(capsys, "generate", "x", *options, "--sampler", "ab2")[0] == 0
-    text = read_png(Path("picture.png"))
+    text = read_png(Path("image.png"))
     assert (text["size"], text["steps"], text["guidance"]) == ("32x96", "2", "1.0")
     assert (text["sampler"], text["reuse"]) == ("ab2", "0.0")
 
@@ -75,7 +75,7 @@ def test_edit(capsys: pytest.CaptureFixture[str]) -> None:
     text = read_png(Path("p.png"))
     assert (text["size"], text["references"], text["sampler"]) == ("64x96", "2", "ab2")
     code, _, err = moyin(capsys, "edit", "warmer", "--image", "absent.png")
-    assert (code, err) == (2, "moyin: no picture at absent.png\n")
+    assert (code, err) == (2, "moyin: no image at absent.png\n")
     assert moyin(capsys, "edit", "warmer")[0] == 2
     assert moyin(capsys, "edit", " ", "--image", "a.png")[2].startswith(
         "moyin: the prompt is empty"
@@ -168,7 +168,7 @@ def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("d/a.png").stat().st_mtime_ns == before
 
 
-def test_rows_edit_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_edit_images(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
     row = {"id": "a", "prompt": "warmer", "images": ["a.png"], "size": "64x96"}
     Path("rows.jsonl").write_text(json.dumps(row))
@@ -184,12 +184,14 @@ def test_the_memory_of_rows_is_theirs(
     """Not that of the size which no row has; and of as many as are drawn together."""
     asked: list[tuple[int, int, int]] = []
 
-    def check(_: object, settings: Settings, references: Sequence[Grid], pictures: int) -> None:
-        asked.append((settings.height, len(references), pictures))
+    def check(
+        _: object, settings: GenerationConfig, references: Sequence[Grid], images: int
+    ) -> None:
+        asked.append((settings.height, len(references), images))
         if settings.height == 4096:
             raise ValueError("too large")
 
-    monkeypatch.setattr("moyin.inference.pipeline.Pipeline.check_memory", check)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.check_memory", check)
     Image.new("RGB", (40, 60)).save("a.png")
     rows = [
         {"id": "a", "prompt": "x", "size": "32x32"},
@@ -203,10 +205,10 @@ def test_the_memory_of_rows_is_theirs(
     assert (code, err) == (2, "moyin: row c: too large\n")
     assert asked == [(32, 0, 3), (4096, 1, 3)]
     assert not list(Path().glob("d/*.png"))
-    for options, pictures in (([], 1), (["--offload"], 2)):
+    for options, images in (([], 1), (["--offload"], 2)):
         asked.clear()
         moyin(capsys, "generate", "x", "--n", "2", "--no-preview", *options)
-        assert asked == [(64, 0, pictures)]
+        assert asked == [(64, 0, images)]
 
 
 def test_a_prompt_that_cannot_be_read_is_told_before_any_is_drawn(
@@ -224,12 +226,12 @@ def test_a_prompt_that_cannot_be_read_is_told_before_any_is_drawn(
 def test_the_memory_of_ids_is_that_of_their_size(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(_: object, settings: Settings, *, painted_only: bool) -> None:
+    def check(_: object, settings: GenerationConfig, *, painted_only: bool) -> None:
         raise ValueError(f"too little for {settings.height}x{settings.width}: {painted_only}")
 
-    ids = SemanticIds(grid=np.zeros((3, 5), np.uint16), codes=8)
+    ids = SemanticTokens(grid=np.zeros((3, 5), np.uint16), codes=8)
     ids.save("i.npz")
-    monkeypatch.setattr("moyin.inference.pipeline.Pipeline.check_memory", check)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.check_memory", check)
     code, _, err = moyin(capsys, "generate", "--from-ids", "i.npz")
     assert (code, err) == (2, "moyin: too little for 96x160: True\n")
 
@@ -245,7 +247,7 @@ def test_the_memory_of_ids_is_that_of_their_size(
         (["generate", "x", "--save-ids", "folder.png"], "give --save-ids the name of a file"),
         (["generate", "--prompts", "rows", "--out", "file"], "choose another --out"),
         (["export", "--weights", "int8", "--out", "file/x"], "file/x cannot be written"),
-        (["export", "store", "--format", "parquet", "--out", "file"], "choose another --out"),
+        (["export", "dataset", "--format", "parquet", "--out", "file"], "choose another --out"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_drawing(
@@ -254,7 +256,9 @@ def test_what_cannot_be_written_is_told_before_drawing(
     arguments: list[str],
     told: str,
 ) -> None:
-    monkeypatch.setattr("moyin.inference.pipeline.Pipeline.open", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(
+        "moyin.inference.pipeline.GlmImagePipeline.open", lambda *_: pytest.fail("opened")
+    )
     Path("file").touch()
     Path("folder.png").mkdir()
     code, _, err = moyin(capsys, *arguments)
@@ -278,7 +282,7 @@ def test_memory_that_runs_out_is_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("moyin.inference.pipeline.Pipeline.draw", fail)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.draw", fail)
     code, _, err = moyin(capsys, "generate", "x")
     assert code == 2
     assert err.splitlines()[-1].startswith("moyin: memory ran out: draw with --offload")
@@ -300,7 +304,7 @@ def test_memory_that_runs_out_is_one_line(
         (["generate", "x", "--checkpoint", "/nowhere"], "no checkpoint folder at /nowhere"),
         (["generate", "x", "--dtype", "int4"], "float32 or bfloat16"),
         (["generate", "x", "--sizes", "1"], "--sizes"),
-        (["generate", "--from-ids", "absent.npz"], "no semantic ids at absent.npz"),
+        (["generate", "--from-ids", "absent.npz"], "no semantic tokens at absent.npz"),
         (["generate", "--from-ids", "x", "--set", "height=64"], "--from-ids goes without"),
         (["generate", "x", "--rewrite", "http://127.0.0.1/v1"], "--rewrite-model NAME go together"),
         (["generate", "x", "--rewrite-model", "large"], "--rewrite-model NAME go together"),
@@ -317,7 +321,7 @@ def test_memory_that_runs_out_is_one_line(
         (["train", "smoke/decodr"], "did you mean smoke/decoder"),
         (["train", "smoke/decoder", "stesp=3"], "did you mean steps"),
         (["train", "smoke/decoder", "steps=many"], "a whole number"),
-        (["prepare", "smoke/picture", "--out", "s"], "did you mean smoke/pictures"),
+        (["prepare", "smoke/image", "--out", "s"], "did you mean smoke/images"),
         (["inspect", "/nowhere"], "nothing at /nowhere"),
         (["inspect", "/"], "no checkpoint"),
         (["draw"], "draw"),
@@ -392,12 +396,12 @@ def test_inspect_training_state(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert digests.pop().startswith("digest ")
 
 
-def test_inspect_store(capsys: pytest.CaptureFixture[str]) -> None:
-    assert moyin(capsys, "prepare", "smoke/pictures", "count=2", "--out", "s")[0] == 0
+def test_inspect_dataset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert moyin(capsys, "prepare", "smoke/images", "count=2", "--out", "s")[0] == 0
     code, out, _ = moyin(capsys, "inspect", "s")
     lines = out.splitlines()
     assert code == 0
-    assert any(line.split()[:3] == ["picture", "2", "rows"] for line in lines)
+    assert any(line.split()[:3] == ["image", "2", "rows"] for line in lines)
     assert "seed 0" in lines
     assert re.fullmatch("digest [0-9a-f]{64}", lines[-1])
 
@@ -408,7 +412,7 @@ def test_interrupt_is_quiet(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moyin.inference.pipeline.Pipeline.draw", stop)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.draw", stop)
     code, _, err = moyin(capsys, "generate", "x")
     assert code == 130
     assert "Traceback" not in err

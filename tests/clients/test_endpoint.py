@@ -15,7 +15,7 @@ from moyin.clients.http import Denied, Refused, Server, Unavailable
 from moyin.evaluate import runner as running
 from moyin.evaluate.endpoint import Endpoint
 from moyin.evaluate.options import Options
-from moyin.evaluate.runner import Request, build, run
+from moyin.evaluate.runner import EvaluationConfig, build, run
 from moyin.evaluate.task import Item
 from moyin.ocr import engine
 from moyin.ocr.vision_language import Vision
@@ -49,7 +49,7 @@ def perfect(prompt: str) -> Any:
     return SUITE.perfect(next(item for item in SUITE.items if item.prompt == prompt))
 
 
-def draws(prompt: str, before: int) -> Reply:
+def drawn_reply(prompt: str, before: int) -> Reply:
     return shows(encoded(perfect(prompt)), usage={"total_tokens": 100})
 
 
@@ -81,13 +81,13 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
             return shows(b"<html>oops</html>")
         if number == 4:
             return shows(encoded(perfect(prompt), "JPEG"))
-        return Reply(body=draws(prompt, before).body, seconds=0.05)
+        return Reply(body=drawn_reply(prompt, before).body, seconds=0.05)
 
     images = serve(behave)
     monkeypatch.setattr(engine, "find", lambda *names: Oracle(SUITE))
     patient = Server(url=images.url, key="MOYIN_IMAGES_KEY", pause=0.001)
     monkeypatch.setattr("moyin.evaluate.endpoint.Server", lambda **more: patient)
-    request = Request(
+    request = EvaluationConfig(
         suite="one-character",
         out=tmp_path,
         endpoint=images.url,
@@ -101,7 +101,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
     assert report["missing"] == [f"{refused}_0"]
     assert report["unreadable"] == {f"{lying}_0": "no PNG, JPEG or WebP"}
     assert "not that character" in report["source"]["refused"][f"{refused}_0"]
-    assert report["source"]["cost"] == {"pictures": 5, "tokens": 300, "total": 0.2}
+    assert report["source"]["cost"] == {"images": 5, "tokens": 300, "total": 0.2}
     body, headers = images.asked[0]
     assert body == {
         "model": "painter",
@@ -120,7 +120,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_stopped_and_started_again(serve: Serve, tmp_path: Path) -> None:
     def behave(prompt: str, before: int) -> Reply:
-        return draws(prompt, before) if len(images.asked) != 3 else fails(401, "no key")
+        return drawn_reply(prompt, before) if len(images.asked) != 3 else fails(401, "no key")
 
     images = serve(behave)
     with pytest.raises(
@@ -133,10 +133,10 @@ def test_stopped_and_started_again(serve: Serve, tmp_path: Path) -> None:
     again.make(wanted(), quiet)
     assert len(images.asked) == 3 + 4
     assert all(again.path(item, repeat) for item, repeat in wanted())
-    assert again.facts()["cost"]["pictures"] == 6
+    assert again.facts()["cost"]["images"] == 6
     endpoint(images, tmp_path).make(wanted(), quiet)
     assert len(images.asked) == 3 + 4  # nothing was lost with the line that was cut short
-    # Bytes that somebody changed do not count as the picture that came.
+    # Bytes that somebody changed do not count as the image that came.
     (tmp_path / f"{SUITE.items[0].id}_0").write_bytes(b"")
     assert again.path(SUITE.items[0], 0) is None
     # Nor do those of another model.
@@ -150,7 +150,7 @@ def test_a_service_that_is_not_there_ends_the_run(serve: Serve, tmp_path: Path) 
     assert len(images.asked) == 3 * 2
 
 
-def test_pictures_by_address(serve: Serve, tmp_path: Path) -> None:
+def test_images_by_address(serve: Serve, tmp_path: Path) -> None:
     def behave(prompt: str, before: int) -> Reply:
         host = images.url.removesuffix("/v1")
         address = f"{host}/files/a.png" if prompt == first.prompt else "http://10.0.0.1/a.png"
@@ -171,12 +171,12 @@ def test_pictures_by_address(serve: Serve, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body", [b"[]", b"no json", b"{}", b'{"data": []}', b'{"data": [{"b64_json": "%%%"}]}']
 )
-def test_answers_without_a_picture(serve: Serve, tmp_path: Path, body: bytes) -> None:
+def test_answers_without_a_image(serve: Serve, tmp_path: Path, body: bytes) -> None:
     images = serve(lambda prompt, before: Reply(body=body))
     asked = endpoint(images, tmp_path)
     asked.make(wanted(2), quiet)
     assert len(asked.facts()["refused"]) == 2
-    assert asked.facts()["cost"]["pictures"] == 0
+    assert asked.facts()["cost"]["images"] == 0
 
 
 def test_too_slow_and_too_much(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +222,11 @@ def test_a_vision_model_reads(serve: Serve) -> None:
     images = serve(behave)
     reader = Vision(url=images.url, model="reader", server=server(images))
     assert reader.name == "reader (vision-language model)"
-    picture = np.full((8, 8, 3), 255, np.uint8)
-    assert [line.text for line in reader.read(picture)] == ["FRESH", "春天"]
-    assert reader.recognise(picture).text == ""
+    image = np.full((8, 8, 3), 255, np.uint8)
+    assert [line.text for line in reader.read(image)] == ["FRESH", "春天"]
+    assert reader.recognise(image).text == ""
     with pytest.raises(Refused, match="gives no choices"):
-        reader.read(picture)
+        reader.read(image)
     body, _ = images.asked[0]
     content = body["messages"][0]["content"]
     assert content[0]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")

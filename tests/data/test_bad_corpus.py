@@ -16,22 +16,24 @@ from moyin.data.manifest import Decision, Journal
 from moyin.data.preparation import Preparation
 from moyin.data.readers import shares
 from moyin.data.run.worker import Work
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 
 CONFIG = Preparation(fit=Fit.Config(size=96), decode=Decode.Config(megapixels=4), workers=1)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Decision], float]:
-    """The store, the decisions by key, and by how many MiB the peak of memory rose."""
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Dataset, dict[str, Decision], float]:
+    """The dataset, the decisions by key, and by how many MiB the peak of memory rose."""
     folder = tmp_path_factory.mktemp("bad")
     corpus.write(folder / "in")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     config = dataclasses.replace(CONFIG, inputs=(folder / "in",))
-    store = preparation.prepare(config, folder / "store")
+    dataset = preparation.prepare(config, folder / "dataset")
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    decisions = Journal(store.path / "decisions").decisions()
-    return store, {d["key"]: d for d in decisions}, (after - before) / 1024
+    decisions = Journal(dataset.path / "decisions").decisions()
+    return dataset, {d["key"]: d for d in decisions}, (after - before) / 1024
 
 
 def test_there_are_enough_bad_files() -> None:
@@ -62,20 +64,20 @@ def test_what_can_be_mended_is_kept_and_noted(name: str, note: str, prepared) ->
 
 
 def test_every_file_has_one_decision_and_every_kept_one_a_row(prepared) -> None:
-    store, decisions, _ = prepared
+    dataset, decisions, _ = prepared
     beside = [name for name, (_, note) in corpus.kept().items() if note == "beside"]
     whole = len(corpus.dropped()) + len(corpus.kept()) + len(corpus.ODD) - len(beside)
     assert len(decisions) == whole + 2
     assert decisions["latin-\\udce9.png"]["kept"]
     assert decisions["inside"]["reason"] == "tar cut short"
-    keys = [str(key) for key in store.values("key")]
+    keys = [str(key) for key in dataset.values("key")]
     assert keys == [key for key, d in decisions.items() if d["kept"]]
-    assert all(store.sample(i).picture.shape[2] == 3 for i in range(len(store)))
+    assert all(dataset.sample(i).image.shape[2] == 3 for i in range(len(dataset)))
 
 
 def test_captions_come_out_clean(prepared) -> None:
-    store, _, _ = prepared
-    captions = {str(k): store.sample(i).captions for i, k in enumerate(store.values("key"))}
+    dataset, _, _ = prepared
+    captions = {str(k): dataset.sample(i).captions for i, k in enumerate(dataset.values("key"))}
     assert captions["control.png"] == ("a [31mred cat",)
     assert captions["gb.png"] == ("一只黑色的猫在睡觉",)
     assert len(captions["megabyte.png"][0]) <= 1000

@@ -13,10 +13,10 @@ from moyin.data.filters.resize import Fit
 from moyin.data.manifest import Journal
 from moyin.data.preparation import Preparation, prepare
 from moyin.data.readers import files
-from moyin.dataset import dataset as stores
+from moyin.dataset import dataset as datasets
 from moyin.render.renderer import Renderer
 
-RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
+RENDERER = Renderer.Config(size=96, fonts=("NotoSansSC-Bold",), characters=100, max_lines=1)
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_a_node_is_lost_and_the_rows_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     utils = pytest.importorskip("ray.cluster_utils")
-    monkeypatch.setattr(stores, "SHARD", 8)
+    monkeypatch.setattr(datasets, "SHARD", 8)
     monkeypatch.setattr(files, "SHARE", 4)
     folder = tmp_path / "in"
     folder.mkdir()
@@ -53,14 +53,14 @@ def test_a_node_is_lost_and_the_rows_are_the_same(
         cluster.shutdown()
     assert len(shards) > 4
     assert spread.digest() == alone.digest()
-    made = [list(Journal(store.path / "decisions").decisions()) for store in (alone, spread)]
+    made = [list(Journal(dataset.path / "decisions").decisions()) for dataset in (alone, spread)]
     assert made[0] == made[1]
 
 
 def test_a_recipe_that_only_renders_does_so_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "store"
-    assert main(["prepare", "smoke/pictures", "--out", str(out), "--ray", "127.0.0.1:1"]) == 2
+    out = tmp_path / "dataset"
+    assert main(["prepare", "smoke/images", "--out", str(out), "--ray", "127.0.0.1:1"]) == 2
     assert "--ray is for smoke/data" in capsys.readouterr().err
     assert not out.exists()

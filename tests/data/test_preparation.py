@@ -19,17 +19,17 @@ from moyin.data import preparation
 from moyin.data.filters.resize import Fit
 from moyin.data.manifest import Journal
 from moyin.data.preparation import Preparation, prepare
-from moyin.dataset import dataset as stores
-from moyin.dataset.dataset import Store
+from moyin.dataset import dataset as datasets
+from moyin.dataset.dataset import Dataset
 from moyin.render.renderer import Renderer
 
 SHARD = 8
-RENDERER = Renderer.Config(size=96, faces=("NotoSansSC-Bold",), characters=100, max_lines=1)
+RENDERER = Renderer.Config(size=96, fonts=("NotoSansSC-Bold",), characters=100, max_lines=1)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 pictures in several folders, of which some are copies and some are broken."""
+    """150 images in several folders, of which some are copies and some are broken."""
     root = tmp_path_factory.mktemp("many") / "in"
     for number in range(150):
         path = root / f"{number % 3}" / f"{number:03d}.png"
@@ -48,31 +48,31 @@ def config(folder: Path, **fields: object) -> Preparation:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "SHARD", SHARD)
+    monkeypatch.setattr(datasets, "SHARD", SHARD)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "SHARD", SHARD)
-        yield prepare(config(folder), tmp_path_factory.mktemp("whole") / "store")
+        patch.setattr(datasets, "SHARD", SHARD)
+        yield prepare(config(folder), tmp_path_factory.mktemp("whole") / "dataset")
 
 
-def test_every_picture_is_decided_once_and_copies_are_dropped(undisturbed: Store) -> None:
+def test_every_image_is_decided_once_and_copies_are_dropped(undisturbed: Dataset) -> None:
     decisions = list(Journal(undisturbed.path / "decisions").decisions())
     assert len(decisions) == 170
     assert len({(d["source"], d["key"]) for d in decisions}) == 170
     reasons = [d["reason"] for d in decisions if d["source"] == "in"]
     broken = {n for n in range(150) if n % 17 == 0}
-    # Numbers 120 and up are pictures 0 and up again; a broken one is no copy of any.
+    # Numbers 120 and up are images 0 and up again; a broken one is no copy of any.
     seen = [n for n in range(150) if n not in broken]
     assert reasons.count("exact copy") == len(seen) - len({n % 120 for n in seen})
     assert sum(not d["kept"] for d in decisions if d["stage"] == "decode") == len(broken)
     assert len(undisturbed) == sum(d["kept"] for d in decisions)
 
 
-def test_columns_hold_what_was_measured(undisturbed: Store) -> None:
-    assert set(undisturbed.columns) == {"picture", "meta", *preparation.COLUMNS}
+def test_columns_hold_what_was_measured(undisturbed: Dataset) -> None:
+    assert set(undisturbed.columns) == {"image", "meta", *preparation.COLUMNS}
     (row,) = undisturbed.read(["source", "bucket", "source_height", "language"], [0])
     assert row == {"source": "in", "bucket": "96x96", "source_height": 96, "language": "en zh"}
     drawn = undisturbed.read(["source", "characters"], [len(undisturbed) - 1])[0]
@@ -80,7 +80,9 @@ def test_columns_hold_what_was_measured(undisturbed: Store) -> None:
     assert drawn == {"source": "rendered", "characters": len(text.replace(" ", ""))}
 
 
-def test_two_workers_write_the_same_rows(undisturbed: Store, folder: Path, tmp_path: Path) -> None:
+def test_two_workers_write_the_same_rows(
+    undisturbed: Dataset, folder: Path, tmp_path: Path
+) -> None:
     # Spawned workers have shards of their usual size, but only this process writes any.
     two = prepare(config(folder, workers=2), tmp_path / "two")
     assert two.digest() == undisturbed.digest()
@@ -89,14 +91,14 @@ def test_two_workers_write_the_same_rows(undisturbed: Store, folder: Path, tmp_p
     )
 
 
-def test_a_finished_store_stays_as_it_is(undisturbed: Store, folder: Path) -> None:
+def test_a_finished_dataset_stays_as_it_is(undisturbed: Dataset, folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.arrow")}
     again = prepare(config(folder), undisturbed.path)
     assert (again.digest(), len(again)) == (undisturbed.digest(), len(undisturbed))
     assert before == {p: p.stat().st_mtime_ns for p in undisturbed.path.rglob("*.arrow")}
 
 
-def test_another_configuration_is_refused(undisturbed: Store, folder: Path) -> None:
+def test_another_configuration_is_refused(undisturbed: Dataset, folder: Path) -> None:
     with pytest.raises(ValueError, match="is stale"):
         prepare(config(folder, seed=1), undisturbed.path)
 
@@ -118,7 +120,7 @@ def stopped(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int
 
 
 def test_a_full_disk_stops_it_and_with_room_it_goes_on(
-    undisturbed: Store, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "full"
     for after in (19, 30, 75):
@@ -130,12 +132,12 @@ def test_a_full_disk_stops_it_and_with_room_it_goes_on(
 def test_changed_sources_are_noticed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped(folder, tmp_path / "store", monkeypatch, 250)
+    stopped(folder, tmp_path / "dataset", monkeypatch, 250)
     first = folder / "0" / "000a.png"
     first.write_bytes(b"")
     try:
         with pytest.raises(ValueError, match="sources changed"):
-            prepare(config(folder), tmp_path / "store")
+            prepare(config(folder), tmp_path / "dataset")
     finally:
         first.unlink()
 
@@ -144,17 +146,17 @@ def test_nothing_to_prepare_and_nothing_kept_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="inputs=FOLDER"):
         prepare(Preparation(), tmp_path / "none")
     with pytest.raises(ValueError, match="no folder or file"):
-        prepare(Preparation(inputs=(tmp_path / "nowhere",)), tmp_path / "nowhere-store")
+        prepare(Preparation(inputs=(tmp_path / "nowhere",)), tmp_path / "nowhere-dataset")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match="no picture was kept of 1"):
-        prepare(Preparation(inputs=(tmp_path / "in",), workers=1), tmp_path / "store")
+    with pytest.raises(ValueError, match="no image was kept of 1"):
+        prepare(Preparation(inputs=(tmp_path / "in",), workers=1), tmp_path / "dataset")
 
 
-def test_two_runs_do_not_write_to_one_store(folder: Path, tmp_path: Path) -> None:
-    prepare(config(folder, inputs=(), count=1), tmp_path / "store")
-    with preparation.alone(tmp_path / "store"), pytest.raises(ValueError, match="another run"):
-        prepare(config(folder, inputs=(), count=1), tmp_path / "store")
+def test_two_runs_do_not_write_to_one_dataset(folder: Path, tmp_path: Path) -> None:
+    prepare(config(folder, inputs=(), count=1), tmp_path / "dataset")
+    with preparation.alone(tmp_path / "dataset"), pytest.raises(ValueError, match="another run"):
+        prepare(config(folder, inputs=(), count=1), tmp_path / "dataset")
 
 
 SCRIPT = """
@@ -187,23 +189,23 @@ def killed(folder: Path, out: Path, kills: int, seed: int) -> int:
     return ended
 
 
-def test_killed_and_started_again_the_store_is_the_same(
-    undisturbed: Store, folder: Path, tmp_path: Path
+def test_killed_and_started_again_the_dataset_is_the_same(
+    undisturbed: Dataset, folder: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "store"
+    out = tmp_path / "dataset"
     assert killed(folder, out, 3, seed=2)
     assert prepare(config(folder), out).digest() == undisturbed.digest()
 
 
 @pytest.mark.slow
-def test_fifty_kills_change_nothing(undisturbed: Store, folder: Path, tmp_path: Path) -> None:
+def test_fifty_kills_change_nothing(undisturbed: Dataset, folder: Path, tmp_path: Path) -> None:
     count = 0
     for seed in itertools.count():
         if count >= 50:
             break
-        out = tmp_path / f"store{seed}"
+        out = tmp_path / f"dataset{seed}"
         count += killed(folder, out, 4, seed)
-        store = prepare(config(folder), out)
-        assert store.digest() == undisturbed.digest()
+        dataset = prepare(config(folder), out)
+        assert dataset.digest() == undisturbed.digest()
         keys = [(d["source"], d["key"]) for d in Journal(out / "decisions").decisions()]
         assert len(keys) == len(set(keys)) == 170

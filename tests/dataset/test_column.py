@@ -9,12 +9,12 @@ from PIL import Image
 from moyin.dataset.column import Column
 
 
-def test_pictures_are_kept_as_png_without_loss() -> None:
+def test_images_are_kept_as_png_without_loss() -> None:
     column = Column(kind="png", digest="")
-    picture = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (8, 9, 3), np.uint8)
-    content = column.encode(picture)
+    image = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (8, 9, 3), np.uint8)
+    content = column.encode(image)
     assert Image.open(io.BytesIO(content)).format == "PNG"
-    assert np.array_equal(column.decode(content), picture)
+    assert np.array_equal(column.decode(content), image)
 
 
 def test_json_keeps_chinese_and_does_not_depend_on_order() -> None:

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moyin.dataset.concat import Stores
-from moyin.dataset.dataset import Store
+from moyin.dataset.concat import ConcatDataset
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.loader import Batches, Pool, Rule, Stream, ahead
 from moyin.dataset.sample import Sample
 
 
-def filled(path: Path, count: int) -> Store:
-    store = Store.create(path, {}, seed=0, count=count, digest="maker")
-    picture = np.zeros((32, 64, 3), np.uint8)
-    store.append(Sample(picture, (str(i),), (), {}, (), 0, i) for i in range(count))
-    return store
+def filled(path: Path, count: int) -> Dataset:
+    dataset = Dataset.create(path, {}, seed=0, count=count, digest="maker")
+    image = np.zeros((32, 64, 3), np.uint8)
+    dataset.append(Sample(image, (str(i),), (), {}, (), 0, i) for i in range(count))
+    return dataset
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> ConcatDataset:
     """Twelve rows of two sizes, six of each, and eight of one; texts of 1 to 12 characters."""
     first = filled(tmp_path_factory.mktemp("a") / "a", 12)
     first.add_column("bucket", "", ["32x64", "64x32"] * 6, "text")
@@ -32,15 +32,15 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Stores:
     second = filled(tmp_path_factory.mktemp("b") / "b", 8)
     second.add_column("characters", "", range(1, 9), "int64")
     second.add_column("language", "", ["zh"] * 8, "text")
-    return Stores([first, second], [0.75, 0.25])
+    return ConcatDataset([first, second], [0.75, 0.25])
 
 
 def read(stream: Stream, batches: range) -> list[int]:
     return np.concatenate([stream.rows(number) for number in batches]).tolist()
 
 
-def test_one_store_is_read_in_shuffled_epochs(tmp_path: Path) -> None:
-    stream = Stream(Stores([filled(tmp_path / "s", 10)]), batch=4, seed=5)
+def test_one_dataset_is_read_in_shuffled_epochs(tmp_path: Path) -> None:
+    stream = Stream(ConcatDataset([filled(tmp_path / "s", 10)]), batch=4, seed=5)
     rows = read(stream, range(5))
     assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
     assert rows[:10] != rows[10:]
@@ -67,18 +67,18 @@ def test_batches_do_not_depend_on_what_was_read_before(
 
 @given(number=st.integers(0, 10**6), ranks=st.sampled_from([1, 2, 3, 4, 6, 12]))
 @settings(max_examples=20, deadline=None)
-def test_ranks_share_out_the_same_batches(mixed: Stores, number: int, ranks: int) -> None:
+def test_ranks_share_out_the_same_batches(mixed: ConcatDataset, number: int, ranks: int) -> None:
     stream = Stream(mixed, batch=12, seed=1)
     parts = [stream.rows(number, rank, ranks) for rank in range(ranks)]
     assert np.stack(parts, 1).ravel().tolist() == stream.rows(number).tolist()
 
 
-def test_a_batch_that_cannot_be_shared_out(mixed: Stores) -> None:
+def test_a_batch_that_cannot_be_shared_out(mixed: ConcatDataset) -> None:
     with pytest.raises(ValueError, match="batch=4 cannot be shared out evenly to 3 ranks"):
         Stream(mixed, batch=4, seed=1).rows(0, 0, 3)
 
 
-def test_batches_have_one_size_and_stores_their_weights(mixed: Stores) -> None:
+def test_batches_have_one_size_and_datasets_their_weights(mixed: ConcatDataset) -> None:
     stream = Stream(mixed, batch=2, seed=1)
     tall = {row for row in range(12) if row % 2}
     counted: Counter[str] = Counter()
@@ -93,9 +93,9 @@ def test_batches_have_one_size_and_stores_their_weights(mixed: Stores) -> None:
     assert counted["b"] == pytest.approx(800 * 0.6 * 6 / 14, abs=10)
 
 
-def test_rows_count_by_their_columns(mixed: Stores) -> None:
+def test_rows_count_by_their_columns(mixed: ConcatDataset) -> None:
     """zh three times, characters above 8 none: of a, rows 0 … 7 alone; of b all alike."""
-    only = Stores([mixed.parts[1]])
+    only = ConcatDataset([mixed.parts[1]])
     rules = [Rule.parse("characters<=2:3"), Rule.parse("characters>6:0")]
     counted = Counter(read(Stream(only, 6, 3, rules), range(100)))
     # Rows 0, 1 at weight 3 and 2 … 5 at 1 share cycles of six rows as 3.6 : 2.4, rounded 4 : 2.
@@ -104,15 +104,15 @@ def test_rows_count_by_their_columns(mixed: Stores) -> None:
     assert [counted[row] for row in range(2, 6)] == pytest.approx([50] * 4, abs=4)
 
 
-def test_rows_that_are_held_out_are_not_read(mixed: Stores) -> None:
+def test_rows_that_are_held_out_are_not_read(mixed: ConcatDataset) -> None:
     held = np.arange(20) % 4 == 1
     stream = Stream(mixed, 2, 3, held=held)
     assert set(read(stream, range(60))) == set(np.flatnonzero(~held).tolist())
 
 
-def test_a_rule_ends_with_its_step(mixed: Stores) -> None:
+def test_a_rule_ends_with_its_step(mixed: ConcatDataset) -> None:
     rules = [Rule.parse("language!=zh:0@5"), Rule.parse("bucket=64x32:0")]
-    stream = Stream(Stores([mixed.parts[0]]), 2, 3, rules, steps_of=4)
+    stream = Stream(ConcatDataset([mixed.parts[0]]), 2, 3, rules, steps_of=4)
     assert set(read(stream, range(20))) == {0, 2, 4, 6}
     assert set(read(stream, range(20, 60))) == {0, 2, 4, 6, 8, 10}
 
@@ -128,17 +128,17 @@ def test_a_rule_ends_with_its_step(mixed: Stores) -> None:
         ("meta=1:2", "holds json, no scalars"),
     ],
 )
-def test_rules_that_cannot_be(mixed: Stores, text: str, told: str) -> None:
+def test_rules_that_cannot_be(mixed: ConcatDataset, text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Stream(mixed, 2, 0, [Rule.parse(text)])
 
 
 def test_a_column_that_is_not_complete_is_named(tmp_path: Path) -> None:
-    store = filled(tmp_path / "s", 300)
+    dataset = filled(tmp_path / "s", 300)
     with pytest.raises(ValueError, match="ends after"):
-        store.add_column("level", "", range(256), "int64")
+        dataset.add_column("level", "", range(256), "int64")
     with pytest.raises(ValueError, match=r"column 'level' of .* has 256 of 300 rows"):
-        Stream(Stores([store]), 2, 0, [Rule.parse("level>1:2")])
+        Stream(ConcatDataset([dataset]), 2, 0, [Rule.parse("level>1:2")])
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -45,7 +45,7 @@ def test_no_training_pair_is_asked_for_so() -> None:
             assert not any(first and one.prompt.startswith(first) for one in edits_50())
 
 
-def test_the_pictures_before_and_after_differ_in_the_text_alone() -> None:
+def test_the_images_before_and_after_differ_in_the_text_alone() -> None:
     some = suite()
     assert some.reference is not None
     for item in some.items:

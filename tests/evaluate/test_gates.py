@@ -12,9 +12,9 @@ from moyin.evaluate import diagnostics
 from moyin.evaluate import pipeline_probe as chaining
 from moyin.evaluate.options import Options
 from moyin.evaluate.pipeline_probe import Chain, encoder_states, glyph_retrieval, legend_of
-from moyin.evaluate.runner import Request, run
+from moyin.evaluate.runner import EvaluationConfig, run
 from moyin.evaluate.task import Item
-from moyin.inference.pipeline import Pipeline
+from moyin.inference.pipeline import GlmImagePipeline
 from moyin.ocr import engine
 from moyin.ocr.paddle import Pixels, Reading
 from moyin.render.legend import Legend
@@ -31,7 +31,7 @@ class Parrot:
     def __init__(self, word: str = "") -> None:
         self.word, self.count = word, 0
 
-    def read(self, picture_hwc: Pixels) -> list[Reading]:
+    def read(self, image_hwc: Pixels) -> list[Reading]:
         raise AssertionError
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
@@ -50,7 +50,7 @@ def test_glyphs_are_found_by_states_that_hold_them(few: None) -> None:
     random = np.random.default_rng(0)
     turn = np.linalg.qr(random.standard_normal((576, 576)))[0]
     full = glyph_retrieval(
-        lambda known: [(bitmap(c, chaining.FACE, 24) / 255.0 @ turn)[None] for c in known]
+        lambda known: [(bitmap(c, chaining.FONT, 24) / 255.0 @ turn)[None] for c in known]
     )
     assert np.mean([*full.values()]) > 0.6
     noise = glyph_retrieval(lambda known: [random.standard_normal((3, 64)) for _ in known])
@@ -59,7 +59,7 @@ def test_glyphs_are_found_by_states_that_hold_them(few: None) -> None:
 
 
 def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
-    pipeline = Pipeline.open(small_checkpoint)
+    pipeline = GlmImagePipeline.open(small_checkpoint)
     states = encoder_states(pipeline)
     assert [one.shape for one in states("春a")] == [(3, 24), (1, 24)]
     many = states("春a" * chaining.BATCH)
@@ -75,7 +75,7 @@ def item(count: int = 1) -> Item:
     return diagnostics.suite(512, count, SQUARES).items[count - 1]
 
 
-def test_the_pictures_say_what_their_prompts_ask() -> None:
+def test_the_images_say_what_their_prompts_ask() -> None:
     suite = diagnostics.suite(512, 3, SQUARES)
     for one in suite.items:
         assert all(text in one.prompt for text in one.texts)
@@ -88,7 +88,9 @@ def test_the_pictures_say_what_their_prompts_ask() -> None:
 
 def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     one = item()
-    chain = Chain.of(Pipeline.open(small_checkpoint), Pipeline.open(small_checkpoint).defaults)
+    chain = Chain.of(
+        GlmImagePipeline.open(small_checkpoint), GlmImagePipeline.open(small_checkpoint).defaults
+    )
     assert chain.legend is None
     blank = np.full((512, 512, 3), 255, np.uint8)
     shown = {"autoencoder": blank, "decoder": blank, "generator": blank}
@@ -143,8 +145,8 @@ def test_a_whole_run_and_its_second_start(
     parrot = Parrot("和")
     monkeypatch.setattr(engine, "find", lambda *names: parrot)
 
-    def request(limit: int) -> Request:
-        return Request(
+    def request(limit: int) -> EvaluationConfig:
+        return EvaluationConfig(
             suite="gates",
             out=tmp_path,
             checkpoint=str(small_checkpoint),
@@ -164,4 +166,4 @@ def test_a_whole_run_and_its_second_start(
     assert path.read_bytes() == whole
     assert parrot.count == read
     with pytest.raises(ValueError, match="stand inside a checkpoint"):
-        Request(suite="gates", out=tmp_path, pictures=tmp_path)
+        EvaluationConfig(suite="gates", out=tmp_path, images=tmp_path)

@@ -22,7 +22,7 @@ def test_a_coin_of_a_hundred_prompts() -> None:
     assert (low, high) == (pytest.approx(0.40, abs=0.011), pytest.approx(0.60, abs=0.011))
 
 
-def test_the_same_draws_every_time() -> None:
+def test_the_same_resampled_every_time() -> None:
     sums = some(list(np.random.default_rng(1).random(30)))
     assert bootstrap.intervals(sums, total, 200) == bootstrap.intervals(sums, total, 200)
 
@@ -43,7 +43,7 @@ def test_a_paired_interval_is_narrower() -> None:
     assert alone[1] - alone[0] > 0.1
 
 
-def test_prompts_of_several_pictures_weigh_by_them() -> None:
-    drawn = bootstrap.draws(5, 100)
+def test_prompts_of_several_images_weigh_by_them() -> None:
+    drawn = bootstrap.resampled(5, 100)
     assert drawn.shape == (100, 5)
     assert (drawn.sum(1) == 5).all()

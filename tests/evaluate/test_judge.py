@@ -14,7 +14,7 @@ def blind(crop: np.ndarray) -> str:
     return f"{crop.shape[1]}x{crop.shape[0]}"
 
 
-def test_perfect_pictures_are_seen_as_asked() -> None:
+def test_perfect_images_are_seen_as_asked() -> None:
     for one in nano_50()[::5]:
         seen = look(perfect(one, 256), blind)
         assert (seen.background, seen.colour, seen.place) == (
@@ -25,11 +25,11 @@ def test_perfect_pictures_are_seen_as_asked() -> None:
 
 
 def block(noise: float = 0) -> np.ndarray:
-    """A blue picture with a yellow block, 60x40, at the lower right."""
-    picture = np.full((240, 240, 3), (30, 78, 200), float)
-    picture[180:220, 170:230] = (250, 214, 36)
-    picture += noise * np.random.default_rng(0).standard_normal(picture.shape)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    """A blue image with a yellow block, 60x40, at the lower right."""
+    image = np.full((240, 240, 3), (30, 78, 200), float)
+    image[180:220, 170:230] = (250, 214, 36)
+    image += noise * np.random.default_rng(0).standard_normal(image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("noise", [0, 12, 25])
@@ -48,49 +48,49 @@ def test_soft_edges_do_not_change_the_colour() -> None:
 
 
 def test_specks_are_passed_over() -> None:
-    picture = block()
-    picture[20:30, 20:30] = 255  # a speck of a twenty-fourth of the block
-    picture[60, 10:200] = 255  # a hair
-    assert look(picture, blind) == look(block(), blind)
+    image = block()
+    image[20:30, 20:30] = 255  # a speck of a twenty-fourth of the block
+    image[60, 10:200] = 255  # a hair
+    assert look(image, blind) == look(block(), blind)
 
 
 def test_a_second_large_part_counts() -> None:
-    picture = block()
-    picture[20:60, 10:70] = (250, 214, 36)
-    seen = look(picture, blind)
+    image = block()
+    image[20:60, 10:70] = (250, 214, 36)
+    seen = look(image, blind)
     assert seen.box == (10, 20, 230, 220)
     assert seen.place == "middle"
 
 
-def test_an_empty_picture() -> None:
-    picture = np.full((64, 64, 3), (246, 150, 186), np.uint8)
-    assert look(picture, blind) == Seen(background="pink")
+def test_an_empty_image() -> None:
+    image = np.full((64, 64, 3), (246, 150, 186), np.uint8)
+    assert look(image, blind) == Seen(background="pink")
 
 
-def test_what_fills_the_picture_is_nowhere() -> None:
+def test_what_fills_the_image_is_nowhere() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (16, 16, 1), np.uint8) * np.uint8(255)
-    picture = noise.repeat(3, axis=2).repeat(16, axis=0).repeat(16, axis=1)
-    assert look(picture, blind).place == ""
+    image = noise.repeat(3, axis=2).repeat(16, axis=0).repeat(16, axis=1)
+    assert look(image, blind).place == ""
 
 
-def test_places_of_a_wide_picture() -> None:
+def test_places_of_a_wide_image() -> None:
     assert detectors.place((0, 0, 10, 10), 100, 400) == "top left"
     assert detectors.place((180, 60, 220, 80), 90, 400) == "bottom"
     assert detectors.place((390, 40, 400, 50), 90, 400) == "right"
 
 
 def test_the_colour_inside_a_box() -> None:
-    picture, ground = block(), np.array([30.0, 78, 200])
-    assert detectors.colour_in(picture, (165, 175, 235, 225), ground) == "yellow"
-    assert detectors.colour_in(picture, (10, 10, 60, 60), ground) == ""
+    image, ground = block(), np.array([30.0, 78, 200])
+    assert detectors.colour_in(image, (165, 175, 235, 225), ground) == "yellow"
+    assert detectors.colour_in(image, (10, 10, 60, 60), ground) == ""
 
 
 def test_regions_by_hand() -> None:
-    picture = block()
-    picture[20:60, 20:100] = (18, 18, 20)
-    picture[20:60, 104:140] = (245, 245, 243)  # a gap of one cell joins
-    picture[120:122, 20:22] = 255  # a speck
-    boxes = detectors.regions(picture)
+    image = block()
+    image[20:60, 20:100] = (18, 18, 20)
+    image[20:60, 104:140] = (245, 245, 243)  # a gap of one cell joins
+    image[120:122, 20:22] = 255  # a speck
+    boxes = detectors.regions(image)
     assert len(boxes) == 2
     assert np.abs(np.array(boxes) - [(20, 20, 140, 60), (170, 180, 230, 220)]).max() <= 4
     assert detectors.regions(np.full((64, 64, 3), 200, np.uint8)) == []

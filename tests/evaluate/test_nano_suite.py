@@ -107,14 +107,14 @@ def test_longer_texts_are_balanced() -> None:
 
 
 def test_what_is_read_in_several_lines_is_one_text() -> None:
-    """Of a perfect picture, from the top down; the engine here finds its lines in no order."""
+    """Of a perfect image, from the top down; the engine here finds its lines in no order."""
     some = suite("lines-50")
     for item in some.items[6:8]:  # 请不要在这里停车, Best New Band
-        picture = some.perfect(item)
+        image = some.perfect(item)
         engine = Lines()
-        whole = engine.read(picture)
+        whole = engine.read(image)
         assert len(whole) == len({line.box[1] for line in whole}) > 1
-        found = some.look(engine, picture, item)
+        found = some.look(engine, image, item)
         joined = ("" if item.truth.language == "zh" else " ").join("上中下"[: len(whole)])
         assert found.lines == (joined,)
         assert set(found.right.values()) == {1.0}
@@ -128,7 +128,7 @@ class Knowing:
     def __init__(self, text: str) -> None:
         self.line = Line(text, 1.0, (0.0, 0.0, 1.0, 1.0))
 
-    def read(self, picture_hwc: Any) -> list[Line]:
+    def read(self, image_hwc: Any) -> list[Line]:
         return [self.line]
 
     def recognise(self, crop_hwc: Any) -> Line:
@@ -140,8 +140,8 @@ class Lines:
 
     name = "lines"
 
-    def read(self, picture_hwc: Any) -> list[Line]:
-        ink = (picture_hwc != picture_hwc[0, 0]).any(2).any(1)
+    def read(self, image_hwc: Any) -> list[Line]:
+        ink = (image_hwc != image_hwc[0, 0]).any(2).any(1)
         edges = np.flatnonzero(np.diff(ink.astype(int))).reshape(-1, 2)
         found = []
         for top, bottom in edges.tolist():
@@ -159,10 +159,10 @@ class Lines:
 
 
 @pytest.mark.parametrize("number", [6, 8, 25])
-def test_a_perfect_picture(number: int) -> None:
+def test_a_perfect_image(number: int) -> None:
     one = nano_50()[number]
-    picture = perfect(one, 256).astype(int)
-    assert picture.shape == (256, 256, 3)
-    assert tuple(picture[0, 0]) == COLOURS[one.background].rgb
-    away = np.abs(picture - COLOURS[one.colour].rgb).max(axis=2)
+    image = perfect(one, 256).astype(int)
+    assert image.shape == (256, 256, 3)
+    assert tuple(image[0, 0]) == COLOURS[one.background].rgb
+    away = np.abs(image - COLOURS[one.colour].rgb).max(axis=2)
     assert (away <= JITTER).sum() > 500

@@ -15,10 +15,10 @@ def item(name: str, stem: str = "") -> Item:
     return Item(number=0, id=name, prompt="p", texts=("t",), stem=stem)
 
 
-def test_every_kind_of_picture(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (40, 30), (200, 30, 40))
+def test_every_kind_of_image(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 30), (200, 30, 40))
     for suffix in (".png", ".jpg", ".webp"):
-        picture.save(tmp_path / f"a{suffix}")
+        image.save(tmp_path / f"a{suffix}")
         pixels = load(tmp_path / f"a{suffix}")
         assert pixels.shape == (30, 40, 3)
         assert np.abs(pixels.astype(int) - (200, 30, 40)).max() < 8
@@ -37,7 +37,7 @@ def test_large_ones_are_scaled_down(tmp_path: Path) -> None:
 
 
 def test_a_sheet_is_cut_row_by_row(tmp_path: Path) -> None:
-    """What does not divide evenly is left over at the right and below; black is no picture."""
+    """What does not divide evenly is left over at the right and below; black is no image."""
     sheet = np.zeros((41, 63, 3), np.uint8)
     sheet[:20, :21], sheet[:20, 21:42], sheet[20:40, 21:42] = 10, 20, 50
     Image.fromarray(sheet).save(tmp_path / "a.png")
@@ -89,12 +89,12 @@ def test_a_folder_is_looked_up_by_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no folder"):
         Folder(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="holds no images"):
         Folder(tmp_path / "empty")
 
 
 def test_thumbnails_are_small(tmp_path: Path) -> None:
-    picture = np.full((1000, 500, 3), 120, np.uint8)
-    image_files.save_thumbnail(picture, tmp_path / "t" / "a.jpg")
+    image = np.full((1000, 500, 3), 120, np.uint8)
+    image_files.save_thumbnail(image, tmp_path / "t" / "a.jpg")
     with Image.open(tmp_path / "t" / "a.jpg") as image:
         assert image.size == (160, 320)

@@ -23,7 +23,7 @@ class Boxes:
     def __init__(self, *lines: Reading) -> None:
         self.lines = lines
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
         return self.lines
 
     def recognise(self, crop_hwc: Pixels) -> Reading:

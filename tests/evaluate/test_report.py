@@ -13,7 +13,7 @@ FACTS = {
     "n": 3,
     "prompts": 2,
     "seeds": 2,
-    "source": {"pictures": "here"},
+    "source": {"images": "here"},
     "without_text": [],
     "unwritten": "",
     "missing": ["2_1"],
@@ -60,8 +60,8 @@ def test_the_table_in_markdown() -> None:
     text = report.markdown(content())
     assert "| all | 3 | accuracy | 33.3 % | 0.0 % to 50.0 % | 50.0 % |" in text
     assert "| level 1 | 3 | spurious ↓ |" in text
-    assert "# one-character: 3 pictures of 2 prompts" in text
-    assert "- Missing, in no score: 1 picture, 2_1" in text
+    assert "# one-character: 3 images of 2 prompts" in text
+    assert "- Missing, in no score: 1 image, 2_1" in text
     assert "Read by an engine." in text
 
 
@@ -89,11 +89,11 @@ def test_the_page_escapes_and_ranks() -> None:
     assert "<b>春</b>" in told
     assert "place (left & right)" in told
     # The worst first; ties by name.
-    order = [said for said in page.said if ", picture" in said]
+    order = [said for said in page.said if ", image" in said]
     assert [said.split(":")[0] for said in order] == [
-        "1, picture 1",
-        "2, picture 0",
-        "1, picture 0",
+        "1, image 1",
+        "2, image 0",
+        "1, image 0",
     ]
     assert page.tags.count("ins") >= 2
 

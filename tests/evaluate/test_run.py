@@ -13,7 +13,7 @@ from PIL import Image
 from moyin.backend import device
 from moyin.evaluate import runner as running
 from moyin.evaluate.options import Options
-from moyin.evaluate.runner import Request, build, run
+from moyin.evaluate.runner import EvaluationConfig, build, run
 from moyin.ocr import engine
 
 OPTIONS = Options(resamples=20, per_level=2, steps=1, preview=False)
@@ -29,8 +29,8 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
     return known
 
 
-def pictures(folder: Path, limit: int = 4, repeats: int = 1) -> Path:
-    """The perfect renders as somebody's pictures."""
+def images(folder: Path, limit: int = 4, repeats: int = 1) -> Path:
+    """The perfect renders as somebody's images."""
     suite = build("one-character", OPTIONS)
     folder.mkdir(exist_ok=True)
     for item in suite.some(limit):
@@ -39,8 +39,10 @@ def pictures(folder: Path, limit: int = 4, repeats: int = 1) -> Path:
     return folder
 
 
-def asked(out: Path, **more: Any) -> Request:
-    return Request(**{"suite": "one-character", "out": out, "limit": 4, "options": OPTIONS, **more})
+def asked(out: Path, **more: Any) -> EvaluationConfig:
+    return EvaluationConfig(
+        **{"suite": "one-character", "out": out, "limit": 4, "options": OPTIONS, **more}
+    )
 
 
 def read(out: Path) -> dict[str, Any]:
@@ -52,8 +54,8 @@ def files(out: Path) -> list[bytes]:
 
 
 @pytest.mark.usefixtures("oracle")
-def test_a_folder_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = run(asked(tmp_path / "out", pictures=pictures(tmp_path / "given", repeats=2)))
+def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run(asked(tmp_path / "out", images=images(tmp_path / "given", repeats=2)))
     report = json.loads(path.read_text("utf-8"))
     assert (report["suite"], report["engine"], report["n"]) == ("one-character", "an oracle", 8)
     assert report["scores"]["accuracy"] == report["ceilings"]["accuracy"] == 1
@@ -65,34 +67,34 @@ def test_a_folder_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("oracle")
-def test_missing_and_unreadable_pictures_are_counted(
+def test_missing_and_unreadable_images_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = pictures(tmp_path / "given")
+    given = images(tmp_path / "given")
     first, second, third, _ = sorted(given.iterdir())
     first.unlink()
     second.write_bytes(b"<html>")
     Image.new("RGB", (64, 64), "white").save(third)
-    run(asked(tmp_path / "out", pictures=given))
+    run(asked(tmp_path / "out", images=given))
     report = read(tmp_path / "out")
     assert report["n"] == 2
     assert report["missing"] == [first.stem]
     assert report["unreadable"] == {second.stem: "no PNG, JPEG or WebP"}
-    assert report["scores"]["accuracy"] == 1 / 2  # an empty picture is scored, a missing one is not
+    assert report["scores"]["accuracy"] == 1 / 2  # an empty image is scored, a missing one is not
     told = capsys.readouterr().out
-    assert f"Missing, in no score: 1 picture, {first.stem}" in told
-    assert f"Unreadable, in no score: 1 picture, {second.stem}" in told
+    assert f"Missing, in no score: 1 image, {first.stem}" in told
+    assert f"Unreadable, in no score: 1 image, {second.stem}" in told
     for path in given.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no picture could be read: 1 missing"):
-        run(asked(tmp_path / "other", pictures=given))
+    with pytest.raises(ValueError, match="no image could be read: 1 missing"):
+        run(asked(tmp_path / "other", images=given))
 
 
 def test_prompts_without_text_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One prompt of two asks for nothing: it weighs nothing in the benchmark's own score, and a
-    blank picture of it is exact. The perfect page of the other cannot show its é."""
+    blank image of it is exact. The perfect page of the other cannot show its é."""
     prompts, given = tmp_path / "p.csv", tmp_path / "given"
     prompts.write_text(
         "id,prompt,text_content\na,a cat,[]\nb,a sign,\"['Café', 'tea']\"\n", "utf-8"
@@ -104,18 +106,18 @@ def test_prompts_without_text_are_named(
     given.mkdir()
     for item in suite.items:
         Image.fromarray(suite.perfect(item)).save(given / f"{item.id}_0.png")
-    run(asked(tmp_path / "out", suite="oneig-en", pictures=given, options=options))
+    run(asked(tmp_path / "out", suite="oneig-en", images=given, options=options))
     report = read(tmp_path / "out")
     assert (report["n"], report["without_text"], report["unwritten"]) == (2, ["a"], "é")
     assert (report["scores"]["wac"], report["scores"]["exact"]) == (1, 1)
     told = capsys.readouterr().out
     assert "No text was asked for, so that none is right: 1 prompt, a" in told
-    assert "The perfect renders lack é, for which there was no typeface." in told
+    assert "The perfect renders lack é, for which there was no font." in told
 
 
 @pytest.mark.usefixtures("oracle")
-def test_sheets_of_pictures_are_cut(tmp_path: Path) -> None:
-    """Each file holds three pictures and one black cell, but for one that is broken."""
+def test_sheets_of_images_are_cut(tmp_path: Path) -> None:
+    """Each file holds three images and one black cell, but for one that is broken."""
     suite, given = build("one-character", OPTIONS), tmp_path / "given"
     given.mkdir()
     for item in suite.some(4):
@@ -124,7 +126,7 @@ def test_sheets_of_pictures_are_cut(tmp_path: Path) -> None:
         Image.fromarray(np.vstack([upper, lower])).save(given / f"{item.id}.webp", lossless=True)
     broken = sorted(given.iterdir())[0]
     broken.write_bytes(b"<html>")
-    request = asked(tmp_path / "out", pictures=given, options=replace(OPTIONS, tiles="2x2"))
+    request = asked(tmp_path / "out", images=given, options=replace(OPTIONS, tiles="2x2"))
     run(request)
     report = read(tmp_path / "out")
     assert (report["n"], report["seeds"], report["scores"]["accuracy"]) == (9, 4, 1)
@@ -144,33 +146,33 @@ class Stopped(BaseException):
 def test_killed_anywhere_the_report_is_the_same(
     after: int, tmp_path: Path, oracle: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = pictures(tmp_path / "given")
-    run(asked(tmp_path / "whole", pictures=given))
+    given = images(tmp_path / "given")
+    run(asked(tmp_path / "whole", images=given))
     reading = oracle.recognise
 
-    def dies(picture_hwc: Any) -> Any:
+    def dies(image_hwc: Any) -> Any:
         if oracle.read_count - start == after:
             raise Stopped
-        return reading(picture_hwc)
+        return reading(image_hwc)
 
     start = oracle.read_count
     with monkeypatch.context() as patch:
         patch.setattr(oracle, "recognise", dies)
-        if after < 4:  # the renders are the pictures: what was read once is not read again
+        if after < 4:  # the renders are the images: what was read once is not read again
             with pytest.raises(Stopped):
-                run(asked(tmp_path / "cut", pictures=given))
+                run(asked(tmp_path / "cut", images=given))
     kept = tmp_path / "cut" / "readings.jsonl"
     if kept.is_file():
         with kept.open("a") as f:
             f.write('{"key": "cut sh')
-    run(asked(tmp_path / "cut", pictures=given))
+    run(asked(tmp_path / "cut", images=given))
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
     assert oracle.read_count - start == 4
 
 
 @pytest.mark.usefixtures("oracle")
 def test_a_checkpoint(tmp_path: Path, small_checkpoint: Path) -> None:
-    def request(out: str) -> Request:
+    def request(out: str) -> EvaluationConfig:
         place = str(small_checkpoint)
         return asked(tmp_path / out, checkpoint=place, limit=2, seeds=2)
 
@@ -178,7 +180,7 @@ def test_a_checkpoint(tmp_path: Path, small_checkpoint: Path) -> None:
     report = read(tmp_path / "a")
     assert report["n"] == 4
     assert report["source"]["settings"]["steps"] == 1
-    drawn = sorted((tmp_path / "a" / "pictures").glob("*.png"))
+    drawn = sorted((tmp_path / "a" / "images").glob("*.png"))
     assert len(drawn) == 4
     shown = [np.asarray(Image.open(path)) for path in drawn]
     assert not np.array_equal(shown[0], shown[1])  # each of a seed of its own
@@ -195,7 +197,7 @@ def test_too_little_memory_is_said_before_drawing(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "free_memory", lambda: 10**6)
-    with pytest.raises(ValueError, match=r"row \S+: this picture takes .* GB of memory"):
+    with pytest.raises(ValueError, match=r"row \S+: this image takes .* GB of memory"):
         run(asked(tmp_path, checkpoint=str(small_checkpoint), limit=2))
 
 
@@ -212,7 +214,7 @@ def test_our_own_suites(
     assert report["scores"]["exact"] == 0
     if suite != "one-character":
         assert report["ceilings"]["background"] == 1
-    drawn = [json.loads(x) for x in (tmp_path / "pictures" / "manifest.jsonl").open("rb")]
+    drawn = [json.loads(x) for x in (tmp_path / "images" / "manifest.jsonl").open("rb")]
     edited = [name for line in drawn for name in line.get("images", [])]
     kept = sorted(path.name for path in (tmp_path / "references").glob("*"))
     assert sorted(edited) == kept
@@ -222,13 +224,13 @@ def test_our_own_suites(
 def test_nothing_is_read_twice_by_another_engine(
     tmp_path: Path, oracle: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = pictures(tmp_path / "given")
-    run(asked(tmp_path / "out", pictures=given))
+    given = images(tmp_path / "given")
+    run(asked(tmp_path / "out", images=given))
     once = oracle.read_count
-    run(asked(tmp_path / "out", pictures=given))
+    run(asked(tmp_path / "out", images=given))
     assert oracle.read_count == once
     monkeypatch.setattr(Oracle, "name", "another")
-    run(asked(tmp_path / "out", pictures=given))
+    run(asked(tmp_path / "out", images=given))
     assert oracle.read_count == 2 * once
 
 
@@ -236,13 +238,13 @@ def test_nothing_is_read_twice_by_another_engine(
     ("more", "message"),
     [
         ({"suite": "nano-5"}, "there are: cvtg, longtext-en"),
-        ({"pictures": Path("x"), "checkpoint": "y"}, "one of --checkpoint, --pictures"),
+        ({"images": Path("x"), "checkpoint": "y"}, "one of --checkpoint, --images"),
         ({"endpoint": "http://127.0.0.1/v1"}, "--model NAME go together"),
         (
             {"suite": "edits-50", "endpoint": "http://127.0.0.1/v1", "model": "x"},
             "sends words alone",
         ),
-        ({"options": Options(tiles="2x2")}, "files of --pictures"),
+        ({"options": Options(tiles="2x2")}, "files of --images"),
         ({"limit": 0}, "--limit must be at least 1"),
         ({"seeds": -1}, "--seeds must be at least 1"),
     ],

@@ -13,7 +13,7 @@ import pytest
 
 from moyin.backend import NAME, io, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.inference.pipeline import Pipeline
+from moyin.inference.pipeline import GlmImagePipeline
 
 pytestmark = pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
 
@@ -39,12 +39,12 @@ def test_their_shards_hold_the_same(sharded: Path, reference_folder: Path) -> No
     for folder in FOLDERS:
         assert len(shards(sharded / folder)) > 1
     assert Checkpoint.open(sharded).digest() == Checkpoint.open(reference_folder).digest()
-    pipeline = Pipeline.open(sharded, "float32")
+    pipeline = GlmImagePipeline.open(sharded, "float32")
     settings = replace(pipeline.defaults, height=64, width=64, steps=1, preview=False)
     assert next(pipeline.generate("“春”", settings)).pixels.shape == (64, 64, 3)
 
 
-def load(pipeline: Pipeline) -> None:
+def load(pipeline: GlmImagePipeline) -> None:
     assert pipeline.generator
     assert pipeline.decoder
 
@@ -80,7 +80,7 @@ def test_damage_is_named(
     copy = Path(shutil.copytree(sharded, tmp_path / "copy"))
     told = damage(copy / folder)
     with pytest.raises(ValueError, match=told) as e:
-        Pipeline.open(copy, "float32")
+        GlmImagePipeline.open(copy, "float32")
     assert folder in str(e.value)
     assert "\n" not in str(e.value)
 
@@ -88,7 +88,7 @@ def test_damage_is_named(
 def test_no_weights_at_all(sharded: Path, tmp_path: Path) -> None:
     shutil.copy(sharded / "model_index.json", tmp_path)
     with pytest.raises(ValueError, match="holds no weights: fetch the checkpoint again"):
-        Pipeline.open(tmp_path, "float32")
+        GlmImagePipeline.open(tmp_path, "float32")
 
 
 @pytest.mark.parametrize(
@@ -114,5 +114,5 @@ def test_lora_for_another_model(
     file = tmp_path / "strange.safetensors"
     io.save(file, tensors)
     with pytest.raises(ValueError, match=told) as e:
-        load(Pipeline.open(reference_folder, "float32", {str(file): 1.0}))
+        load(GlmImagePipeline.open(reference_folder, "float32", {str(file): 1.0}))
     assert str(file) in str(e.value)

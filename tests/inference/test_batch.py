@@ -11,16 +11,16 @@ from loopback import Reply
 from PIL import Image
 
 from moyin.clients.rewriter import Rewriter
-from moyin.inference.pipeline import Job, Picture, Reference, Settings
+from moyin.inference.pipeline import GeneratedImage, GenerationConfig, Reference, Request
 from moyin.inference.prompts_file import MANIFEST, parse_size, read_rows, run
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.semantic_tokens import SemanticTokens
 
-DEFAULTS = Settings(height=64, width=64, steps=3)
-IDS = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=4)
+DEFAULTS = GenerationConfig(height=64, width=64, steps=3)
+IDS = SemanticTokens(grid=np.zeros((2, 2), np.uint16), codes=4)
 
 
 class Painter:
-    """Stands for the pipeline: remembers what it was asked, fails after `limit` pictures."""
+    """Stands for the pipeline: remembers what it was asked, fails after `limit` images."""
 
     def __init__(self, limit: int = 99) -> None:
         self.asked: list[str] = []
@@ -28,17 +28,17 @@ class Painter:
         self.together: list[int] = []
         self.limit = limit
 
-    def __call__(self, jobs: list[Job]) -> list[Picture]:
+    def __call__(self, jobs: list[Request]) -> list[GeneratedImage]:
         self.together.append(len(jobs))
-        return [self.picture(job) for job in jobs]
+        return [self.image(job) for job in jobs]
 
-    def picture(self, job: Job) -> Picture:
+    def image(self, job: Request) -> GeneratedImage:
         if len(self.asked) == self.limit:
             raise KeyboardInterrupt
         self.asked.append(job.prompt)
         self.read.append(job.rewritten)
         facts = {"prompt": job.prompt, "seed": job.seed}
-        return Picture(np.zeros((64, 64, 3), np.uint8), IDS, facts)
+        return GeneratedImage(np.zeros((64, 64, 3), np.uint8), IDS, facts)
 
 
 def rows_file(folder: Path, *rows: Any) -> Path:
@@ -64,7 +64,7 @@ def test_rows_take_settings_and_carry_the_rest(tmp_path: Path) -> None:
     assert (second.seed, second.more) == (7, {"subset": "zh"})
 
 
-def test_pictures_and_manifest(tmp_path: Path) -> None:
+def test_images_and_manifest(tmp_path: Path) -> None:
     rows = read_rows(
         rows_file(tmp_path, {"id": "a", "prompt": "x", "k": 1}, {"id": "b", "prompt": "y"}),
         DEFAULTS,
@@ -171,12 +171,12 @@ def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> 
     assert [line["id"] for line in manifest(out)] == ["a"]
 
 
-def read(pictures: list[Any]) -> tuple[Reference, ...]:
-    """Stands for the networks: a reference tells its picture's first value."""
-    return tuple(Reference(p[0, 0, :1], np.zeros(0)) for p in pictures)
+def read(images: list[Any]) -> tuple[Reference, ...]:
+    """Stands for the networks: a reference tells its image's first value."""
+    return tuple(Reference(p[0, 0, :1], np.zeros(0)) for p in images)
 
 
-def test_rows_edit_pictures(tmp_path: Path) -> None:
+def test_rows_edit_images(tmp_path: Path) -> None:
     for name, grey in (("a.png", 1), ("b.png", 2)):
         Image.new("L", (600, 520), grey).save(tmp_path / name)
     path = rows_file(
@@ -191,7 +191,7 @@ def test_rows_edit_pictures(tmp_path: Path) -> None:
     assert read_rows(path, DEFAULTS, seed=0, sized=True)[1].settings == DEFAULTS
     seen: list[list[int]] = []
 
-    def draw(jobs: list[Job]) -> list[Picture]:
+    def draw(jobs: list[Request]) -> list[GeneratedImage]:
         seen.extend([int(r.grid[0]) for r in job.references] for job in jobs)
         return Painter()(jobs)
 
@@ -230,7 +230,7 @@ def read_rows_again(folder: Path) -> list[Any]:
         ({"id": "b", "prompt": "x", "seed": "one"}, "line 2: seed"),
         ({"id": "b", "prompt": "x", "image": "a.png"}, r'line 2: .* "images": \[paths\]'),
         ({"id": "b", "prompt": "x", "images": "a.png"}, "line 2: images must be a list"),
-        ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no picture at"),
+        ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no image at"),
         ({"id": "b", "prompt": "x", "images": ["../a.png"]}, "line 2: image ../a.png lies outside"),
         (
             {"id": "b", "prompt": "x", "images": ["/etc/a.png"]},

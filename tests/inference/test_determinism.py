@@ -1,4 +1,4 @@
-"""One seed is one picture: alone or among others, with or without cache, cold or warm."""
+"""One seed is one image: alone or among others, with or without cache, cold or warm."""
 
 from __future__ import annotations
 
@@ -11,58 +11,60 @@ import pytest
 
 from moyin.backend import autograd, ops
 from moyin.inference import generate_tokens
-from moyin.inference.pipeline import Job, Picture, Pipeline
+from moyin.inference.pipeline import GeneratedImage, GlmImagePipeline, Request
 from moyin.inference.sampling import pick
 
 Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
-def pipeline(small_checkpoint: Path) -> Pipeline:
-    return Pipeline.open(small_checkpoint, "float32")
+def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
+    return GlmImagePipeline.open(small_checkpoint, "float32")
 
 
-def mixed(pipeline: Pipeline) -> list[Job]:
+def mixed(pipeline: GlmImagePipeline) -> list[Request]:
     """Jobs that differ in prompt, size, preview, guidance and references."""
     usual = pipeline.defaults
-    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
-    seen = pipeline.reference(picture)
+    image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    seen = pipeline.reference(image)
     return [
-        Job(prompt="红底，写着“春 hi”", settings=usual, seed=1),
-        Job(prompt="a cat", settings=replace(usual, guidance=1.0), seed=2),
-        Job(prompt="a “dog”", settings=replace(usual, height=96, width=128), seed=3),
-        Job(prompt="a “dog” and 'tea'", settings=replace(usual, preview=True), seed=4),
-        Job(prompt="colder", settings=usual, seed=5, references=(seen,)),
+        Request(prompt="红底，写着“春 hi”", settings=usual, seed=1),
+        Request(prompt="a cat", settings=replace(usual, guidance=1.0), seed=2),
+        Request(prompt="a “dog”", settings=replace(usual, height=96, width=128), seed=3),
+        Request(prompt="a “dog” and 'tea'", settings=replace(usual, preview=True), seed=4),
+        Request(prompt="colder", settings=usual, seed=5, references=(seen,)),
     ]
 
 
-def same_ids(a: Picture, b: Picture) -> bool:
+def same_ids(a: GeneratedImage, b: GeneratedImage) -> bool:
     previews = [p.ids.preview for p in (a, b)]
     alike = all(p is None for p in previews) or np.array_equal(*previews)  # type: ignore[arg-type]
     return alike and np.array_equal(a.ids.grid, b.ids.grid)
 
 
-def assert_close(a: Picture, b: Picture) -> None:
+def assert_close(a: GeneratedImage, b: GeneratedImage) -> None:
     """The same ids, and pixels that sums in another order may move by 2 of 255."""
     assert same_ids(a, b)
     assert np.abs(a.pixels.astype(int) - b.pixels.astype(int)).max() <= 2
 
 
-def assert_equal(a: Picture, b: Picture) -> None:
+def assert_equal(a: GeneratedImage, b: GeneratedImage) -> None:
     assert same_ids(a, b)
     np.testing.assert_array_equal(a.pixels, b.pixels)
 
 
-def test_alone_or_in_a_batch_cold_or_warm(pipeline: Pipeline, small_checkpoint: Path) -> None:
-    """A pipeline that has drawn already beside one that is fresh for each picture."""
+def test_alone_or_in_a_batch_cold_or_warm(
+    pipeline: GlmImagePipeline, small_checkpoint: Path
+) -> None:
+    """A pipeline that has drawn already beside one that is fresh for each image."""
     jobs = mixed(pipeline)
     for job, together in zip(jobs, pipeline.draw(jobs), strict=True):
         assert_close(pipeline.draw([job])[0], together)
-        assert_close(Pipeline.open(small_checkpoint, "float32").draw([job])[0], together)
+        assert_close(GlmImagePipeline.open(small_checkpoint, "float32").draw([job])[0], together)
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_with_or_without_cache(pipeline: Pipeline, number: int) -> None:
+def test_with_or_without_cache(pipeline: GlmImagePipeline, number: int) -> None:
     """Every id once more, each from a forward over all that stands before it."""
     job = mixed(pipeline)[number]
     cached = pipeline.ids([job])[0]
@@ -72,16 +74,16 @@ def test_with_or_without_cache(pipeline: Pipeline, number: int) -> None:
     np.testing.assert_array_equal(again.grid, cached.grid)
     if cached.preview is not None:
         np.testing.assert_array_equal(again.preview, cached.preview)
-    pictures = [pipeline.painted([ids], [job])[0] for ids in (cached, again)]
-    assert_close(*pictures)
+    images = [pipeline.painted([ids], [job])[0] for ids in (cached, again)]
+    assert_close(*images)
 
 
-def sequence(pipeline: Pipeline, job: Job) -> Any:
+def sequence(pipeline: GlmImagePipeline, job: Request) -> Any:
     return pipeline.sequence(job.prompt, job.settings, job.references)
 
 
 @autograd.no_grad()
-def without_cache(pipeline: Pipeline, job: Job) -> Array:
+def without_cache(pipeline: GlmImagePipeline, job: Request) -> Array:
     read = sequence(pipeline, job)
     chance = generate_tokens.uniforms(read.count, job.seed, job.sample)
     ids, positions = read.ids, read.positions
@@ -99,10 +101,10 @@ def without_cache(pipeline: Pipeline, job: Job) -> Array:
     return ids[len(read.ids) :]
 
 
-def test_bfloat16_repeats_its_bits(pipeline: Pipeline, small_checkpoint: Path) -> None:
+def test_bfloat16_repeats_its_bits(pipeline: GlmImagePipeline, small_checkpoint: Path) -> None:
     """The same seeds in a batch of the same shape: again, and in a fresh pipeline."""
     jobs = [job for job in mixed(pipeline) if not job.settings.preview]
-    first, fresh = (Pipeline.open(small_checkpoint, "bfloat16") for _ in range(2))
+    first, fresh = (GlmImagePipeline.open(small_checkpoint, "bfloat16") for _ in range(2))
     runs = [short.draw(jobs) for short in (first, first, fresh)]
     for once, again, cold in zip(*runs, strict=True):
         assert_equal(again, once)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.inference.pipeline import Job, Pipeline
+from moyin.inference.pipeline import GlmImagePipeline, Request
 from moyin.inference.speculative import drafted, guess_sources
 from moyin.prompt.grid import Grid
 
@@ -16,8 +16,8 @@ PROMPT = 'a card that says "OK"'
 
 
 @pytest.fixture
-def pipeline(small_checkpoint: Path) -> Pipeline:
-    return Pipeline.open(small_checkpoint)
+def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
+    return GlmImagePipeline.open(small_checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def pipeline(small_checkpoint: Path) -> Pipeline:
     ],
 )
 @pytest.mark.parametrize("draft", [1, 5, 16])
-def test_the_ids_are_those_without(pipeline: Pipeline, changes: Any, draft: int) -> None:
+def test_the_ids_are_those_without(pipeline: GlmImagePipeline, changes: Any, draft: int) -> None:
     """Sizes differ, so that some samples run on behind their own grids."""
     sizes = (64, 96), (96, 96), (64, 64)
     plain = [
-        Job(
+        Request(
             prompt=PROMPT[: 10 + 5 * n] if n else PROMPT,
             settings=replace(pipeline.defaults, height=h, width=w, **changes),
             seed=n,
@@ -110,6 +110,6 @@ def test_guesses_that_are_never_right_are_given_up() -> None:
     assert sum(n > 1 for n in walk.reads) == 6
 
 
-def test_a_draft_is_a_count(pipeline: Pipeline) -> None:
+def test_a_draft_is_a_count(pipeline: GlmImagePipeline) -> None:
     with pytest.raises(ValueError, match="draft must be 0 or more, not -1"):
         replace(pipeline.defaults, draft=-1)

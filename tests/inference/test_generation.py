@@ -11,8 +11,8 @@ import pytest
 
 from moyin.backend import NAME
 from moyin.inference import denoise, generate_tokens
-from moyin.inference.pipeline import Job, Pipeline, Settings
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import generation_sequence
 from moyin.prompt.grid import Grid
 
@@ -20,15 +20,15 @@ PROMPT = "红底，写着“春 hi”和「Go」"
 
 
 @pytest.fixture(scope="module")
-def pipeline(small_checkpoint: Path) -> Pipeline:
-    return Pipeline.open(small_checkpoint, "float32")
+def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
+    return GlmImagePipeline.open(small_checkpoint, "float32")
 
 
-def test_defaults_are_the_checkpoints(pipeline: Pipeline) -> None:
-    assert pipeline.defaults == Settings(height=64, width=64, steps=3, preview=False)
+def test_defaults_are_the_checkpoints(pipeline: GlmImagePipeline) -> None:
+    assert pipeline.defaults == GenerationConfig(height=64, width=64, steps=3, preview=False)
 
 
-def test_one_seed_is_one_picture(pipeline: Pipeline) -> None:
+def test_one_seed_is_one_image(pipeline: GlmImagePipeline) -> None:
     told: list[tuple[str, int, int]] = []
     first, again = (
         next(pipeline.generate(PROMPT, seed=5, progress=lambda *x: told.append(x)))
@@ -40,12 +40,12 @@ def test_one_seed_is_one_picture(pipeline: Pipeline) -> None:
     assert first.ids.preview is None
     assert first.facts["checkpoint"] == pipeline.checkpoint.digest()
     assert told[-1] == ("steps", 3, 3)
-    assert ("ids", 4, 4) in told
+    assert ("tokens", 4, 4) in told
     other = next(pipeline.generate(PROMPT, seed=6))
     assert (other.pixels != first.pixels).any()
 
 
-def test_preview_comes_first(pipeline: Pipeline) -> None:
+def test_preview_comes_first(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, preview=True)
     sequence = pipeline.sequence(PROMPT, settings)
     written = generate_tokens.write(
@@ -57,36 +57,36 @@ def test_preview_comes_first(pipeline: Pipeline) -> None:
     np.testing.assert_array_equal(ids.grid, written[256:].reshape(2, 2))
 
 
-def test_n_pictures_are_n_layouts(pipeline: Pipeline) -> None:
+def test_n_images_are_n_layouts(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, width=256, steps=1)
-    pictures = list(pipeline.generate(PROMPT, settings, n=3))
-    assert len({p.ids.grid.tobytes() for p in pictures}) == 3
-    assert [p.facts["sample"] for p in pictures] == [0, 1, 2]
+    images = list(pipeline.generate(PROMPT, settings, n=3))
+    assert len({p.ids.grid.tobytes() for p in images}) == 3
+    assert [p.facts["sample"] for p in images] == [0, 1, 2]
 
 
-def test_saved_ids_give_the_same_picture(pipeline: Pipeline, tmp_path: Path) -> None:
-    picture = next(pipeline.generate(PROMPT, seed=3))
-    picture.ids.save(tmp_path / "ids.npz")
-    again = pipeline.decode(SemanticIds.load(tmp_path / "ids.npz"), seed=3)
-    np.testing.assert_array_equal(again.pixels, picture.pixels)
+def test_saved_ids_give_the_same_image(pipeline: GlmImagePipeline, tmp_path: Path) -> None:
+    image = next(pipeline.generate(PROMPT, seed=3))
+    image.ids.save(tmp_path / "ids.npz")
+    again = pipeline.decode(SemanticTokens.load(tmp_path / "ids.npz"), seed=3)
+    np.testing.assert_array_equal(again.pixels, image.pixels)
 
 
-def test_a_picture_does_not_change_with_its_neighbours(pipeline: Pipeline) -> None:
+def test_an_image_does_not_change_with_its_neighbours(pipeline: GlmImagePipeline) -> None:
     """Prompts and grids of different lengths, other settings, references: padding is not seen."""
     usual = pipeline.defaults
-    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
-    seen = pipeline.reference(picture)
+    image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    seen = pipeline.reference(image)
     jobs = [
-        Job(prompt=PROMPT, settings=usual, seed=1),
-        Job(prompt="a cat", settings=usual, seed=2),
-        Job(prompt=PROMPT, settings=dataclasses.replace(usual, width=128), seed=3),
-        Job(prompt=PROMPT, settings=dataclasses.replace(usual, preview=True), seed=4),
-        Job(prompt="a “dog”", settings=dataclasses.replace(usual, guidance=3.0), seed=5),
-        Job(prompt="warmer", settings=usual, seed=6, references=(seen,)),
-        Job(prompt="two of it", settings=usual, seed=7, references=(seen, seen)),
-        Job(prompt="colder “今”", settings=usual, seed=8, references=(seen,)),
-        Job(prompt="a cat", settings=dataclasses.replace(usual, sampler="ab2"), seed=9),
-        Job(prompt="a cat", settings=dataclasses.replace(usual, reuse=9.0), seed=10),
+        Request(prompt=PROMPT, settings=usual, seed=1),
+        Request(prompt="a cat", settings=usual, seed=2),
+        Request(prompt=PROMPT, settings=dataclasses.replace(usual, width=128), seed=3),
+        Request(prompt=PROMPT, settings=dataclasses.replace(usual, preview=True), seed=4),
+        Request(prompt="a “dog”", settings=dataclasses.replace(usual, guidance=3.0), seed=5),
+        Request(prompt="warmer", settings=usual, seed=6, references=(seen,)),
+        Request(prompt="two of it", settings=usual, seed=7, references=(seen, seen)),
+        Request(prompt="colder “今”", settings=usual, seed=8, references=(seen,)),
+        Request(prompt="a cat", settings=dataclasses.replace(usual, sampler="ab2"), seed=9),
+        Request(prompt="a cat", settings=dataclasses.replace(usual, reuse=9.0), seed=10),
     ]
     ids = pipeline.ids(jobs)
     latents = pipeline.latents(ids, jobs)
@@ -97,7 +97,7 @@ def test_a_picture_does_not_change_with_its_neighbours(pipeline: Pipeline) -> No
         np.testing.assert_allclose(pipeline.latents(alone, [job])[0], whole, atol=1e-4)
 
 
-def blocks_called(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def blocks_called(pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the decoder's blocks in the order in which they will be computed."""
     called: list[int] = []
     for number, block in enumerate(pipeline.decoder.blocks):
@@ -116,13 +116,15 @@ def counted(forward: Any, number: int, called: list[int]) -> Any:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize("references", [0, 1])
 def test_at_most_the_first_and_the_last_step_are_whole(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, guidance: float, references: int
+    pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch, guidance: float, references: int
 ) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
-    seen = (pipeline.reference(picture),) * references
-    ids = SemanticIds(grid=np.arange(4, dtype=np.uint16).reshape(2, 2), codes=40, prompt=PROMPT)
+    image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    seen = (pipeline.reference(image),) * references
+    ids = SemanticTokens(grid=np.arange(4, dtype=np.uint16).reshape(2, 2), codes=40, prompt=PROMPT)
     settings = dataclasses.replace(pipeline.defaults, steps=5, guidance=guidance)
-    jobs = [Job(prompt=PROMPT, settings=settings, seed=seed, references=seen) for seed in (0, 1)]
+    jobs = [
+        Request(prompt=PROMPT, settings=settings, seed=seed, references=seen) for seed in (0, 1)
+    ]
     whole = pipeline.latents([ids, ids], jobs)
     called = blocks_called(pipeline, monkeypatch)
     reusing = [
@@ -143,9 +145,9 @@ def test_at_most_the_first_and_the_last_step_are_whole(
 
 
 def test_layouts_of_one_prompt_share_its_reading(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = [Job(prompt=PROMPT, settings=pipeline.defaults, seed=1, sample=n) for n in range(3)]
+    jobs = [Request(prompt=PROMPT, settings=pipeline.defaults, seed=1, sample=n) for n in range(3)]
     alone = [pipeline.ids([job])[0].grid for job in jobs]
     read: list[tuple[int, ...]] = []
     step = pipeline.generator.step
@@ -161,16 +163,16 @@ def test_layouts_of_one_prompt_share_its_reading(
         np.testing.assert_array_equal(one, other.grid)
 
 
-def test_ids_are_codes_at_any_temperature(pipeline: Pipeline) -> None:
+def test_ids_are_codes_at_any_temperature(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, temperature=50.0, top_p=1.0)
-    jobs = [Job(prompt=PROMPT, settings=settings, sample=n) for n in range(16)]
+    jobs = [Request(prompt=PROMPT, settings=settings, sample=n) for n in range(16)]
     ids = np.stack([i.grid for i in pipeline.ids(jobs)])
     assert ids.max() < 40
     assert len(np.unique(ids)) > 15
 
 
-def test_ids_of_another_codebook_are_refused(pipeline: Pipeline) -> None:
-    ids = SemanticIds(grid=np.zeros((2, 2), np.uint16), codes=16384)
+def test_ids_of_another_codebook_are_refused(pipeline: GlmImagePipeline) -> None:
+    ids = SemanticTokens(grid=np.zeros((2, 2), np.uint16), codes=16384)
     with pytest.raises(ValueError, match="codebook of 16384"):
         pipeline.decode(ids)
 
@@ -201,7 +203,7 @@ def test_ids_of_another_codebook_are_refused(pipeline: Pipeline) -> None:
 )
 def test_settings_are_checked(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        dataclasses.replace(Settings(), **change)
+        dataclasses.replace(GenerationConfig(), **change)
 
 
 @pytest.mark.parametrize(
@@ -218,26 +220,26 @@ def test_a_checkpoints_settings_are_checked(
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "copy"))
     (folder / "moyin.json").write_text(json.dumps(notes))
     with pytest.raises(ValueError, match=rf"moyin\.json: {told}"):
-        _ = Pipeline.open(folder).defaults
+        _ = GlmImagePipeline.open(folder).defaults
 
 
 @pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
 class TestReference:
     @pytest.mark.parametrize("prompt", [PROMPT, "one 'word'", "none"])
     @pytest.mark.parametrize("guidance", [1.5, 1.0])
-    def test_same_ids_and_noise_give_the_same_picture(
-        self, pipeline: Pipeline, small_checkpoint: Path, prompt: str, guidance: float
+    def test_same_ids_and_noise_give_the_same_image(
+        self, pipeline: GlmImagePipeline, small_checkpoint: Path, prompt: str, guidance: float
     ) -> None:
         import torch
-        from diffusers import GlmImagePipeline
+        from diffusers import GlmImagePipeline as Theirs
 
         from moyin.backend import random
 
-        theirs = GlmImagePipeline.from_pretrained(small_checkpoint)
+        theirs = Theirs.from_pretrained(small_checkpoint)
         theirs.set_progress_bar_config(disable=True)
         settings = dataclasses.replace(pipeline.defaults, width=96, guidance=guidance)
         grid = np.arange(6, dtype=np.uint16).reshape(2, 3) * 6
-        ours = pipeline.decode(SemanticIds(grid=grid, codes=40, prompt=prompt), settings, seed=2)
+        ours = pipeline.decode(SemanticTokens(grid=grid, codes=40, prompt=prompt), settings, seed=2)
         noise = random.normal((16, 8, 12), 2, 0, "latents")[None]
         expected = theirs(
             prompt=prompt,
@@ -253,7 +255,9 @@ class TestReference:
         assert difference.max() <= 2
         assert expected.std() > 0.05
 
-    def test_greedy_ids_are_theirs(self, pipeline: Pipeline, small_checkpoint: Path) -> None:
+    def test_greedy_ids_are_theirs(
+        self, pipeline: GlmImagePipeline, small_checkpoint: Path
+    ) -> None:
         """Processor, generate and cut, as the reference's pipeline does it."""
         import torch
         from transformers import GlmImageForConditionalGeneration, GlmImageProcessor

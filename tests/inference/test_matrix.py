@@ -17,8 +17,8 @@ import pytest
 
 from moyin.backend import NAME, autograd, ops, random
 from moyin.inference import denoise, generate_tokens
-from moyin.inference.pipeline import Job, Pipeline
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.inference.pipeline import GlmImagePipeline, Request
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import left_padded
 
 pytestmark = pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(NAME != "torch", reason="the reference libraries
 
 @dataclass(frozen=True)
 class Case:
-    """A size in pixels, reference pictures of each sample, samples in the batch, guidance."""
+    """A size in pixels, reference images of each sample, samples in the batch, guidance."""
 
     height: int
     width: int
@@ -89,29 +89,29 @@ Array = np.ndarray[Any, Any]
 
 
 def squares(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A picture of many colours, and so of many ids."""
+    """An image of many colours, and so of many ids."""
     small = rng.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     return small.repeat(16, axis=0).repeat(16, axis=1)
 
 
 class Both:
-    """Our pipeline and theirs on one checkpoint, and each sample's pictures to edit."""
+    """Our pipeline and theirs on one checkpoint, and each sample's images to edit."""
 
     def __init__(self, folder: Path) -> None:
         import torch
-        from diffusers import GlmImagePipeline
+        from diffusers import GlmImagePipeline as Theirs
 
-        self.ours = Pipeline.open(folder, "float32")
-        self.theirs = GlmImagePipeline.from_pretrained(folder, dtype=torch.float32)
+        self.ours = GlmImagePipeline.open(folder, "float32")
+        self.theirs = Theirs.from_pretrained(folder, dtype=torch.float32)
         self.theirs.set_progress_bar_config(disable=True)
         self.model = self.theirs.vision_language_encoder.eval()
         rng = np.random.default_rng(0)
-        self.pictures = [[squares(rng, *size) for size in SIZES] for _ in PROMPTS]
-        self.references = [[self.ours.reference(p) for p in some] for some in self.pictures]
+        self.pixels = [[squares(rng, *size) for size in SIZES] for _ in PROMPTS]
+        self.references = [[self.ours.reference(p) for p in some] for some in self.pixels]
         inputs = self.inputs(Case(256, 256, len(SIZES), len(PROMPTS), 1.0))
         self.tokens = self.image_tokens(inputs)
 
-    def jobs(self, case: Case, prompts: Items[str] = PROMPTS) -> list[Job]:
+    def jobs(self, case: Case, prompts: Items[str] = PROMPTS) -> list[Request]:
         """Each sample has a prompt, a seed and references of its own."""
         settings = replace(
             self.ours.defaults,
@@ -122,7 +122,7 @@ class Both:
             temperature=0.0,
         )
         return [
-            Job(
+            Request(
                 prompt=prompts[i],
                 settings=settings,
                 seed=i,
@@ -135,7 +135,7 @@ class Both:
         """A sample's references as they take them."""
         from PIL import Image
 
-        return [Image.fromarray(p) for p in self.pictures[sample][: case.references]]
+        return [Image.fromarray(p) for p in self.pixels[sample][: case.references]]
 
     def inputs(self, case: Case) -> Any:
         """What their processor makes of prompts and references."""
@@ -166,9 +166,9 @@ class Both:
             return [self.model.get_image_tokens([one]) for one in features]
 
     def theirs_painted(
-        self, case: Case, jobs: Items[Job], ids: Items[SemanticIds], samples: Items[int]
+        self, case: Case, jobs: Items[Request], ids: Items[SemanticTokens], samples: Items[int]
     ) -> tuple[Array, Array]:
-        """Latents [steps, b, c, h, w] and pictures [b, h, w, 3] in 0 … 255 of these samples."""
+        """Latents [steps, b, c, h, w] and images [b, h, w, 3] in 0 … 255 of these samples."""
         after: list[Array] = []
 
         def keep(pipeline: Any, step: int, sigma: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class Both:
                 "prior_token_image_ids": [ops.concat(some, 0) for some in tokens],
                 "source_image_grid_thw": [self.patch_grids(case) for _ in samples],
             }
-        pictures = self.theirs(
+        images = self.theirs(
             prompt=[jobs[i].prompt for i in samples],
             height=case.height,
             width=case.width,
@@ -197,7 +197,7 @@ class Both:
             output_type="np",
             **editing,
         ).images
-        return np.stack(after), pictures * 255
+        return np.stack(after), images * 255
 
     def upsampled_tokens(self, case: Case, sample: int) -> list[Any]:
         first = sample * len(SIZES)
@@ -214,15 +214,15 @@ class Both:
         return ops.asarray(np.array(sizes))
 
 
-def noise(case: Case, job: Job) -> Array:
+def noise(case: Case, job: Request) -> Array:
     return random.normal((16, case.height // 8, case.width // 8), job.seed, job.sample, "latents")
 
 
-def any_ids(case: Case, jobs: Items[Job]) -> list[SemanticIds]:
+def any_ids(case: Case, jobs: Items[Request]) -> list[SemanticTokens]:
     rng = np.random.default_rng(case.height)
     grid = jobs[0].settings.grid
     return [
-        SemanticIds(
+        SemanticTokens(
             grid=rng.integers(0, CODES, (grid.rows, grid.columns)).astype(np.uint16),
             codes=CODES,
             prompt=job.prompt,
@@ -253,7 +253,7 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     return logits
 
 
-def our_walk(both: Both, ids: Items[SemanticIds], jobs: Items[Job]) -> Array:
+def our_walk(both: Both, ids: Items[SemanticTokens], jobs: Items[Request]) -> Array:
     """Our latents [steps, b, c, h, w], after every step."""
     seen: list[Array] = []
     decoder = both.ours.decoder
@@ -271,7 +271,7 @@ def our_walk(both: Both, ids: Items[SemanticIds], jobs: Items[Job]) -> Array:
     return np.stack([*before[1:], last])
 
 
-def flat(ids: SemanticIds) -> Array:
+def flat(ids: SemanticTokens) -> Array:
     """All of one sample in the order they were written, [n] int64."""
     grids = [g.reshape(-1) for g in (ids.preview, ids.grid) if g is not None]
     return np.concatenate(grids).astype(np.int64)
@@ -338,7 +338,7 @@ def test_logits_and_greedy_ids(both: Both, stepped: list[Array], case: Case) -> 
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_latents_and_pictures(both: Both, case: Case) -> None:
+def test_latents_and_images(both: Both, case: Case) -> None:
     """Each sample of our batch beside their single run: in their batches zeros that pad shorter
     quotations are attended to, see `test_their_padding_is_seen_and_ours_is_not`."""
     jobs = both.jobs(case)
@@ -363,13 +363,13 @@ def test_greedy_ids_of_a_batch(both: Both, references: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_from_prompt_to_picture(both: Both, batch: int) -> None:
+def test_from_prompt_to_image(both: Both, batch: int) -> None:
     """Their whole pipeline, its sampling held to the likeliest id, beside ours at temperature 0."""
     case = Case(256, 416, 0, batch, 2.5)
     jobs = both.jobs(case, EVEN_PROMPTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(both.model.generation_config, "top_k", 1)
-        pictures = both.theirs(
+        images = both.theirs(
             prompt=[job.prompt for job in jobs],
             height=case.height,
             width=case.width,
@@ -378,8 +378,8 @@ def test_from_prompt_to_picture(both: Both, batch: int) -> None:
             latents=ops.asarray(np.stack([noise(case, job) for job in jobs])),
             output_type="np",
         ).images
-    ours = np.stack([picture.pixels for picture in both.ours.draw(jobs)])
-    assert off(ours, pictures * 255) <= 2
+    ours = np.stack([image.pixels for image in both.ours.draw(jobs)])
+    assert off(ours, images * 255) <= 2
 
 
 @pytest.mark.parametrize("references", [0, 2])
@@ -394,7 +394,7 @@ def test_their_batch_where_nothing_is_padded(both: Both, references: int) -> Non
 
 
 def test_their_padding_is_seen_and_ours_is_not(both: Both) -> None:
-    """Why a batch of theirs is no measure where quotations differ in length: in it a picture is
+    """Why a batch of theirs is no measure where quotations differ in length: in it an image is
     another than alone, in ours it is the same."""
     case = Case(256, 256, 0, 2, 1.0)
     jobs = both.jobs(case)

@@ -20,8 +20,8 @@ def test_facts_and_label_are_in_the_file(tmp_path: Path) -> None:
     assert (text["seed"], text["checkpoint"]) == ("3", "ab12")
     assert text["Software"].startswith("Moyin ")
     assert text["DigitalSourceType"] == LABEL
-    with Image.open(tmp_path / "deep" / "x.png") as picture:
-        np.testing.assert_array_equal(np.asarray(picture), PIXELS)
+    with Image.open(tmp_path / "deep" / "x.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), PIXELS)
 
 
 def test_xmp_is_well_formed_and_read_by_pillow(tmp_path: Path) -> None:

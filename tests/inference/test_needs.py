@@ -13,7 +13,7 @@ from moyin.checkpoint.load import Loading
 from moyin.cli import doctor
 from moyin.inference.memory import Need, Task, check, needs, peak
 from moyin.inference.offload import Networks
-from moyin.inference.pipeline import Pipeline
+from moyin.inference.pipeline import GlmImagePipeline
 from moyin.prompt.grid import Grid
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
@@ -47,7 +47,7 @@ def test_the_busiest_moment_by_hand() -> None:
         check(found, False, 3 * 10**9)
 
 
-def test_larger_pictures_need_more() -> None:
+def test_larger_images_need_more() -> None:
     checkpoint, loading = Checkpoint.open(NANO), Loading(dtype="float32")
     small, large = (needs(checkpoint, loading, Task(grid=Grid(n, n), steps=12)) for n in (16, 32))
     assert all(
@@ -56,13 +56,13 @@ def test_larger_pictures_need_more() -> None:
     assert peak(small, True) < peak(large, True)
 
 
-def test_references_and_pictures_drawn_at_once_count() -> None:
+def test_references_and_images_drawn_at_once_count() -> None:
     """At least what was measured on a CPU: 64x64 from three references of 1024x1024."""
     checkpoint, loading = Checkpoint.open(NANO), Loading(dtype="float32")
 
-    def taken(references: int, pictures: int) -> int:
+    def taken(references: int, images: int) -> int:
         grids = (Grid(32, 32),) * references
-        task = Task(grid=Grid(2, 2), steps=1, references=grids, pictures=pictures)
+        task = Task(grid=Grid(2, 2), steps=1, references=grids, images=images)
         return peak(needs(checkpoint, loading, task), alone=False)
 
     assert 0.89e9 <= taken(3, 1) <= 1.2e9
@@ -73,8 +73,8 @@ def test_references_and_pictures_drawn_at_once_count() -> None:
         for guided in (False, True)
     )
     assert (once.network, twice.work) == ("generator", 2 * once.work)
-    with pytest.raises(ValueError, match=r"4 pictures at once take .* fewer at once"):
-        check([Need("decoder", 10**9, 0)], True, 10**9, pictures=4)
+    with pytest.raises(ValueError, match=r"4 images at once take .* fewer at once"):
+        check([Need("decoder", 10**9, 0)], True, 10**9, images=4)
 
 
 def test_ids_that_are_there_need_no_generator() -> None:
@@ -86,7 +86,7 @@ def test_ids_that_are_there_need_no_generator() -> None:
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "free_memory", lambda: 10**8)
     monkeypatch.setattr(Networks, "get", lambda *_: pytest.fail("loaded"))
-    pipeline = Pipeline.open(NANO)
+    pipeline = GlmImagePipeline.open(NANO)
     with pytest.raises(ValueError, match="GB of memory"):
         pipeline.check_memory(pipeline.defaults)
 

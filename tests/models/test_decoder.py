@@ -84,21 +84,21 @@ def test_equals_the_reference(ours, theirs, grid, drop) -> None:
 
 
 def test_references_equal_the_reference(ours, theirs) -> None:
-    """Two samples, each with two reference pictures of its own, of different shapes."""
+    """Two samples, each with two reference images of its own, of different shapes."""
     from diffusers.models.transformers.transformer_glm_image import GlmImageKVCache
 
-    pictures = [inputs(8, 8, seed=1), inputs(4, 12, seed=2)]
+    images = [inputs(8, 8, seed=1), inputs(4, 12, seed=2)]
     caches = GlmImageKVCache(CONFIG.layers)
     caches.set_mode("write")
     for sample in range(2):
-        for picture in pictures:
-            one = {k: v[sample : sample + 1] for k, v in picture.items()}
+        for image in images:
+            one = {k: v[sample : sample + 1] for k, v in image.items()}
             one |= {"glyphs": one["glyphs"][:, :0], "timestep": ops.zeros((1,))}
             reference(theirs, one, [False], caches)
         caches.next_sample()
     keys = ("latents", "prior", "target_size", "crop")
     with autograd.no_grad():
-        written = decoder.join([ours.write(**{k: p[k] for k in keys}) for p in pictures])
+        written = decoder.join([ours.write(**{k: p[k] for k in keys}) for p in images])
     given = inputs(8, 4, seed=3)
     caches.set_mode("read")
     expected = reference(theirs, given, [False, False], caches)
@@ -108,11 +108,11 @@ def test_references_equal_the_reference(ours, theirs) -> None:
 
 
 def test_one_reference_serves_a_batch(ours) -> None:
-    picture, given = inputs(4, 4, batch=1, seed=1), inputs(8, 4)
+    image, given = inputs(4, 4, batch=1, seed=1), inputs(8, 4)
     keys = ("latents", "prior", "target_size", "crop")
     with autograd.no_grad():
-        shared = ours.write(**{k: picture[k] for k in keys})
-        each = ours.write(**{k: ops.repeat(picture[k], 2, 0) for k in keys})
+        shared = ours.write(**{k: image[k] for k in keys})
+        each = ours.write(**{k: ops.repeat(image[k], 2, 0) for k in keys})
     a, b = (run(ours, given, [False, False], references=r) for r in (shared, each))
     assert far(a, b) < CLOSE
 

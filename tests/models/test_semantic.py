@@ -85,16 +85,16 @@ def test_pixels_equal_transformers(size: tuple[int, int]) -> None:
         temporal_patch_size=1,
         size={"shortest_edge": 512 * 512, "longest_edge": 2048 * 2048},
     )
-    picture = np.random.default_rng(2).integers(0, 256, (*size, 3)).astype(np.uint8)
-    theirs = process([picture], return_tensors="np")
-    ours = preprocess(picture)
+    image = np.random.default_rng(2).integers(0, 256, (*size, 3)).astype(np.uint8)
+    theirs = process([image], return_tensors="np")
+    ours = preprocess(image)
     _, h, w = theirs["image_grid_thw"][0]
     assert ours.shape == (3, 16 * h, 16 * w)
     patches = ours.reshape(3, h, 16, w, 16).transpose(1, 3, 0, 2, 4).reshape(h * w, -1)
     np.testing.assert_allclose(patches, theirs["pixel_values"], atol=2e-5)
 
 
-def test_pictures_that_cannot_be_tokenized() -> None:
+def test_images_that_cannot_be_tokenized() -> None:
     with pytest.raises(ValueError, match="too small"):
         preprocess(np.zeros((8, 64, 3), np.uint8))
     with pytest.raises(ValueError, match="4 to 1"):

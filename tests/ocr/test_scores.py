@@ -21,8 +21,8 @@ from moyin.ocr import scores
     ],
 )
 def test_characters(pairs: list[tuple[str, str]], recall: float) -> None:
-    pictures = [([asked], [read]) for asked, read in pairs]
-    assert scores.characters.of(pictures)["characters"] == pytest.approx(recall)
+    images = [([asked], [read]) for asked, read in pairs]
+    assert scores.characters.of(images)["characters"] == pytest.approx(recall)
 
 
 def test_exact() -> None:

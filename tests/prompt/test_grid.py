@@ -4,7 +4,7 @@ from moyin.prompt.grid import Grid
 
 
 def test_sizes_worked_by_hand():
-    # The table of GLM-Image's sizes: picture, large grid, preview.
+    # The table of GLM-Image's sizes: image, large grid, preview.
     assert Grid.of_pixels(512, 512).preview() == Grid(16, 16)
     assert Grid.of_pixels(1152, 768) == Grid(36, 24)
     assert Grid.of_pixels(1152, 768).preview() == Grid(19, 13)
@@ -18,7 +18,7 @@ def test_a_wrong_size_is_refused(size):
         Grid.of_pixels(*size)
 
 
-def test_a_hair_of_a_picture_is_refused():
+def test_a_hair_of_a_image_is_refused():
     with pytest.raises(ValueError, match="too narrow"):
         Grid(1, 300).preview()
 

@@ -47,9 +47,9 @@ def _reference(folder):
 
 
 def _inputs(processor, prompts, height, width, images=()):
-    pictures = [{"type": "image", "image": image} for image in images]
+    images = [{"type": "image", "image": image} for image in images]
     messages = [
-        [{"role": "user", "content": [*pictures, {"type": "text", "text": prompt}]}]
+        [{"role": "user", "content": [*images, {"type": "text", "text": prompt}]}]
         for prompt in prompts
     ]
     return processor.apply_chat_template(

@@ -11,7 +11,7 @@ import pytest
 from moyin.backend import NAME, nn
 from moyin.recipes import all_recipes, find
 from moyin.recipes.overrides import apply
-from moyin.recipes.prepare import Pictures
+from moyin.recipes.prepare import Images
 from moyin.train import Training
 
 STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")
@@ -36,9 +36,9 @@ def stage(name: str) -> Training:
     return training
 
 
-def test_every_family_has_the_pictures_and_the_five_stages() -> None:
+def test_every_family_has_the_images_and_the_five_stages() -> None:
     for family in ("smoke", "nano", "glm-image"):
-        assert isinstance(find(f"{family}/pictures")(), Pictures)
+        assert isinstance(find(f"{family}/images")(), Images)
         for name in STAGES:
             assert stage(f"{family}/{name}").objective.stage == name
 

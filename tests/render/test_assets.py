@@ -24,7 +24,7 @@ def test_words_are_made_of_the_table() -> None:
     assert all(word.isascii() and word.isalpha() for word in assets.english_words())
 
 
-def test_every_object_has_a_picture_and_names_that_can_stand_in_a_caption() -> None:
+def test_every_object_has_a_image_and_names_that_can_stand_in_a_caption() -> None:
     names = assets.object_names()
     assert len(names) >= 300
     assert (
@@ -32,9 +32,9 @@ def test_every_object_has_a_picture_and_names_that_can_stand_in_a_caption() -> N
     )
     assert not any(set("'\"“”‘’「」") & set(name.english + name.chinese) for name in names)
     for number in range(0, len(names), 20):
-        picture = assets.object_picture(number)
-        assert (picture.mode, picture.size) == ("RGBA", (128, 128))
-        assert picture.getchannel("A").getextrema() == (0, 255)
+        image = assets.object_image(number)
+        assert (image.mode, image.size) == ("RGBA", (128, 128))
+        assert image.getchannel("A").getextrema() == (0, 255)
 
 
 def test_every_photograph_opens() -> None:
@@ -42,7 +42,7 @@ def test_every_photograph_opens() -> None:
         assert min(assets.photograph(name).size) >= 300
 
 
-def test_every_face_has_its_licence_beside_it() -> None:
+def test_every_font_has_its_licence_beside_it() -> None:
     for path in (assets.FOLDER / "fonts").glob("*.woff2"):
         text = path.with_name(f"{path.stem}.LICENSE.txt").read_text(encoding="utf-8")
         assert "SIL OPEN FONT LICENSE" in text.upper() or "Apache License" in text

@@ -166,7 +166,7 @@ def test_only_large_text_is_called_so() -> None:
     assert "一个" not in found["several"]
 
 
-def test_a_plain_ground_may_be_called_a_background_and_no_picture_is_one_of_a_picture() -> None:
+def test_a_plain_ground_may_be_called_a_background_and_no_image_is_one_of_a_image() -> None:
     texts = [t for key in range(80) for t in said([line("海", "top")], [], RED, key)]
     more = [t for key in range(80) for t in said([line("海", "top")], [], RED, key, 6, "seen")]
     assert any("red background" in t for t in texts)

@@ -1,4 +1,4 @@
-"""What is said of a picture holds of its pixels: measured with and without its text."""
+"""What is said of an image holds of its pixels: measured with and without its text."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def inked(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sample, 
     """Samples and where their text is: what differs if only its colour does."""
     drawer = renderer(name, effects=1.0, surfaces=0.5)
     for index in range(EACH):
-        pictures = []
+        images = []
         for paint in (plain, other):
             monkeypatch.setattr(effects, "paint", paint)
-            pictures.append(drawer(3, index))
-        first, second = (sample.picture.astype(int) for sample in pictures)
+            images.append(drawer(3, index))
+        first, second = (sample.image.astype(int) for sample in images)
         differs = np.abs(first - second).max(-1) > 100
-        yield pictures[0], Image.fromarray(np.where(differs, 255, 0).astype(np.uint8))
+        yield images[0], Image.fromarray(np.where(differs, 255, 0).astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -74,7 +74,7 @@ def assert_filled(ink: Image.Image, quad: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_captions_quote_what_is_written_and_boxes_lie_in_the_picture(name: str) -> None:
+def test_captions_quote_what_is_written_and_boxes_lie_in_the_image(name: str) -> None:
     drawer = renderer(name, traditional=0.3, mixed=0.3)
     for index in range(EACH):
         sample = drawer(1, index)
@@ -117,13 +117,13 @@ def test_a_draft_with_a_missing_glyph_is_dropped_and_counted(
 ) -> None:
     covers = fonts.covers
     drawer = renderer("menu", traditional=0.0, mixed=0.0)
-    monkeypatch.setattr(fonts, "covers", lambda face, text: "鱼" not in text and covers(face, text))
+    monkeypatch.setattr(fonts, "covers", lambda font, text: "鱼" not in text and covers(font, text))
     samples = [drawer(2, index) for index in range(12)]
     assert not any("鱼" in line.text for sample in samples for line in sample.lines)
     assert sum(sample.dropped for sample in samples) > 0
 
 
-def test_traditional_pictures_have_traditional_characters() -> None:
+def test_traditional_images_have_traditional_characters() -> None:
     config = Renderer.Config(
         size=SIZE, layouts={"menu": 1.0}, chinese=1.0, words=1.0, traditional=1.0, mixed=0.0
     )

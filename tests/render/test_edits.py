@@ -36,7 +36,7 @@ def test_one_line_changes_and_nothing_else_does(config: EditRenderer.Config) -> 
     kinds = set()
     for first, second in pairs(config):
         old, new = edited(first, second)
-        differs = np.argwhere((first.picture != second.picture).any(-1))
+        differs = np.argwhere((first.image != second.image).any(-1))
         assert len(differs) > 10
         for line in (old, new):
             assert min(line.box) >= 0
@@ -81,8 +81,8 @@ def test_another_text_has_the_same_ink() -> None:
         inks = []
         for sample, line in ((first, old), (second, new)):
             left, top, right, bottom = map(int, line.box)
-            part = sample.picture[top:bottom, left:right].reshape(-1, 3).astype(int)
-            ground = np.asarray(sample.picture[0, 0], int)
+            part = sample.image[top:bottom, left:right].reshape(-1, 3).astype(int)
+            ground = np.asarray(sample.image[0, 0], int)
             inks.append(part[np.abs(part - ground).sum(1).argmax()])
         assert np.abs(inks[0] - inks[1]).max() <= 1
 
@@ -92,11 +92,11 @@ def test_the_first_of_each_pair_is_the_renderers() -> None:
     del fields["recoloured"], fields["resized"]
     renderer = Renderer.Config(**fields).build()
     for n, (first, _) in enumerate(pairs(FREE, 3)):
-        assert (first.picture == renderer(3, n).picture).all()
+        assert (first.image == renderer(3, n).image).all()
 
 
 def test_in_squares_another_length_stands_where_it_belongs() -> None:
-    """In the middle of the picture as near as ids allow; what the old text covered is ground."""
+    """In the middle of the image as near as ids allow; what the old text covered is ground."""
     config = replace(SQUARES, resized=1.0, recoloured=0.0, middle=1.0, spread=0.0, object_share=0.0)
     lengths = set()
     for n, (first, second) in enumerate(pairs(config)):
@@ -104,10 +104,10 @@ def test_in_squares_another_length_stands_where_it_belongs() -> None:
         lengths.add(len(new.text) - len(old.text))
         left, right = new.squares[0][0], new.squares[-1][2]
         assert abs((left + right) / 2 - 128) <= 32
-        ground = np.ones(second.picture.shape[:2], bool)
+        ground = np.ones(second.image.shape[:2], bool)
         ground[int(new.box[1]) : int(new.box[3]), int(new.box[0]) : int(new.box[2])] = False
         background = config.build().ground(replace(first, index=n))
-        assert (second.picture == np.asarray(background))[ground].all()
+        assert (second.image == np.asarray(background))[ground].all()
     assert len(lengths) > 2
 
 
@@ -128,7 +128,7 @@ def test_held_out_instructions_are_in_no_training_pair() -> None:
 def test_an_edit_is_json() -> None:
     _, second = pairs(FREE, 1)[0]
     fields = json.loads(json.dumps(second.to_json()))
-    assert Sample.from_json(fields, second.picture).edit == second.edit
+    assert Sample.from_json(fields, second.image).edit == second.edit
 
 
 def test_sheets_are_refused() -> None:

@@ -19,10 +19,10 @@ NAMES = tuple(COLOURS)
 
 def sample(text: str, *squares: Box, colour: str = "red") -> Sample:
     """256x256 in (0, 100, 255), one line."""
-    picture = np.empty((256, 256, 3), np.uint8)
-    picture[:] = (0, 100, 255)
-    line = Line(text, squares[0], squares, squares, colour, "Face", "middle")
-    return Sample(picture, ("",), (line,), {"kind": "flat"}, (), 0, 0)
+    image = np.empty((256, 256, 3), np.uint8)
+    image[:] = (0, 100, 255)
+    line = Line(text, squares[0], squares, squares, colour, "Font", "middle")
+    return Sample(image, ("",), (line,), {"kind": "flat"}, (), 0, 0)
 
 
 def said(number: int) -> tuple[Meaning, str]:
@@ -103,7 +103,7 @@ def test_a_side_must_be_a_whole_number_of_ids() -> None:
 
 def test_rendered_text_lies_under_text_ids_of_its_colour() -> None:
     legend = Legend(sides=(256, 128))
-    config = Renderer.Config(faces=("NotoSansSC-Bold",), prominent=1.0, object_share=0.0)
+    config = Renderer.Config(fonts=("NotoSansSC-Bold",), prominent=1.0, object_share=0.0)
     renderer = replace(config, squares=legend.sides, backgrounds={"flat": 1.0}).build()
     for index in range(6):
         made = renderer(3, index)
@@ -111,6 +111,6 @@ def test_rendered_text_lies_under_text_ids_of_its_colour() -> None:
         text = ids < legend.grounds
         assert set(np.array(NAMES)[ids[text] % len(NAMES)]) == {made.lines[0].colour}
         wide = np.kron(text, np.ones((32, 32), bool))
-        border = np.abs(made.picture.astype(int) - made.picture[0, 0]).sum(-1)
+        border = np.abs(made.image.astype(int) - made.image[0, 0]).sum(-1)
         assert border[~wide].max() == 0 or (border[~wide] > 0).mean() < 0.01
         assert len(np.unique(ids[~text])) == 1

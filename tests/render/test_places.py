@@ -8,7 +8,7 @@ from moyin.render import places
 
 @pytest.mark.parametrize("row", range(3))
 @pytest.mark.parametrize("column", range(3))
-def test_a_box_lies_inside_the_picture_and_in_its_place(row: int, column: int) -> None:
+def test_a_box_lies_inside_the_image_and_in_its_place(row: int, column: int) -> None:
     random = np.random.Generator(np.random.Philox(key=5))
     for _ in range(50):
         box = places.box_in((row, column), (120, 60), 512, 14, random)
@@ -39,7 +39,7 @@ def test_every_place_has_words_in_both_languages() -> None:
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
 def test_boxes_stray_as_far_as_they_may(spread: float) -> None:
-    """In a picture of 300 a third's centres are 90 apart but for the tenths at its edges: 80."""
+    """In an image of 300 a third's centres are 90 apart but for the tenths at its edges: 80."""
     random = np.random.default_rng(0)
     boxes = [places.box_in((1, 1), (20, 20), 300, 0, random, spread) for _ in range(300)]
     for side in (0, 1):

@@ -30,17 +30,17 @@ def test_a_sample_is_a_function_of_configuration_seed_and_index(samples: list[Sa
     again = Renderer.Config(size=128).build()
     for index in (41, 3, 3):
         sample = again(11, index)
-        assert np.array_equal(sample.picture, samples[index].picture)
+        assert np.array_equal(sample.image, samples[index].image)
         assert sample.to_json() == samples[index].to_json()
-    assert not np.array_equal(again(12, 3).picture, samples[3].picture)
+    assert not np.array_equal(again(12, 3).image, samples[3].image)
 
 
-def test_pictures_are_rgb_of_the_size_asked_for(samples: list[Sample]) -> None:
+def test_images_are_rgb_of_the_size_asked_for(samples: list[Sample]) -> None:
     for sample in samples:
-        assert (sample.picture.shape, sample.picture.dtype) == ((128, 128, 3), np.uint8)
+        assert (sample.image.shape, sample.image.dtype) == ((128, 128, 3), np.uint8)
 
 
-def test_everything_stands_inside_the_picture_apart_and_in_a_place_of_its_own(
+def test_everything_stands_inside_the_image_apart_and_in_a_place_of_its_own(
     samples: list[Sample],
 ) -> None:
     for sample in samples:
@@ -68,7 +68,7 @@ def test_text_has_the_colour_it_is_said_to_have() -> None:
     for index in range(10):
         sample = renderer(2, index)
         left, top, right, bottom = map(int, sample.lines[0].box)
-        inside = sample.picture[top:bottom, left:right].reshape(-1, 3).astype(int)
+        inside = sample.image[top:bottom, left:right].reshape(-1, 3).astype(int)
         ink = np.array(COLOURS[sample.lines[0].colour].rgb)
         ground = np.array(COLOURS[sample.background["colour"]].rgb)
         near_ink = (np.abs(inside - ink).max(1) <= 11).mean()
@@ -77,7 +77,7 @@ def test_text_has_the_colour_it_is_said_to_have() -> None:
         assert near_ink + near_ground > 0.8  # the rest is the smooth edge between the two
 
 
-def test_most_pictures_have_one_line_of_few_large_characters() -> None:
+def test_most_images_have_one_line_of_few_large_characters() -> None:
     renderer = Renderer.Config(size=256).build()
     samples = [renderer(4, index) for index in range(100)]
     few = [s for s in samples if len(s.lines) == 1 and len(s.lines[0].text) <= 4]
@@ -91,28 +91,28 @@ def test_characters_are_restricted_to_the_most_frequent() -> None:
         assert all(known.issuperset(line.text) for line in renderer(0, index).lines)
 
 
-def test_a_face_that_lacks_a_character_is_not_taken_for_that_line() -> None:
-    renderer = Renderer.Config(size=128, faces=("Anton-Regular", "NotoSansSC-Bold")).build()
+def test_a_font_that_lacks_a_character_is_not_taken_for_that_line() -> None:
+    renderer = Renderer.Config(size=128, fonts=("Anton-Regular", "NotoSansSC-Bold")).build()
     lines = [line for index in range(40) for line in renderer(1, index).lines]
-    assert {line.face for line in lines} == {"Anton-Regular", "NotoSansSC-Bold"}
-    assert all(line.text.isascii() for line in lines if line.face == "Anton-Regular")
+    assert {line.font for line in lines} == {"Anton-Regular", "NotoSansSC-Bold"}
+    assert all(line.text.isascii() for line in lines if line.font == "Anton-Regular")
 
 
-def test_characters_that_no_face_has_are_an_error_at_once() -> None:
-    config = Renderer.Config(faces=("MaShanZheng-Regular",), characters=8105)
+def test_characters_that_no_font_has_are_an_error_at_once() -> None:
+    config = Renderer.Config(fonts=("MaShanZheng-Regular",), characters=8105)
     with pytest.raises(ValueError, match=r"\d+ of the 8105 characters have no glyph"):
         config.build()
-    Renderer.Config(faces=("Anton-Regular",), chinese=0.0).build()
+    Renderer.Config(fonts=("Anton-Regular",), chinese=0.0).build()
 
 
-def test_faces_of_a_folder_are_used_and_one_without_any_is_an_error(tmp_path: Path) -> None:
+def test_fonts_of_a_folder_are_used_and_one_without_any_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "kai").mkdir()
-    with pytest.raises(ValueError, match="no typefaces in"):
-        Renderer.Config(face_folder=str(tmp_path / "none")).build()
+    with pytest.raises(ValueError, match="no fonts in"):
+        Renderer.Config(font_folder=str(tmp_path / "none")).build()
     shutil.copy(fonts.shipped()["NotoSansSC-Bold"].path, tmp_path / "kai" / "Mine.woff2")
-    renderer = Renderer.Config(size=128, faces=("Mine",), face_folder=str(tmp_path)).build()
-    assert [face.style for face in renderer.faces] == ["kai"]
-    assert renderer(0, 0).lines[0].face == "Mine"
+    renderer = Renderer.Config(size=128, fonts=("Mine",), font_folder=str(tmp_path)).build()
+    assert [font.style for font in renderer.fonts] == ["kai"]
+    assert renderer(0, 0).lines[0].font == "Mine"
 
 
 def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
@@ -143,7 +143,7 @@ def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
 
 def test_a_sample_is_json(samples: list[Sample]) -> None:
     fields = json.loads(json.dumps(samples[5].to_json()))
-    assert Sample.from_json(fields, samples[5].picture).lines == samples[5].lines
+    assert Sample.from_json(fields, samples[5].image).lines == samples[5].lines
 
 
 def test_squares_lie_on_the_grid_of_ids() -> None:

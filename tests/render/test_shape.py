@@ -47,14 +47,14 @@ def test_a_characters_box_holds_its_ink() -> None:
 @pytest.mark.parametrize("character", "春A一g")
 def test_a_square_is_what_the_glyph_bitmap_covers(character: str) -> None:
     """The ink within its square, made as small, is the bitmap that the glyph encoder learns."""
-    face, side = fonts.shipped()["NotoSansSC-Bold"], 192
-    shape = Shape.of("x" + character, face, 0.92 * side)
+    font, side = fonts.shipped()["NotoSansSC-Bold"], 192
+    shape = Shape.of("x" + character, font, 0.92 * side)
     width, height = shape.extent(0.92 * side)
     placed = shape.placed((0.0, 0.0, float(width), float(height)))
     left, top, right, bottom = placed.squares[1]
     assert (right - left, bottom - top) == pytest.approx((side, side), rel=0.01)
     cut = placed.ink.crop((round(left), round(top), round(left) + side, round(top) + side))
     drawn = np.asarray(cut.resize((24, 24), Image.Resampling.BOX), float)
-    learnt = bitmap(character, face.name, 24).reshape(24, 24).astype(float)
+    learnt = bitmap(character, font.name, 24).reshape(24, 24).astype(float)
     alone = drawn[:, 6:], learnt[:, 6:]  # clear of the x before it
     assert np.corrcoef(alone[0].ravel(), alone[1].ravel())[0, 1] > 0.93

@@ -17,10 +17,10 @@ from moyin.render.text_shape import Placed
 from moyin.train.objectives.glyph_encoder import bitmap
 from moyin.train.objectives.plan import written
 
-FACE = fonts.shipped()["NotoSansSC-Bold"]
+FONT = fonts.shipped()["NotoSansSC-Bold"]
 LEGEND = Legend(sides=(128, 96), words=(1, 4), letters=(4, 8))
 CONFIG = Renderer.Config(
-    faces=(FACE.name,),
+    fonts=(FONT.name,),
     prominent=1.0,
     prominent_characters=24,
     words=1.0,
@@ -38,7 +38,7 @@ def same_as_bitmap(placed: Placed, number: int, character: str, side: int) -> No
     cut = Image.new("L", (side, side))
     cut.paste(placed.ink, (placed.corner[0] - left, placed.corner[1] - top))
     drawn = np.asarray(cut.resize((24, 24), Image.Resampling.BOX), float)
-    learnt = bitmap(character, FACE.name, 24).reshape(24, 24).astype(float)
+    learnt = bitmap(character, FONT.name, 24).reshape(24, 24).astype(float)
     alone = drawn[:, 6:], learnt[:, 6:]  # clear of what stands before it
     assert np.corrcoef(alone[0].ravel(), alone[1].ravel())[0, 1] > 0.93
 
@@ -46,7 +46,7 @@ def same_as_bitmap(placed: Placed, number: int, character: str, side: int) -> No
 @pytest.mark.parametrize("character", "春A一g")
 def test_a_square_is_what_the_glyph_bitmap_covers(character: str) -> None:
     text = "x" + character
-    same_as_bitmap(squares.placed(text, [(0, 2)], FACE, 192, (32, 64)), 1, character, 192)
+    same_as_bitmap(squares.placed(text, [(0, 2)], FONT, 192, (32, 64)), 1, character, 192)
 
 
 def test_a_letter_gets_whole_ids_of_its_square() -> None:
@@ -67,13 +67,13 @@ def test_a_letter_gets_whole_ids_of_its_square() -> None:
         ("Congratulations", ["Congratulations"]),
     ],
 )
-def test_rows_end_at_blanks_and_where_the_picture_does(text: str, rows: list[str]) -> None:
+def test_rows_end_at_blanks_and_where_the_image_does(text: str, rows: list[str]) -> None:
     assert [text[a:b] for a, b in squares.broken(text, 96, 512)] == rows
 
 
 def test_rows_stand_in_the_middle_of_the_longest_on_the_grid() -> None:
     text = "To Luck 好"
-    placed = squares.placed(text, squares.broken(text, 96, 512), FACE, 96, (64, 32))
+    placed = squares.placed(text, squares.broken(text, 96, 512), FONT, 96, (64, 32))
     middles = [((a + c) / 2, b) for a, b, c, _ in placed.squares]
     found = [at for character, at in zip(text, middles, strict=True) if character != " "]
     two = [(64 + 64 + 32, 32), (64 + 128 + 32, 32)]

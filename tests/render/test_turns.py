@@ -8,13 +8,13 @@ from moyin.render import assets
 from moyin.render.interleaver import Turns
 
 
-def test_so_many_pictures_have_all_8105_characters_and_one_less_has_not() -> None:
+def test_so_many_images_have_all_8105_characters_and_one_less_has_not() -> None:
     turns = Turns(count=8105, share=0.3, longest=4)
     enough = turns.enough()
     drawn = [turns(seed=7, index=index) for index in range(enough)]
     assert set("".join(drawn)) == set(assets.frequent_characters())
     assert len(set("".join(drawn[:-1]))) < 8105
-    # 1 + 2 + 3 + 4 characters in four turns, three of ten pictures: 3242 turns, 10,807 pictures.
+    # 1 + 2 + 3 + 4 characters in four turns, three of ten images: 3242 turns, 10,807 images.
     assert enough == pytest.approx(8105 / 2.5 / 0.3, abs=5)
 
 
@@ -45,5 +45,5 @@ def test_the_order_is_the_seeds_and_changes_with_every_round() -> None:
 def test_without_turns_there_is_never_enough() -> None:
     turns = Turns(count=10, share=0.0, longest=4)
     assert turns(0, 0) == turns(0, 999) == ""
-    with pytest.raises(ValueError, match="no picture has a turn"):
+    with pytest.raises(ValueError, match="no image has a turn"):
         turns.enough()

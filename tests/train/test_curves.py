@@ -16,7 +16,7 @@ def trained(tmp_path: Path) -> Path:
     for stage, numbers in steps.items():
         (tmp_path / stage).mkdir()
         rows = [
-            {"step": n, "loss": 4.0 / (i + 1), "pictures_per_s": 10.0 * (i + 1)}
+            {"step": n, "loss": 4.0 / (i + 1), "images_per_s": 10.0 * (i + 1)}
             for i, n in enumerate(numbers)
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -40,12 +40,12 @@ def test_report_prints_a_row_a_stage(trained: Path, capsys: pytest.CaptureFixtur
     assert cells["autoencoder"] == ["autoencoder", "20", "15.0", "4.0000", "2.0000"]
 
 
-def test_the_picture_shows_both_curves(trained: Path) -> None:
+def test_the_image_shows_both_curves(trained: Path) -> None:
     pytest.importorskip("matplotlib")
     curves.report(trained)
-    with Image.open(trained / curves.PICTURE) as picture:
-        wide, high = picture.size
-        halves = [picture.crop((x, 0, x + wide // 2, high)) for x in (0, wide // 2)]
+    with Image.open(trained / curves.IMAGE) as image:
+        wide, high = image.size
+        halves = [image.crop((x, 0, x + wide // 2, high)) for x in (0, wide // 2)]
     # matplotlib's first colour, #1f77b4, is the curve's.
     for half in halves:
         colours = {c[:3] for _, c in half.convert("RGB").getcolors(1 << 20) or []}

@@ -40,14 +40,14 @@ def most(trainer: Trainer, updates: int) -> int:
 
 @pytest.mark.parametrize("stage", SMOKE)
 def test_memory_is_what_is_measured(
-    stage: str, store: Path, small_checkpoint: Path, tmp_path: Path
+    stage: str, dataset: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     """Within 15 %, of the trainer's own updates. Strings are of other lengths than those reckoned
     with, and a glyph encoder's change from update to update."""
     small = find(f"smoke/{stage}")()
     training = replace(
         small,
-        data=str(store),
+        data=str(dataset),
         checkpoint=str(small_checkpoint),
         out=str(tmp_path),
         dtype="float32",
@@ -98,12 +98,12 @@ def test_glm_images_decoder_over_devices_by_hand() -> None:
 
 
 def test_a_lora_trains_little_and_computes_blocks_again(
-    store: Path, small_checkpoint: Path, tmp_path: Path
+    dataset: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     """Of each block only its arguments are kept, and casts of frozen weights nowhere."""
     training = replace(
         find("lora/decoder")(),
-        data=str(store),
+        data=str(dataset),
         checkpoint=str(small_checkpoint),
         out=str(tmp_path),
         lora=Lora(rank=2),

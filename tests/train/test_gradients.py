@@ -15,7 +15,7 @@ from stages import OBJECTIVES
 from moyin.backend import NAME, nn, ops
 from moyin.render.legend import Legend
 from moyin.train import Trainer, Training
-from moyin.train.objectives.base import Draws
+from moyin.train.objectives.base import SampleRng
 from moyin.train.objectives.legend import LegendObjective
 from moyin.train.objectives.planning import PlanningObjective
 
@@ -43,7 +43,7 @@ class Gradients:
         for p in nn.named_parameters(self.trainer.objective).values():
             noise = 0.05 * random.standard_normal(p.shape).astype(np.float32)
             nn.set_parameter(p, p + ops.asarray(noise))
-        batch = self.trainer.objective.batch(np.arange(4), Draws(0, 0))
+        batch = self.trainer.objective.batch(np.arange(4), SampleRng(0, 0))
         self.batch = {n: ops.asarray(x) for n, x in batch.items()}
 
     def __call__(self, dtype: Any) -> Any:
@@ -54,10 +54,10 @@ class Gradients:
 
 
 @pytest.fixture
-def gradients(make: Make, own_store: Path) -> Callable[[str], Gradients]:
+def gradients(make: Make, own_dataset: Path) -> Callable[[str], Gradients]:
     def of(name: str) -> Gradients:
         config = LEARNED[name]
-        return Gradients(make(config.stage, objective=config, data=str(own_store)))
+        return Gradients(make(config.stage, objective=config, data=str(own_dataset)))
 
     return of
 

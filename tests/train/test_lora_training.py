@@ -34,8 +34,8 @@ def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     for i in range(3):
         Image.new("RGB", (96, 96), (80 * i, 40, 200)).save(folder / f"{i}.png")
@@ -95,10 +95,10 @@ def test_two_halves_equal_the_whole(make: Make) -> None:
     assert all((ops.numpy(one[n]) == ops.numpy(two[n])).all() for n in one)
 
 
-def test_a_folder_of_pictures_in_one_command(
-    pictures: Path, small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_folder_of_images_in_one_command(
+    images: Path, small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["train", "lora/decoder", f"data={pictures}", f"checkpoint={small_checkpoint}"]
+    command = ["train", "lora/decoder", f"data={images}", f"checkpoint={small_checkpoint}"]
     command += [f"out={tmp_path / 'out'}", "steps=2", "lora.rank=2", "threads=1"]
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "lora")
@@ -110,9 +110,9 @@ def test_a_folder_of_pictures_in_one_command(
 
 
 def test_fine_tuning_takes_the_same_folder(
-    pictures: Path, small_checkpoint: Path, tmp_path: Path
+    images: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    command = ["train", "sft/generator", f"data={pictures}", f"checkpoint={small_checkpoint}"]
+    command = ["train", "sft/generator", f"data={images}", f"checkpoint={small_checkpoint}"]
     assert main([*command, f"out={tmp_path / 'out'}", "steps=2", "batch=1", "threads=1"]) == 0
     assert Checkpoint.open(tmp_path / "out" / "weights").has("decoder")
 

@@ -1,4 +1,4 @@
-"""Sixteen pictures seen again and again: their text is drawn so that OCR reads it.
+"""Sixteen images seen again and again: their text is drawn so that OCR reads it.
 
 Twenty minutes of a core. Crops alone came to 36 of 38 characters, whether 300 steps or 500.
 """
@@ -14,15 +14,15 @@ import pytest
 from moyin.backend import NAME
 from moyin.checkpoint.hub import EMBEDDED
 from moyin.data.rendered import render
-from moyin.dataset.dataset import Store
-from moyin.inference.pipeline import Pipeline
-from moyin.inference.semantic_tokens import SemanticIds
+from moyin.dataset.dataset import Dataset
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.ocr import scores
 from moyin.ocr.engine import find, read_boxes
 from moyin.recipes import nano
 from moyin.train import Optimizer, Training, run
 
-PICTURES, LARGE, WHOLE, SEED = 16, 600, 64, 9
+IMAGES, LARGE, WHOLE, SEED = 16, 600, 64, 9
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,38 +30,38 @@ pytestmark = [
 ]
 
 
-def painted(checkpoint: Path, store: Store) -> list[np.ndarray]:
-    """What the checkpoint paints of the pictures' true ids."""
-    pipeline = Pipeline.open(checkpoint)
-    pictures = []
-    for number in range(PICTURES):
-        sample = store.sample(number)
-        ids = SemanticIds(
+def painted(checkpoint: Path, dataset: Dataset) -> list[np.ndarray]:
+    """What the checkpoint paints of the images' true ids."""
+    pipeline = GlmImagePipeline.open(checkpoint)
+    images = []
+    for number in range(IMAGES):
+        sample = dataset.sample(number)
+        ids = SemanticTokens(
             grid=nano.LEGEND.ids(sample),
             codes=pipeline.decoder.config.codes,
             prompt=sample.captions[0],
             preview=None,
         )
-        pictures.append(pipeline.decode(ids, pipeline.defaults, seed=number).pixels)
-    return pictures
+        images.append(pipeline.decode(ids, pipeline.defaults, seed=number).pixels)
+    return images
 
 
-def read(pictures: list[np.ndarray], store: Store) -> float:
+def read(images: list[np.ndarray], dataset: Dataset) -> float:
     """Share of the characters that OCR reads right, each line in its place."""
     engine = find("pp-ocrv5")
     pairs = []
-    for number, picture in enumerate(pictures):
-        line = store.sample(number).lines[0]
-        pairs.append(((line.text,), (read_boxes(engine, picture, [line.box])[0].text,)))
+    for number, image in enumerate(images):
+        line = dataset.sample(number).lines[0]
+        pairs.append(((line.text,), (read_boxes(engine, image, [line.box])[0].text,)))
     return scores.characters.of(pairs)["characters"]
 
 
-def learn(training: Training, store: Store, checkpoint: Path, out: Path) -> Path:
+def learn(training: Training, dataset: Dataset, checkpoint: Path, out: Path) -> Path:
     """The weights of a training on one thread, which gives the same ones each time."""
     run(
         replace(
             training,
-            data=str(store.path),
+            data=str(dataset.path),
             out=str(out),
             checkpoint=str(checkpoint),
             threads=1,
@@ -71,14 +71,14 @@ def learn(training: Training, store: Store, checkpoint: Path, out: Path) -> Path
     return out / "weights"
 
 
-def test_sixteen_pictures_are_learned(tmp_path: Path) -> None:
+def test_sixteen_images_are_learned(tmp_path: Path) -> None:
     # Of all 8105 characters drawn evenly: of dense ones nano's strokes run together. In one row,
     # for the reader takes a line's box for one.
     one_row = {"squares": (128,), "square_words": (), "square_letters": ()}
-    renderer = replace(nano.pictures().renderer, characters=8105, prominent_characters=4, **one_row)
-    store = render(renderer, tmp_path / "store", count=PICTURES, seed=SEED, workers=1)
-    assert read([store.sample(number).picture for number in range(PICTURES)], store) == 1
-    assert read(painted(EMBEDDED, store), store) < 0.9
+    renderer = replace(nano.images().renderer, characters=8105, prominent_characters=4, **one_row)
+    dataset = render(renderer, tmp_path / "dataset", count=IMAGES, seed=SEED, workers=1)
+    assert read([dataset.sample(number).image for number in range(IMAGES)], dataset) == 1
+    assert read(painted(EMBEDDED, dataset), dataset) < 0.9
     large, whole = nano.decoder_large(), nano.decoder_whole()
     learned = learn(
         replace(
@@ -86,9 +86,9 @@ def test_sixteen_pictures_are_learned(tmp_path: Path) -> None:
             objective=replace(large.objective, drop=0.0),
             optimizer=Optimizer(lr=1.2e-3, warmup=20, decay=0.5, ema=0.95),
             steps=LARGE,
-            batch=PICTURES,
+            batch=IMAGES,
         ),
-        store,
+        dataset,
         EMBEDDED,
         tmp_path / "large",
     )
@@ -98,10 +98,10 @@ def test_sixteen_pictures_are_learned(tmp_path: Path) -> None:
             objective=replace(whole.objective, drop=0.0, text=8.0),
             optimizer=Optimizer(lr=8e-4, warmup=5, decay=0.6, ema=0.9),
             steps=WHOLE,
-            batch=PICTURES // 2,
+            batch=IMAGES // 2,
         ),
-        store,
+        dataset,
         learned,
         tmp_path / "whole",
     )
-    assert read(painted(learned, store), store) >= 0.98
+    assert read(painted(learned, dataset), dataset) >= 0.98

@@ -94,7 +94,7 @@ def launched(arguments: list[str], stderr: Any) -> Iterator[subprocess.Popen[byt
 def rows(out: Path) -> list[dict[str, float]]:
     """Metrics that depend neither on the clock nor on the process."""
     found = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
-    clock = ("pictures_per_s", "share_of_peak", "memory_gib")
+    clock = ("images_per_s", "share_of_peak", "memory_gib")
     return [{k: v for k, v in row.items() if k not in clock} for row in found]
 
 
@@ -125,7 +125,7 @@ def test_two_are_as_one(stage: str, make: Make, tmp_path: Path) -> None:
     common: dict[str, Any] = {"objective": objective(stage), "batch": 4, "steps": 2}
     if stage == "decoder":
         common |= {"accumulate": 2, "batch": 2, "recompute": True}
-        common |= {"held_out": 0.25, "validation": Validation(every=2, pictures=1)}
+        common |= {"held_out": 0.25, "validation": Validation(every=2, images=1)}
     run(make(stage, "one", **common))
     told = together(2, tmp_path, lambda: run(make(stage, "two", **common)))
     assert told == ["", ""], "\n".join(told)
@@ -218,9 +218,9 @@ def test_the_sample_that_spoils_it_is_named_by_all(make: Make, tmp_path: Path) -
         trainer = Trainer(make("autoencoder"))
         batch = trainer.objective.batch
 
-        def made(indices: Any, draws: Any) -> Any:
-            arrays = batch(indices, draws)
-            arrays["pixels"][:] = np.nan if trainer.rank and draws.first else arrays["pixels"]
+        def made(indices: Any, sample_rng: Any) -> Any:
+            arrays = batch(indices, sample_rng)
+            arrays["pixels"][:] = np.nan if trainer.rank and sample_rng.first else arrays["pixels"]
             return arrays
 
         trainer.objective.batch = made

@@ -1,4 +1,4 @@
-"""Pictures of several sizes: each batch holds those of one."""
+"""Images of several sizes: each batch holds those of one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import device
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Sample
 from moyin.train import Trainer, Training
 
@@ -23,16 +23,16 @@ SIZES = ((512, 544), (544, 512))
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures of noise, every second one upright."""
-    folder = tmp_path_factory.mktemp("sizes") / "store"
+    """Six images of noise, every second one upright."""
+    folder = tmp_path_factory.mktemp("sizes") / "dataset"
     sizes = [SIZES[i % 2] for i in range(6)]
-    store = Store.create(folder, {}, seed=0, count=len(sizes), digest="maker")
+    dataset = Dataset.create(folder, {}, seed=0, count=len(sizes), digest="maker")
     random = np.random.default_rng(0)
-    store.append(
+    dataset.append(
         Sample(random.integers(0, 256, (*size, 3), np.uint8), (f'says "{i}"',), (), {}, (), 0, i)
         for i, size in enumerate(sizes)
     )
-    store.add_column("bucket", "maker", [f"{h}x{w}" for h, w in sizes], "text")
+    dataset.add_column("bucket", "maker", [f"{h}x{w}" for h, w in sizes], "text")
     return folder
 
 
@@ -47,11 +47,11 @@ def test_a_mixture_of_sizes_trains(
     trainer = Trainer(make(stage, objective=config, data=str(mixed)))
     batch, seen = trainer.objective.batch, []
 
-    def watched(indices: Any, draws: Any) -> Any:
-        rows = trainer.source.pictures.read(["ids"], indices)
-        (shape,) = {row["ids"].shape for row in rows}
+    def watched(indices: Any, sample_rng: Any) -> Any:
+        rows = trainer.source.images.read(["tokens"], indices)
+        (shape,) = {row["tokens"].shape for row in rows}
         seen.append(shape)
-        return batch(indices, draws)
+        return batch(indices, sample_rng)
 
     monkeypatch.setattr(trainer.objective, "batch", watched)
     trainer.run()

@@ -21,7 +21,7 @@ from moyin.backend import device, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli.app import main
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.train import (
     Interrupted,
     Optimizer,
@@ -35,7 +35,7 @@ from moyin.train import trainer as trainer_module
 from moyin.train.loss_guard import Watch
 from moyin.train.metrics import Report
 from moyin.train.objectives import Objective
-from moyin.train.objectives.base import Draws
+from moyin.train.objectives.base import SampleRng
 
 Make = Callable[..., Training]
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -63,7 +63,7 @@ class Linear(Objective):
     def count(self) -> int:
         return len(INPUTS)
 
-    def batch(self, indices: Any, draws: Draws) -> dict[str, Any]:
+    def batch(self, indices: Any, sample_rng: SampleRng) -> dict[str, Any]:
         return {"x": INPUTS[indices], "y": self.config.scale * TARGETS[indices]}
 
     def loss(self, batch: dict[str, Any], dtype: Any) -> tuple[Any, dict[str, Any]]:
@@ -117,7 +117,7 @@ def press_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_learns_and_is_written_beside_the_others(stage: str, make: Make) -> None:
     trainer = Trainer(make(stage, steps=8))
-    batch = trainer.objective.batch(np.arange(2), Draws(0, 1000))
+    batch = trainer.objective.batch(np.arange(2), SampleRng(0, 1000))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     before = float(ops.numpy(trainer.gradient(tensors)[0]))
     folder = trainer.run()
@@ -126,7 +126,7 @@ def test_every_stage_learns_and_is_written_beside_the_others(stage: str, make: M
     written = Checkpoint.open(folder)
     assert all(written.has(name) for name in STAGES)
     assert written.notes["training"][stage]["steps"] == 8
-    assert written.notes["training"][stage]["pictures"] == 16
+    assert written.notes["training"][stage]["images"] == 16
     assert written.notes["settings"]["height"] == 64  # the first checkpoint's own
     network = nn.named_parameters(written.whole(stage, "float32"))
     for name, parameter in nn.named_parameters(trainer.objective.network).items():
@@ -427,8 +427,8 @@ def test_no_state_is_saved_while_the_loss_rises(
     ("changes", "told"),
     [
         ({"out": ""}, "say where to write: out=DIR"),
-        ({"data": ""}, "name a store, data=STORE"),
-        ({"data": "nowhere"}, "no readable store at nowhere"),
+        ({"data": ""}, "name a dataset, data=DATASET"),
+        ({"data": "nowhere"}, "no readable dataset at nowhere"),
         ({"checkpoint": "none"}, "needs a trained semantic"),
         ({"checkpoint": "./nowhere"}, "nowhere"),
     ],
@@ -438,18 +438,18 @@ def test_what_is_missing_is_named(changes: dict[str, str], told: str, make: Make
         run(make("generator", **changes))
 
 
-def test_an_empty_store_is_named(make: Make, tmp_path: Path) -> None:
-    Store.create(tmp_path / "empty", {}, seed=0, count=8, digest="maker")
-    with pytest.raises(ValueError, match="empty holds no pictures yet: go on with moyin prepare"):
+def test_an_empty_dataset_is_named(make: Make, tmp_path: Path) -> None:
+    Dataset.create(tmp_path / "empty", {}, seed=0, count=8, digest="maker")
+    with pytest.raises(ValueError, match="empty holds no images yet: go on with moyin prepare"):
         run(make("semantic", data=str(tmp_path / "empty")))
 
 
 @pytest.mark.parametrize(
     ("stage", "crop", "told"), [("decoder", 17, "16x16 ids"), ("autoencoder", 520, "512x512")]
 )
-def test_a_crop_larger_than_the_pictures(stage: str, crop: int, told: str, make: Make) -> None:
+def test_a_crop_larger_than_the_images(stage: str, crop: int, told: str, make: Make) -> None:
     objective = replace(OBJECTIVES[stage], crop=crop)
-    with pytest.raises(ValueError, match=rf"crop={crop}: the pictures have {told}"):
+    with pytest.raises(ValueError, match=rf"crop={crop}: the images have {told}"):
         run(make(stage, objective=objective))
 
 

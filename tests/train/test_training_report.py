@@ -33,7 +33,7 @@ def test_metrics_and_events(tmp_path: Path) -> None:
     write(tmp_path, 0, [10, 20])
     first, second = rows(tmp_path)
     assert (first["step"], first["loss"], second["step"]) == (10, 0.1, 20)
-    assert first["pictures_per_s"] > 0
+    assert first["images_per_s"] > 0
     assert first["share_of_peak"] > 0
     assert scalars(tmp_path, "loss") == [(10, pytest.approx(0.1)), (20, pytest.approx(0.05))]
 
@@ -66,7 +66,7 @@ def test_a_full_disk_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             with pytest.warns(UserWarning, match=r"metrics.jsonl: what belongs there waits"):
                 report.metrics(20, {"loss": 0.25})
             with pytest.warns(UserWarning, match=r"step-00000020.png: it is left out"):
-                report.picture(20, np.zeros((4, 4, 3), np.uint8))
+                report.image(20, np.zeros((4, 4, 3), np.uint8))
         report.metrics(30, {"loss": 0.125})
         with monkeypatch.context() as patch:
             fill(patch)

@@ -27,13 +27,13 @@ def test_what_is_held_out_is_evenly_spaced(share: float, held: list[int]) -> Non
     assert np.flatnonzero(held_out(8, share)).tolist() == held
 
 
-def test_a_store_that_grows_keeps_what_was_held_out() -> None:
+def test_a_dataset_that_grows_keeps_what_was_held_out() -> None:
     assert (held_out(1000, 0.07)[:300] == held_out(300, 0.07)).all()
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "decoder", "generator"])
 def test_held_out_samples_are_never_trained_on_and_are_shown(stage: str, make: Make) -> None:
-    looked = Validation(every=2, pictures=1)
+    looked = Validation(every=2, images=1)
     config = OBJECTIVES[stage]
     trainer = Trainer(make(stage, held_out=0.25, validation=looked, objective=config))
     trainer.run()
@@ -42,17 +42,17 @@ def test_held_out_samples_are_never_trained_on_and_are_shown(stage: str, make: M
     rows = [json.loads(x) for x in (trainer.out / "validation.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     assert rows[0]["validation_loss"] != rows[1]["validation_loss"]
-    picture = np.asarray(Image.open(trainer.out / "samples" / "step-00000004.png"))
-    original = trainer.source.pictures.sample(3).picture
-    assert picture.shape == (512, 2 * 512 + GAP, 3)
-    assert (picture[:, :512] == original).all()
-    assert picture[:, 512 + GAP :].std() > 0
+    image = np.asarray(Image.open(trainer.out / "samples" / "step-00000004.png"))
+    original = trainer.source.images.sample(3).image
+    assert image.shape == (512, 2 * 512 + GAP, 3)
+    assert (image[:, :512] == original).all()
+    assert image[:, 512 + GAP :].std() > 0
 
 
 def test_validation_does_not_change_the_training(make: Make) -> None:
     weights = []
     for name, every in (("looked", 1), ("not", 100)):
-        looked = Validation(every=every, pictures=0)
+        looked = Validation(every=every, images=0)
         trainer = Trainer(make("glyph", name, held_out=0.25, validation=looked))
         trainer.run()
         weights.append({n: ops.numpy(p) for n, p in trainer.parameters.items()})

@@ -1,4 +1,4 @@
-"""Clarity: pictures without contrast or without sharp edges are dropped."""
+"""Clarity: images without contrast or without sharp edges are dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from moyin.data.item import Item
-from moyin.dataset.sample import Picture
+from moyin.dataset.sample import Pixels
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ class Clarity:
         return [self._measured(item) for item in items]
 
     def _measured(self, item: Item) -> Item:
-        grey = greys(item.sample.picture)
+        grey = greys(item.sample.image)
         contrast, sharp = float(grey.std()), sharpness(grey)
         measured = item.with_values(contrast=round(contrast, 3), sharpness=round(sharp, 3))
         if contrast < self.config.contrast:
@@ -47,9 +47,9 @@ class Clarity:
         return measured
 
 
-def greys(picture: Picture) -> Array:
+def greys(image: Pixels) -> Array:
     """Grey levels from 0 to 255, float32 [height, width]."""
-    return np.asarray(Image.fromarray(picture).convert("L"), np.float32)
+    return np.asarray(Image.fromarray(image).convert("L"), np.float32)
 
 
 def sharpness(grey: Array) -> float:

@@ -1,4 +1,4 @@
-"""Captions for pictures that have none: a model is asked, or simple sentences are made."""
+"""Captions for images that have none: a model is asked, or simple sentences are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from moyin.clients.captioner import Captioner
 from moyin.data.filters.caption_filter import cleaned
 from moyin.data.item import Item
-from moyin.dataset.sample import Picture
+from moyin.dataset.sample import Pixels
 from moyin.ocr.colours import COLOURS, nearest
 
 # A word of a file's name: camera names and numbers (IMG_1234, dsc) say nothing.
@@ -42,7 +42,7 @@ class Caption:
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """url, model: a server with OpenAI's chat completions that takes pictures, such as
+        """url, model: a server with OpenAI's chat completions that takes images, such as
         http://127.0.0.1:8000/v1; without one, sentences are made of file name, colour and text."""
 
         url: str = ""
@@ -64,15 +64,15 @@ class Caption:
         if item.rendered or (has and not self.config.always):
             return item
         if self._captioner is not None:
-            return item.with_sample(captions=self._captioner(item.sample.picture))
+            return item.with_sample(captions=self._captioner(item.sample.image))
         return item.with_sample(captions=sentences(item)).noted("captions made from its name")
 
 
 def sentences(item: Item) -> tuple[str, str]:
     """An English and a Chinese caption, from the file's name or the main colour, and the text
-    that was read. Which sentence it is depends on the picture's name alone."""
+    that was read. Which sentence it is depends on the image's name alone."""
     name = subject(item.key)
-    colour = COLOURS[main_colour(item.sample.picture)]
+    colour = COLOURS[main_colour(item.sample.image)]
     lines = str(item.values.get("read", "")).replace('"', "").split("\n")
     said = [line for line in lines if line]
     number = int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:4], "big")
@@ -93,8 +93,8 @@ def subject(key: str) -> str:
     return " ".join(word for word in words if word not in _NAMELESS)
 
 
-def main_colour(picture: Picture) -> str:
-    """The named colour that covers most of the picture."""
-    small = Image.fromarray(picture).resize((8, 8), Image.Resampling.BOX)
+def main_colour(image: Pixels) -> str:
+    """The named colour that covers most of the image."""
+    small = Image.fromarray(image).resize((8, 8), Image.Resampling.BOX)
     names = [nearest((int(r), int(g), int(b))) for r, g, b in np.asarray(small).reshape(-1, 3)]
     return max(sorted(set(names)), key=names.count)

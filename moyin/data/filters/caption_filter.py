@@ -22,7 +22,7 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af]")
 
 class Wording:
     """Adds `language` ("zh", "en" or "en zh"), `caption_length`, the longest caption's characters,
-    and of the text in the picture `characters`, their number, and `level`, the highest in the
+    and of the text in the image `characters`, their number, and `level`, the highest in the
     Table of General Standard Chinese Characters: 0 without Chinese, 4 for what is not in it."""
 
     name = "wording"

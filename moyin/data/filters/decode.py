@@ -21,13 +21,13 @@ DRAFT = 2048  # a JPEG with longer sides is decoded at a half, a quarter or an e
 
 
 class Decode:
-    """Opens pictures of the common formats: upright, the first frame, alpha laid on white."""
+    """Opens images of the common formats: upright, the first frame, alpha laid on white."""
 
     name = "decode"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """megapixels: a larger picture is dropped before it is decoded."""
+        """megapixels: a larger image is dropped before it is decoded."""
 
         megapixels: float = 50.0
 
@@ -52,7 +52,7 @@ class Decode:
                 warnings.simplefilter("ignore")  # of broken metadata, which is not looked at
                 return self._opened(item)
         except UnidentifiedImageError:
-            return self._drop(item, "no picture")
+            return self._drop(item, "no image")
         except Image.DecompressionBombError as error:
             return self._drop(item, "too many pixels", str(error))
         # Decoders raise whatever a broken file makes them run into.
@@ -68,16 +68,16 @@ class Decode:
                 source_height=file.height, source_width=file.width
             )
             file.draft("RGB", (DRAFT, DRAFT))
-            picture = np.array(rgb(ImageOps.exif_transpose(file)))
-        return replace(noted.with_sample(picture=picture), content=b"")
+            image = np.array(rgb(ImageOps.exif_transpose(file)))
+        return replace(noted.with_sample(image=image), content=b"")
 
     def _drop(self, item: Item, reason: str, detail: str = "") -> Item:
         return replace(item, content=b"").drop(self.name, reason, detail)
 
 
 def sized(item: Item) -> Item:
-    """A picture that is there already, with its size as its source's."""
-    height, width = item.sample.picture.shape[:2]
+    """An image that is there already, with its size as its source's."""
+    height, width = item.sample.image.shape[:2]
     return item.with_values(source_height=height, source_width=width)
 
 

@@ -1,6 +1,6 @@
-"""Duplicates across the whole store: the first of its kind is kept.
+"""Duplicates across the whole dataset: the first of its kind is kept.
 
-This is the one decision that depends on all pictures before, so it is made in their order, in one
+This is the one decision that depends on all images before, so it is made in their order, in one
 place. What is known of them lies in a file, not in memory.
 """
 
@@ -21,7 +21,7 @@ CACHE = 64 << 10  # KiB of the index that may lie in memory
 
 
 class Duplicates:
-    """Drops exact copies, and near ones among pictures that were not rendered."""
+    """Drops exact copies, and near ones among images that were not rendered."""
 
     name = "duplicates"
 
@@ -42,8 +42,8 @@ class Duplicates:
         self._index.executescript(
             f"""
             pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -{CACHE};
-            create table pictures (pixels text primary key, look text, name text);
-            create table bands (band int, value int, picture int);
+            create table images (pixels text primary key, look text, name text);
+            create table bands (band int, value int, image int);
             create index places on bands (band, value);
             begin;
             """
@@ -52,7 +52,7 @@ class Duplicates:
     def __call__(self, item: Item) -> Item:
         """The item, dropped if a copy of it was seen; else it is remembered."""
         pixels, look = str(item.values["pixels"]), str(item.values["look"])
-        copy = self._first("select name from pictures where pixels = ?", pixels)
+        copy = self._first("select name from images where pixels = ?", pixels)
         if copy:
             return item.drop(self.name, "exact copy", f"of {copy}")
         if not item.rendered and self.config.near >= 0:
@@ -63,8 +63,8 @@ class Duplicates:
         return item
 
     def remember(self, pixels: str, look: str, name: str) -> None:
-        """Note a picture that is kept; one without a look is no near copy of any."""
-        row = self._index.execute("insert into pictures values (?, ?, ?)", (pixels, look, name))
+        """Note an image that is kept; one without a look is no near copy of any."""
+        row = self._index.execute("insert into images values (?, ?, ?)", (pixels, look, name))
         if look and self.config.near >= 0:
             rows = [(band, value, row.lastrowid) for band, value in _bands(look)]
             self._index.executemany("insert into bands values (?, ?, ?)", rows)
@@ -78,8 +78,8 @@ class Duplicates:
         return str(row[0]) if row else ""
 
     def _nearest(self, look: str) -> tuple[int, str] | None:
-        """The closest picture within `near` bits, and by how many it differs."""
-        query = """select look, name from bands join pictures on pictures.rowid = picture
+        """The closest image within `near` bits, and by how many it differs."""
+        query = """select look, name from bands join images on images.rowid = image
                    where band = ? and value = ?"""
         rows = (row for band in _bands(look) for row in self._index.execute(query, band))
         near = ((distance(look[DIGITS:], other[DIGITS:]), name) for other, name in rows)

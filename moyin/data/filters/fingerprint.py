@@ -1,4 +1,4 @@
-"""Fingerprints, by which copies of a picture are found: of its pixels, and of how it looks."""
+"""Fingerprints, by which copies of an image are found: of its pixels, and of how it looks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from moyin.data.item import Item
-from moyin.dataset.sample import Picture
+from moyin.dataset.sample import Pixels
 
 Array = np.ndarray[Any, Any]
 COARSE, FINE = 8, 16  # lowest frequencies on a side of the two hashes: 64 and 256 bits
-SIDE = 64  # pixels of the small picture that is looked at
+SIDE = 64  # pixels of the small image that is looked at
 
 
 class Fingerprint:
@@ -31,24 +31,24 @@ class Fingerprint:
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
         return [
-            item.with_values(pixels=pixels(item.sample.picture), look=look(item.sample.picture))
+            item.with_values(pixels=pixels(item.sample.image), look=look(item.sample.image))
             for item in items
         ]
 
 
-def pixels(picture: Picture) -> str:
+def pixels(image: Pixels) -> str:
     """64 bits of a SHA-256 over size and pixels, in hex."""
-    total = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).data)
+    total = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).data)
     return total.hexdigest()[:16]
 
 
-def look(picture: Picture) -> str:
+def look(image: Pixels) -> str:
     """A coarse and a fine pHash of 64 and 256 bits, in hex (Zauner 2010).
 
-    Bits say which of the lowest frequencies of the picture, scaled to 64x64, are above their
+    Bits say which of the lowest frequencies of the image, scaled to 64x64, are above their
     median. The coarse one finds candidates, the fine one tells whether they are copies.
     """
-    small = Image.fromarray(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     cosines = _cosines()
     frequencies = cosines @ np.asarray(small, np.float64) @ cosines.T
     return "".join(_bits(frequencies[:side, :side]).tobytes().hex() for side in (COARSE, FINE))

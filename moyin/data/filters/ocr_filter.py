@@ -1,4 +1,4 @@
-"""Reading: what text an OCR engine finds in a picture, and how well the captions tell of it."""
+"""Reading: what text an OCR engine finds in an image, and how well the captions tell of it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Reading:
 
     Text of a caption is what stands in its quotes. Precision: which share of the characters read
     is in the captions; recall: which share of theirs was read; -1 where there is none, or the
-    picture was not read.
+    image was not read.
     """
 
     name = "reading"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """pictures: none, those whose captions quote something, those found, or all.
+        """images: none, those whose captions quote something, those found, or all.
 
-        sure: the engine's confidence from which on a line counts. recall: a picture whose captions
+        sure: the engine's confidence from which on a line counts. recall: an image whose captions
         quote text is dropped if less of it was read.
         """
 
-        pictures: Literal["none", "quoted", "found", "all"] = "none"
+        images: Literal["none", "quoted", "found", "all"] = "none"
         sure: float = 0.6
         recall: float = 0.0
 
@@ -47,7 +47,7 @@ class Reading:
         told = asked(item)
         if not self._wanted(item, told):
             return item.with_values(read="", text_precision=-1.0, text_recall=-1.0)
-        lines = paddle.read(item.sample.picture)
+        lines = paddle.read(item.sample.image)
         text = "\n".join(line.text for line in lines if line.confidence >= self.config.sure)
         precision, recall = agreement(told, text)
         read = item.with_values(
@@ -58,7 +58,7 @@ class Reading:
         return read
 
     def _wanted(self, item: Item, told: str) -> bool:
-        which = self.config.pictures
+        which = self.config.images
         return {
             "none": False,
             "quoted": bool(told) and not item.rendered,
@@ -68,7 +68,7 @@ class Reading:
 
 
 def asked(item: Item) -> str:
-    """The text that the picture is said to hold: its lines, or else the caption's that quotes
+    """The text that the image is said to hold: its lines, or else the caption's that quotes
     most."""
     if item.sample.lines:
         return "".join(line.text for line in item.sample.lines)

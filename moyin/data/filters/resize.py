@@ -1,4 +1,4 @@
-"""Fitting: every picture comes to the size of the aspect bucket that is nearest to it."""
+"""Fitting: every image comes to the size of the aspect bucket that is nearest to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from moyin.data.item import Item
-from moyin.dataset.sample import Picture
+from moyin.dataset.sample import Pixels
 from moyin.prompt.grid import PIXELS
 
 
@@ -23,8 +23,8 @@ class Fit:
     class Config:
         """size: side of the square bucket in pixels; the others have its area, about.
 
-        longest: of a bucket's sides, the longer one by the shorter. crop: the share of a picture
-        that may be lost. enlarge: how many times a picture may be enlarged.
+        longest: of a bucket's sides, the longer one by the shorter. crop: the share of an image
+        that may be lost. enlarge: how many times an image may be enlarged.
         """
 
         size: int = 512
@@ -49,7 +49,7 @@ class Fit:
         return [self._fitted(item) for item in items]
 
     def _fitted(self, item: Item) -> Item:
-        height, width = item.sample.picture.shape[:2]
+        height, width = item.sample.image.shape[:2]
         bucket = min(self.buckets, key=lambda b: abs(math.log(b[0] / b[1] * width / height)))
         scale = max(bucket[0] / height, bucket[1] / width)
         lost = 1 - bucket[0] * bucket[1] / (height * width * scale**2)
@@ -63,7 +63,7 @@ class Fit:
             return item
         if item.rendered:
             return item.drop(self.name, "of no bucket's size", said)
-        return item.with_sample(picture=covering(item.sample.picture, bucket))
+        return item.with_sample(image=covering(item.sample.image, bucket))
 
 
 def buckets(size: int, longest: float) -> list[tuple[int, int]]:
@@ -76,14 +76,14 @@ def buckets(size: int, longest: float) -> list[tuple[int, int]]:
     return sorted((rows * PIXELS, columns * PIXELS) for rows, columns in both)
 
 
-def covering(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The middle of the picture at `size` (height, width), as much of it as has that shape."""
-    height, width = picture.shape[:2]
+def covering(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The middle of the image at `size` (height, width), as much of it as has that shape."""
+    height, width = pixels.shape[:2]
     scale = min(height / size[0], width / size[1])
-    # Rounding must not lead out of the picture.
+    # Rounding must not lead out of the image.
     down = max(0.0, (height - size[0] * scale) / 2)
     across = max(0.0, (width - size[1] * scale) / 2)
     box = (across, down, width - across, height - down)
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     scaled = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
     return np.array(scaled)

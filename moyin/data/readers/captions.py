@@ -1,4 +1,4 @@
-"""The captions that stand beside a picture, in whatever form people keep them."""
+"""The captions that stand beside an image, in whatever form people keep them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from moyin.data.readers import walk
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
 FIELDS = ("caption", "captions", "text", "texts", "prompt", "title", "description")
-MOST = 64  # captions of one picture
+MOST = 64  # captions of one image
 
 
 def of_fields(fields: Any) -> tuple[str, ...]:
@@ -39,21 +39,21 @@ def of_text(content: bytes, is_json: bool) -> tuple[str, ...]:
         raise ValueError("captions are no JSON") from None
 
 
-def beside(picture: Path, suffixes: Sequence[str], largest: int) -> tuple[str, ...]:
-    """The captions in the files of this picture's name with other endings.
+def beside(image: Path, suffixes: Sequence[str], largest: int) -> tuple[str, ...]:
+    """The captions in the files of this image's name with other endings.
 
     ValueError where one of them cannot be read.
     """
-    paths = (picture.with_suffix(suffix) for suffix in suffixes)
+    paths = (image.with_suffix(suffix) for suffix in suffixes)
     there = (walk.inside(path.parent, path.name) for path in paths if path.is_file())
     return tuple(t for p in there for t in of_text(walk.load(p, largest), p.suffix == ".json"))
 
 
 def belongs(path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether this file holds the captions of a picture that stands beside it."""
+    """Whether this file holds the captions of an image that stands beside it."""
     if path.suffix not in suffixes:
         return False
-    return any(path.with_suffix(end).is_file() for s in PICTURES for end in (s, s.upper()))
+    return any(path.with_suffix(end).is_file() for s in IMAGES for end in (s, s.upper()))
 
 
 def _strings(value: Any) -> list[str]:

@@ -1,8 +1,8 @@
-"""Folders of files: pictures with their captions beside them, and archives of any known kind.
+"""Folders of files: images with their captions beside them, and archives of any known kind.
 
-A caption stands in a file of the picture's name that ends in .txt or .json, or in a table whose
-rows name the folder's pictures: a `metadata.jsonl`, as Hugging Face's image folders have it,
-Parquet or Arrow. Other pictures beside such a table and below it are left out.
+A caption stands in a file of the image's name that ends in .txt or .json, or in a table whose
+rows name the folder's images: a `metadata.jsonl`, as Hugging Face's image folders have it,
+Parquet or Arrow. Other images beside such a table and below it are left out.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from moyin.data.item import Item, found
 from moyin.data.readers import LARGEST, SHARE, Share, captions, walk
 
 TABLE = "metadata.jsonl"
-BESIDE = (".txt", ".json")  # what holds the captions of the picture beside it
+BESIDE = (".txt", ".json")  # what holds the captions of the image beside it
 LONGEST = 2**22  # bytes of a file or a line with captions
-INDEX = ".mindrecord.db"  # what stands beside a MindRecord file and holds no pictures
+INDEX = ".mindrecord.db"  # what stands beside a MindRecord file and holds no images
 ABOUT = ("README.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What was found instead of pictures."""
+    """What was found instead of images."""
 
     source: str
     entries: tuple[walk.Entry, ...]
@@ -36,20 +36,20 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Files below `root`, each a picture or, as it turns out, none."""
+class Images:
+    """Files below `root`, each an image or, as it turns out, none."""
 
     root: Path
     names: tuple[str, ...]
 
     def read(self) -> Iterator[Item]:
         for name in self.names:
-            yield picture(self.root, name, lambda path: captions.beside(path, BESIDE, LONGEST))
+            yield image(self.root, name, lambda path: captions.beside(path, BESIDE, LONGEST))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Lines of a table of pictures, by their bytes in it."""
+    """Lines of a table of images, by their bytes in it."""
 
     root: Path
     table: str
@@ -76,10 +76,10 @@ class Rows:
             fault = f"row is no JSON: {error}" if known else str(error)
             return found(self.root.name, key, fault=fault)
         said = captions.of_fields(row)
-        return picture(self.root, path.relative_to(self.root.resolve()).as_posix(), lambda _: said)
+        return image(self.root, path.relative_to(self.root.resolve()).as_posix(), lambda _: said)
 
 
-def picture(root: Path, name: str, said: Callable[[Path], tuple[str, ...]]) -> Item:
+def image(root: Path, name: str, said: Callable[[Path], tuple[str, ...]]) -> Item:
     """One file as an item; what keeps it from being read is its fault."""
     try:
         content = walk.load(root / name, LARGEST)
@@ -97,16 +97,16 @@ def shares(path: Path) -> Iterator[Share]:
         if special is None:
             pending.append(entry.name)
         if pending and (special is not None or len(pending) == SHARE):
-            yield Pictures(root, tuple(pending))
+            yield Images(root, tuple(pending))
             pending = []
         if special is not None:
             yield from special
     if pending:
-        yield Pictures(root, tuple(pending))
+        yield Images(root, tuple(pending))
 
 
 def _entries(path: Path) -> Iterator[walk.Entry]:
-    """The files to look at: not those beside a picture or a table, nor those that a table names,
+    """The files to look at: not those beside an image or a table, nor those that a table names,
     nor what Hugging Face's datasets say about themselves."""
     if not path.is_dir():
         yield walk.Entry(path.name)
@@ -125,7 +125,7 @@ def _entries(path: Path) -> Iterator[walk.Entry]:
 
 
 def _names_files(folder: Path) -> bool:
-    """Whether a table in the folder names pictures that stand beside it or below."""
+    """Whether a table in the folder names images that stand beside it or below."""
     from moyin.data.readers import tables
 
     try:
@@ -137,7 +137,7 @@ def _names_files(folder: Path) -> bool:
 
 
 def _special(root: Path, entry: walk.Entry) -> Iterator[Share] | None:
-    """The shares of what is no single picture; None for what may be one."""
+    """The shares of what is no single image; None for what may be one."""
     if entry.fault:
         return iter([Faults(root.name, (entry,))])
     name = PurePosixPath(entry.name)

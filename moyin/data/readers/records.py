@@ -14,7 +14,7 @@ from moyin.data.readers.files import Faults
 from moyin.data.readers.walk import Entry
 
 SUFFIX = ".mindrecord"
-TYPES = {"bytes": pa.binary(), "string": pa.string()}  # any other kind is no picture or caption
+TYPES = {"bytes": pa.binary(), "string": pa.string()}  # any other kind is no image or caption
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def shares(root: Path, name: str) -> Iterator[Share]:
 
 
 def described(path: Path) -> tuple[list[str], int]:
-    """The fields to read, and how many rows there are. ValueError where none holds pictures."""
+    """The fields to read, and how many rows there are. ValueError where none holds images."""
     from moyin.backend import io
 
     kinds, count = io.record_kinds(path)

@@ -1,4 +1,4 @@
-"""Pictures that Moyin draws itself, as one more source."""
+"""Images that Moyin draws itself, as one more source."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from moyin.data.readers import SHARE, Share
 from moyin.render.renderer import Renderer
 
 SOURCE = "rendered"
-NO_GLYPH = "another draft for a glyph that its face lacks"  # noted once for each draft
+NO_GLYPH = "another draft for a glyph that its font lacks"  # noted once for each draft
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Pictures `first` to `last` - 1 of the endless row that configuration and seed name."""
+    """Images `first` to `last` - 1 of the endless row that configuration and seed name."""
 
     renderer: Renderer.Config
     seed: int
@@ -31,6 +31,6 @@ class Rendered:
 
 
 def shares(renderer: Renderer.Config, seed: int, count: int) -> Iterator[Share]:
-    """The first `count` pictures."""
+    """The first `count` images."""
     for first in range(0, count, SHARE):
         yield Rendered(renderer, seed, first, min(first + SHARE, count))

@@ -1,6 +1,6 @@
-"""Tables of pictures: Parquet and Arrow files, as Hugging Face's datasets keep them.
+"""Tables of images: Parquet and Arrow files, as Hugging Face's datasets keep them.
 
-A picture stands in a column of bytes, or of {bytes, path} as `datasets` has it, or is named by a
+An image stands in a column of bytes, or of {bytes, path} as `datasets` has it, or is named by a
 path below the table's folder.
 """
 
@@ -19,8 +19,8 @@ from moyin.data.readers import LARGEST, SHARE, Share, captions, walk
 from moyin.data.readers.files import Faults
 from moyin.data.readers.walk import Entry
 
-IMAGES = ("image", "picture", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
-PATHS = ("file_name", "image_path", "picture_path", "path", "file", "filename", *IMAGES)
+IMAGES = ("image", "image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
+PATHS = ("file_name", "image_path", "image_path", "path", "file", "filename", *IMAGES)
 BROKEN = (pa.ArrowException, OSError, ValueError)
 
 
@@ -83,7 +83,7 @@ def arrow_shares(root: Path, name: str) -> Iterator[Share]:
 
 
 def names_files(path: Path) -> bool:
-    """Whether this is a table whose rows name pictures by their paths, and hold none."""
+    """Whether this is a table whose rows name images by their paths, and hold none."""
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path, memory_map=True)
@@ -104,7 +104,7 @@ def _cut(root: Path, name: str, group: int, rows: int) -> Iterator[Share]:
 
 
 def _damaged(root: Path, name: str, error: Exception) -> Share:
-    return Faults(root.name, (Entry(name, f"damaged table, or one without pictures: {error}"),))
+    return Faults(root.name, (Entry(name, f"damaged table, or one without images: {error}"),))
 
 
 def _batches(file: Any) -> Iterator[pa.RecordBatch]:
@@ -124,15 +124,15 @@ def _batch(file: Any, number: int) -> pa.RecordBatch:
 
 
 def columns(schema: pa.Schema) -> list[str]:
-    """The columns to read. ValueError where none holds pictures."""
-    pictures = [name for name in schema.names if _holds_pictures(name, schema.field(name).type)]
-    if not pictures:
-        raise ValueError(f"no column of pictures among {', '.join(schema.names)}")
-    texts = [n for n in schema.names if captions.is_field(n) and n not in pictures]
-    return [pictures[0], *texts]
+    """The columns to read. ValueError where none holds images."""
+    images = [name for name in schema.names if _holds_images(name, schema.field(name).type)]
+    if not images:
+        raise ValueError(f"no column of images among {', '.join(schema.names)}")
+    texts = [n for n in schema.names if captions.is_field(n) and n not in images]
+    return [images[0], *texts]
 
 
-def _holds_pictures(name: str, kind: pa.DataType) -> bool:
+def _holds_images(name: str, kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -145,19 +145,19 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
-    """A row of a table in `folder` as an item: the first column is the picture, the others are its
+    """A row of a table in `folder` as an item: the first column is the image, the others are its
     captions."""
-    picture, *_ = row.values()
-    content, path = picture, None
-    if isinstance(picture, Mapping):
-        content, path = picture.get("bytes"), picture.get("path")
-    elif isinstance(picture, str):
-        content, path = None, picture
+    image, *_ = row.values()
+    content, path = image, None
+    if isinstance(image, Mapping):
+        content, path = image.get("bytes"), image.get("path")
+    elif isinstance(image, str):
+        content, path = None, image
     try:
         if not content and path:
             content = walk.load(walk.inside(folder, path), LARGEST)
         if not content:
-            raise ValueError("row without a picture")
+            raise ValueError("row without an image")
         if len(content) > LARGEST:
             raise ValueError(f"file too large: more than {LARGEST >> 20} MiB")
     except ValueError as error:

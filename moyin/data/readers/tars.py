@@ -52,9 +52,9 @@ class Samples:
                 yield from self._items(file, members)
 
     def _items(self, file: BinaryIO, members: tuple[Member, ...]) -> Iterator[Item]:
-        """One item for each picture of the sample; what is neither is passed over."""
+        """One item for each image of the sample; what is neither is passed over."""
         source = f"{self.root.name}/{self.tar}"
-        pictures = [m for m in members if m.suffix in captions.PICTURES]
+        images = [m for m in members if m.suffix in captions.IMAGES]
         try:
             said = tuple(
                 text
@@ -62,9 +62,9 @@ class Samples:
                 if m.suffix in BESIDE
                 for text in captions.of_text(_content(file, m, LONGEST), m.suffix == ".json")
             )
-            if not pictures:
-                raise ValueError("no picture in the sample")
-            for member in pictures:
+            if not images:
+                raise ValueError("no image in the sample")
+            for member in images:
                 yield found(source, member.name, _content(file, member, LARGEST), said)
         except ValueError as error:
             yield found(source, members[0].sample, fault=str(error))

@@ -1,4 +1,4 @@
-"""What a worker does with a share: read it, take its pictures through the stages, pack them."""
+"""What a worker does with a share: read it, take its images through the stages, pack them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from moyin.data.item import EMPTY, Item
 from moyin.data.readers import Share
 from moyin.dataset.column import Column
 
-AT_ONCE = 4  # pictures in memory at a time, each perhaps of many megapixels
+AT_ONCE = 4  # images in memory at a time, each perhaps of many megapixels
 THUMBNAIL = 128  # pixels of a side
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A picture after all stages: the item without its pixels, and these as PNG if it is kept,
+    """An image after all stages: the item without its pixels, and these as PNG if it is kept,
     or as a small JPEG if it is not and there are any."""
 
     item: Item
-    picture: bytes
+    image: bytes
 
 
 @dataclass(frozen=True)
 class Work:
-    """The stages of a run; called with a share, it gives the outcomes of all its pictures."""
+    """The stages of a run; called with a share, it gives the outcomes of all its images."""
 
     stages: tuple[StageConfig, ...]
 
@@ -51,15 +51,15 @@ def _parts(items: Iterator[Item]) -> Iterator[Sequence[Item]]:
 
 
 def _packed(item: Item) -> Outcome:
-    picture = item.sample.picture
+    image = item.sample.image
     if item.kept:
-        content = PICTURE.encode(picture)
+        content = IMAGE.encode(image)
     else:
-        content = thumbnail(Image.fromarray(picture)) if picture.size else b""
-    return Outcome(item.with_sample(picture=EMPTY), content)
+        content = thumbnail(Image.fromarray(image)) if image.size else b""
+    return Outcome(item.with_sample(image=EMPTY), content)
 
 
-PICTURE = Column(kind="png", digest="")
+IMAGE = Column(kind="png", digest="")
 
 
 def thumbnail(image: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""posters: pictures with one to three lines, each in a place and colour, and sometimes an object.
+"""posters: images with one to three lines, each in a place and colour, and sometimes an object.
 
 All of it is told by the prompt, so all of it can be checked: the background's colour; of each line
 the text, its place and its colour; whether something that is no text stands where the object
@@ -26,8 +26,8 @@ from moyin.render.text_shape import Shape
 
 T = TypeVar("T")
 
-COUNT, SIDE = 48, 512  # prompts; pixels of the perfect pictures
-FACE, EM, MARGIN, OBJECT = "NotoSansSC-Bold", 72, 16, 128
+COUNT, SIDE = 48, 512  # prompts; pixels of the perfect images
+FONT, EM, MARGIN, OBJECT = "NotoSansSC-Bold", 72, 16, 128
 NEAR = 0.5  # a line is one asked for from this share of characters on, in order
 # Places of lines and of the object in a layout: none beside another.
 LAYOUTS = (
@@ -54,7 +54,7 @@ TEXTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Poster:
-    """What one picture must show. background, colours: names of COLOURS. texts, colours, spots: of
+    """What one image must show. background, colours: names of COLOURS. texts, colours, spots: of
     each line. thing: number of the object among the shipped ones, or None, and its spot."""
 
     background: str
@@ -134,22 +134,22 @@ def _pick(items: Sequence[T], number: int) -> T:
 
 
 def perfect(poster: Poster) -> Pixels:
-    """What is asked for, drawn with a typeface: uint8 [512, 512, 3]."""
+    """What is asked for, drawn with a font: uint8 [512, 512, 3]."""
     image = Image.new("RGB", (SIDE, SIDE), COLOURS[poster.background].rgb)
-    face = fonts.shipped()[FACE]
+    font = fonts.shipped()[FONT]
     for text, colour, spot in zip(poster.texts, poster.colours, poster.spots, strict=True):
-        shape = Shape.of(text, face, EM)
+        shape = Shape.of(text, font, EM)
         corner = _corner(spot, shape.extent(EM))
         image.paste(COLOURS[colour].rgb, corner, shape.mask(EM))
     if poster.thing is not None:
         size = (OBJECT, OBJECT)
-        thing = assets.object_picture(poster.thing).resize(size, Image.Resampling.BICUBIC)
+        thing = assets.object_image(poster.thing).resize(size, Image.Resampling.BICUBIC)
         image.paste(thing, _corner(poster.thing_spot, size), thing)
     return np.array(image)
 
 
 def _corner(spot: str, extent: tuple[int, int]) -> tuple[int, int]:
-    """Left and top: the centre in the middle of the spot, but inside the picture."""
+    """Left and top: the centre in the middle of the spot, but inside the image."""
     number = [place for row in places.PLACES for place in row].index(spot)
     left, top = (
         round(min(max((2 * third + 1) * SIDE / 6 - length / 2, MARGIN), SIDE - MARGIN - length))
@@ -158,21 +158,19 @@ def _corner(spot: str, extent: tuple[int, int]) -> tuple[int, int]:
     return left, top
 
 
-def look(engine: Engine, picture_hwc: Pixels, item: Item) -> Found:
-    """Read the whole picture, and check every part of it.
+def look(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+    """Read the whole image, and check every part of it.
 
     Raises ValueError for an engine that gives no boxes.
     """
     poster: Poster = item.truth
-    lines = _boxed(engine.read(picture_hwc))
-    ground = detectors.border(picture_hwc)
+    lines = _boxed(engine.read(image_hwc))
+    ground = detectors.border(image_hwc)
     matched = match(poster.texts, lines)
-    high, wide = picture_hwc.shape[:2]
-    colours = [
-        "" if m is None else detectors.colour_in(picture_hwc, m.box, ground) for m in matched
-    ]
+    high, wide = image_hwc.shape[:2]
+    colours = ["" if m is None else detectors.colour_in(image_hwc, m.box, ground) for m in matched]
     spots = ["" if m is None else detectors.place(m.box, high, wide) for m in matched]
-    boxes = detectors.regions(picture_hwc)
+    boxes = detectors.regions(image_hwc)
     others = [b for b in boxes if not any(_overlap(b, line.box) for line in lines)]
     right = {
         "background": float(detectors.name(ground) == poster.background),

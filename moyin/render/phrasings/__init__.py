@@ -1,4 +1,4 @@
-"""The ways to say what a picture shows: some 300 phrasings in each language, and brief ones.
+"""The ways to say what an image shows: some 300 phrasings in each language, and brief ones.
 
 The first seven of a language are written out; the rest are openings and clauses that go together,
 each opening with each clause of its kind. Of those that are whole sentences, and of the brief ones,

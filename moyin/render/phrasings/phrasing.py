@@ -1,4 +1,4 @@
-"""One way to say what a picture shows, and many that have their parts in common."""
+"""One way to say what an image shows, and many that have their parts in common."""
 
 from __future__ import annotations
 

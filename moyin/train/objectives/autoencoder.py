@@ -1,4 +1,4 @@
-"""The autoencoder: crops of pictures through latents and back, by squared error.
+"""The autoencoder: crops of images through latents and back, by squared error.
 
 Half of the crops lie on text, where the strokes are. The latents are sampled with a very small
 Kullback-Leibler weight, so that they stay near the origin without being blurred.
@@ -16,10 +16,10 @@ from moyin.backend import Tensor, autograd, nn, ops
 from moyin.dataset.sample import Sample
 from moyin.inference.decode_latents import develop, encode
 from moyin.models.autoencoder import Autoencoder
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 
 START_LOGVAR = -6.0
-STATISTICS_OF = 64  # pictures
+STATISTICS_OF = 64  # images
 
 
 class AutoencoderObjective(Objective):
@@ -29,7 +29,7 @@ class AutoencoderObjective(Objective):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """crop: a side, in pixels; crops: of every picture; encoder: whether it is trained too.
+        """crop: a side, in pixels; crops: of every image; encoder: whether it is trained too.
 
         With encoder=false the latents keep their meaning, and only their painting improves.
         """
@@ -61,28 +61,28 @@ class AutoencoderObjective(Objective):
     def __init__(self, config: Config, source: Source, network: Autoencoder) -> None:
         super().__init__()
         self.config, self.network = config, network
-        self.store = source.pictures
+        self.dataset = source.images
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
     def trained(self, name: str) -> bool:
         return self.config.encoder or not name.startswith("network.encoder.")
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
         crops = []
         for number, index in enumerate(indices):
-            sample, rng = self.store.sample(index), draws.of(number, "crops")
+            sample, rng = self.dataset.sample(index), sample_rng.of(number, "crops")
             for _ in range(self.config.crops):
                 on_text = bool(sample.lines) and rng.random() < self.config.on_text
                 top, left = corner(sample, self.config.crop, on_text, rng)
-                part = sample.picture[top : top + self.config.crop, left : left + self.config.crop]
+                part = sample.image[top : top + self.config.crop, left : left + self.config.crop]
                 crops.append(part)
         pixels = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         b, _, side, _ = pixels.shape
         latent = (self.network.config.latent_channels, *[side // self.network.config.factor] * 2)
-        noise = draws.normal("latents", len(indices), b // len(indices), *latent)
+        noise = sample_rng.normal("latents", len(indices), b // len(indices), *latent)
         return {"pixels": pixels, "noise": noise.reshape(b, *latent)}
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -98,10 +98,10 @@ class AutoencoderObjective(Objective):
         loss = error + self.config.kl_weight * kl if self.config.encoder else error
         return loss, {"squared_error": ops.stop_gradient(error)}
 
-    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
-        """Each picture, and what comes back of it."""
-        originals = [self.store.sample(i).picture for i in indices]
-        latents = [encode(self.network, picture, dtype) for picture in originals]
+    def images(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """Each image, and what comes back of it."""
+        originals = [self.dataset.sample(i).image for i in indices]
+        latents = [encode(self.network, image, dtype) for image in originals]
         made = [develop(self.network, x[None], dtype)[0] for x in latents]
         return [list(pair) for pair in zip(originals, made, strict=True)]
 
@@ -112,8 +112,8 @@ class AutoencoderObjective(Objective):
             return network
         found = []
         with autograd.no_grad():
-            for sample in map(self.store.sample, range(min(STATISTICS_OF, self.count))):
-                pixels = sample.picture.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+            for sample in map(self.dataset.sample, range(min(STATISTICS_OF, self.count))):
+                pixels = sample.image.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
                 found.append(ops.numpy(network.encode(ops.asarray(pixels))[0])[0])
         values = np.stack(found).transpose(1, 0, 2, 3).reshape(found[0].shape[0], -1)
         network.config = dataclasses.replace(
@@ -126,9 +126,9 @@ class AutoencoderObjective(Objective):
 
 def corner(sample: Sample, side: int, on_text: bool, rng: np.random.Generator) -> tuple[int, int]:
     """Top and left of a crop: anywhere, or with its centre inside one of the lines."""
-    height, width, _ = sample.picture.shape
+    height, width, _ = sample.image.shape
     if side > min(height, width):
-        raise ValueError(f"crop={side}: the pictures have {height}x{width} pixels")
+        raise ValueError(f"crop={side}: the images have {height}x{width} pixels")
     if not on_text:
         return int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     left, top, right, bottom = sample.lines[int(rng.integers(len(sample.lines)))].box

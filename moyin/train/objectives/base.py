@@ -13,8 +13,8 @@ from moyin.backend.random import normal
 from moyin.checkpoint.folder import Checkpoint
 
 if TYPE_CHECKING:
-    from moyin.dataset.concat import Stores
-    from moyin.dataset.dataset import Store
+    from moyin.dataset.concat import ConcatDataset
+    from moyin.dataset.dataset import Dataset
     from moyin.prompt.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ Batch = dict[str, Array]
 
 
 @dataclass(frozen=True)
-class Draws:
+class SampleRng:
     """The random numbers of one batch: each sample's are a pure function of seed, its place in the
     stream of samples, and a name. So they do not change with how the stream is cut into batches.
 
@@ -52,19 +52,19 @@ class Draws:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a stage gets its pictures and the networks that it only uses."""
+    """Where a stage gets its images and the networks that it only uses."""
 
-    store: Store | Stores | None
+    dataset: Dataset | ConcatDataset | None
     checkpoint: Checkpoint | None
 
     @property
-    def pictures(self) -> Store | Stores:
-        """The store. ValueError where none was named or it is empty."""
-        if self.store is None:
-            raise ValueError("this stage learns from pictures: name a store, data=STORE")
-        if not len(self.store):
-            raise ValueError(f"{self.store.path} holds no pictures yet: go on with moyin prepare")
-        return self.store
+    def images(self) -> Dataset | ConcatDataset:
+        """The dataset. ValueError where none was named or it is empty."""
+        if self.dataset is None:
+            raise ValueError("this stage learns from images: name a dataset, data=DATASET")
+        if not len(self.dataset):
+            raise ValueError(f"{self.dataset.path} holds no images yet: go on with moyin prepare")
+        return self.dataset
 
     def network(self, name: str, dtype: str = "float32") -> Any:
         """A frozen network. ValueError where the checkpoint has none."""
@@ -100,14 +100,14 @@ class Objective(nn.Module):
     """The trained `network`, what is thrown away after training, and the loss.
 
     `network` goes into the checkpoint under `stage`. Batches are made on the host ahead of time,
-    from indices into the store and the samples' own draws, so that step n is the same whether or
+    from indices into the dataset and the samples' own draws, so that step n is the same whether or
     not the training was interrupted before it, and however its samples are shared out.
     """
 
     stage: ClassVar[str]
     config: Any  # its Config, with what that had left to the checkpoint
     network: Any
-    store: Any = None  # whose rows the indices of `batch` are, if it reads any
+    dataset: Any = None  # whose rows the indices of `batch` are, if it reads any
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -145,7 +145,7 @@ class Objective(nn.Module):
         """Whether states hold this parameter although it is not updated."""
         return False
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
         """Arrays for `loss`, on the host."""
         raise NotImplementedError
 
@@ -158,7 +158,7 @@ class Objective(nn.Module):
         floats are computed with in `dtype`."""
         raise NotImplementedError
 
-    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+    def images(self, indices: Array, dtype: str) -> list[list[Array]]:
         """What the network makes of some samples, a row each of uint8 [H, W, 3]."""
         return []
 

@@ -1,11 +1,11 @@
-"""The decoder: flow matching of latents, given semantic ids and the quoted strings' glyphs.
+"""The decoder: flow matching of latents, given semantic tokens and the quoted strings' glyphs.
 
-Crops are cut on the semantic grid and stand for the whole picture: the network is told the
-picture's size, its tokens turn as they do there, and noise levels are shifted as the picture's
-are. So small pieces teach what whole pictures ask for. A share of the samples goes without ids,
+Crops are cut on the semantic grid and stand for the whole image: the network is told the
+image's size, its tokens turn as they do there, and noise levels are shifted as the image's
+are. So small pieces teach what whole images ask for. A share of the samples goes without ids,
 glyphs and reference, which is what guidance compares with.
 
-A picture that is an edit of another one is read with that one before it, as `pipeline.paint` does:
+An image that is an edit of another one is read with that one before it, as `pipeline.paint` does:
 the reference whole and clean, and it sees neither the target nor the glyphs.
 """
 
@@ -24,14 +24,14 @@ from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
 from moyin.render.legend import Legend
 from moyin.train.columns import check_edits, latent_column, semantic_columns
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 from moyin.train.objectives.ink import CELLS, cut
 from moyin.train.objectives.painter import Painter
 from moyin.train.objectives.plan import written
 
-PATCHES = 2  # patches of the decoder along a semantic id
-LATENTS = 4  # latents along a semantic id
-GLYPH_PICTURES = 1024  # whose strings tell how glyph states are spread
+PATCHES = 2  # patches of the decoder along a semantic token
+LATENTS = 4  # latents along a semantic token
+GLYPH_IMAGES = 1024  # whose strings tell how glyph states are spread
 FAINTEST = 0.02  # of the mean variance: directions fainter than that are not made any larger
 GLYPHS = 8  # glyph tokens of batches are multiples of it: few shapes, few compilations
 
@@ -43,13 +43,13 @@ class DecoderObjective(Objective):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """crop: a side in semantic ids, 0 for whole pictures; drop: share without any condition.
+        """crop: a side in semantic tokens, 0 for whole images; drop: share without any condition.
 
         drop_prior, drop_glyphs, drop_reference: shares that lack the ids, the strings or the
         reference, each drawn by itself, beside those of `drop`. edits: share of the updates in
-        which pictures that are edits of others are learned with them as references. text: weight,
-        in a picture's loss, of latents under text, those elsewhere having 1.
-        on_text: share of crops that lie on a line. legend: what the ids of rendered pictures say,
+        which images that are edits of others are learned with them as references. text: weight,
+        in an image's loss, of latents under text, those elsewhere having 1.
+        on_text: share of crops that lie on a line. legend: what the ids of rendered images say,
         none for what the tokenizer says; fresh rows of the ids begin with it. time_mean, time_std:
         of the normal draw whose sigmoid is the time; none for what the network's checkpoint says
         that it was trained with, or else 0 and 1. Large characters show through much noise: it
@@ -102,7 +102,7 @@ class DecoderObjective(Objective):
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
         super().__init__()
         self.config, self.network = config, network
-        self.source, self.store = source, source.pictures
+        self.source, self.dataset = source, source.images
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
         self.schedule = Schedule()
         mean, std = config.time_mean, config.time_std
@@ -118,15 +118,15 @@ class DecoderObjective(Objective):
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
-        rows = self.store.read(["meta", "ids", "latents"], indices)
-        own = [draws.of(number, "crops") for number in range(len(rows))]
-        hidden = self._hidden(own, draws)
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
+        rows = self.dataset.read(["meta", "tokens", "latents"], indices)
+        own = [sample_rng.of(number, "crops") for number in range(len(rows))]
+        hidden = self._hidden(own, sample_rng)
         parts = [self._crop(row, rng) for row, rng in zip(rows, own, strict=True)]
         latents = np.stack([p[0] for p in parts]).astype(np.float32)
-        edited = draws.together("edits").random() < self.config.edits
+        edited = sample_rng.together("edits").random() < self.config.edits
         edits = [row["meta"].get("edit") if edited else None for row in rows]
         strings = [
             [] if no_glyphs else asked(edit) if edit else written_in(row["meta"])
@@ -134,12 +134,12 @@ class DecoderObjective(Objective):
         ]
         made = {
             "latents": latents,
-            "ids": np.stack([p[1] for p in parts]),
+            "tokens": np.stack([p[1] for p in parts]),
             "origin": np.array([p[2] for p in parts], np.float32),
             "dropped": hidden[:, 0],
-            "grid": np.array(rows[0]["ids"].shape),
-            "noise": draws.normal("noise", *latents.shape),  # a row a sample
-            "time": draws.normal("time", len(rows)),
+            "grid": np.array(rows[0]["tokens"].shape),
+            "noise": sample_rng.normal("noise", *latents.shape),  # a row a sample
+            "time": sample_rng.normal("time", len(rows)),
             **glyph_batch(strings),
         }
         if any(edits):
@@ -167,11 +167,11 @@ class DecoderObjective(Objective):
         references = None
         if "references" in batch:
             seen = ops.cast(batch["references"], dtype)
-            references = self.network.write(seen, upsampled(batch["reference_ids"]), size, nil)
+            references = self.network.write(seen, upsampled(batch["reference_tokens"]), size, nil)
         scene = self.network.scene(
             ops.cast(ops.stop_gradient(glyphs), dtype),
             mask,
-            upsampled(batch["ids"]),
+            upsampled(batch["tokens"]),
             batch["dropped"],
             h,
             w,
@@ -198,42 +198,44 @@ class DecoderObjective(Objective):
             loss = loss + self.config.reading * ops.mean(missed)
         return loss, shown
 
-    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
-        """Each picture, and what is painted of its ids and strings."""
+    def images(self, indices: Array, dtype: str) -> list[list[Array]]:
+        """Each image, and what is painted of its ids and strings."""
         painter = Painter.of(self.source, dtype, decoder=self.network)
         assert painter is not None
-        rows = self.store.read(["picture", "meta", "ids"], indices)
+        rows = self.dataset.read(["image", "meta", "tokens"], indices)
         return [
-            [row["picture"], painter.paint(row["ids"], written_in(row["meta"]), int(i))]
+            [row["image"], painter.paint(row["tokens"], written_in(row["meta"]), int(i))]
             for i, row in zip(indices, rows, strict=True)
         ]
 
-    def _hidden(self, own: list[np.random.Generator], draws: Draws) -> Array:
+    def _hidden(self, own: list[np.random.Generator], sample_rng: SampleRng) -> Array:
         """Which samples lack ids, strings and reference: [B, 3] bool."""
         c = self.config
         shares = np.array([c.drop_prior, c.drop_glyphs, c.drop_reference])
         all_b = np.array([rng.random() < c.drop for rng in own])
-        each = [draws.of(number, "drops").random(3) < shares for number in range(len(own))]
+        each = [sample_rng.of(number, "drops").random(3) < shares for number in range(len(own))]
         return all_b[:, None] | np.stack(each)
 
     def _references(
         self, rows: list[dict[str, Any]], indices: Array, edits: list[Any], hidden: Array
     ) -> Batch:
-        """The pictures that these are edits of, whole, and which samples see theirs. Where a sample
+        """The images that these are edits of, whole, and which samples see theirs. Where a sample
         is no edit, it stands there itself, unseen."""
         at = [int(i) + (edit["of"] if edit else 0) for i, edit in zip(indices, edits, strict=True)]
-        found = self.store.read(["ids", "latents"], at)
-        if any(one["ids"].shape != row["ids"].shape for one, row in zip(found, rows, strict=True)):
-            raise ValueError(f"{self.store.path}: an edit and its reference must be of one size")
+        found = self.dataset.read(["tokens", "latents"], at)
+        if any(
+            one["tokens"].shape != row["tokens"].shape for one, row in zip(found, rows, strict=True)
+        ):
+            raise ValueError(f"{self.dataset.path}: an edit and its reference must be of one size")
         return {
             "references": np.stack([one["latents"] for one in found]).astype(np.float32),
-            "reference_ids": np.stack([one["ids"] for one in found]).astype(np.int64),
+            "reference_tokens": np.stack([one["tokens"] for one in found]).astype(np.int64),
             "referred": np.array([edit is not None for edit in edits]) & ~hidden,
         }
 
     def _weights(self, row: dict[str, Any], part: Any) -> Array:
         """What a crop's latents count for, 1 in the mean: [1, h, w]."""
-        grid, (height, width) = row["ids"].shape, part[0].shape[1:]
+        grid, (height, width) = row["tokens"].shape, part[0].shape[1:]
         text = written(row["meta"]["lines"], grid, (LATENTS * grid[0], LATENTS * grid[1]))
         top, left = (LATENTS * n // PATCHES for n in part[2])
         counted = np.where(text[top : top + height, left : left + width], self.config.text, 1.0)
@@ -242,16 +244,18 @@ class DecoderObjective(Objective):
     def _ink(self, row: dict[str, Any], part: Any) -> Array:
         """What of a crop's cells is inked."""
         corner = (part[2][0] // PATCHES, part[2][1] // PATCHES)
-        return cut(row["meta"]["lines"], row["ids"].shape, corner, self.config.crop or len(part[1]))
+        return cut(
+            row["meta"]["lines"], row["tokens"].shape, corner, self.config.crop or len(part[1])
+        )
 
     def _crop(self, row: dict[str, Any], rng: np.random.Generator) -> Any:
         """Latents and ids of a crop on the semantic grid, and where it begins in patches."""
-        ids = row["ids"].astype(np.int64)
+        ids = row["tokens"].astype(np.int64)
         side = self.config.crop
         if not side:
             return row["latents"], ids, (0, 0)
         if side > min(ids.shape):
-            raise ValueError(f"crop={side}: the pictures have {ids.shape[0]}x{ids.shape[1]} ids")
+            raise ValueError(f"crop={side}: the images have {ids.shape[0]}x{ids.shape[1]} ids")
         top, left = corner(row["meta"]["lines"], ids.shape, side, self.config.on_text, rng)
         y, x = LATENTS * top, LATENTS * left
         cut = row["latents"][:, y : y + LATENTS * side, x : x + LATENTS * side]
@@ -288,7 +292,7 @@ def by_noise(errors_b: Tensor, sigma_b: Tensor) -> dict[str, Tensor]:
 
 
 def written_in(meta: dict[str, Any]) -> list[str]:
-    """What a picture says: its lines, or where none are known, what its first caption quotes."""
+    """What an image says: its lines, or where none are known, what its first caption quotes."""
     return [line["text"] for line in meta["lines"]] or quoted(meta["captions"][0])
 
 
@@ -316,8 +320,8 @@ def fresh(config: Decoder.Config, source: Source, glyph: Any, legend: Legend | N
 
 
 def states_of(glyph: Any, source: Source) -> Array:
-    """States [N, D] of the strings of the store's first pictures."""
-    rows = source.pictures.read(["meta"], range(min(GLYPH_PICTURES, len(source.pictures))))
+    """States [N, D] of the strings of the dataset's first images."""
+    rows = source.images.read(["meta"], range(min(GLYPH_IMAGES, len(source.images))))
     strings = [written_in(row["meta"]) for row in rows]
     found = []
     for start in range(0, len(strings), 64):

@@ -28,16 +28,16 @@ from moyin.render.legend import Legend
 from moyin.train.columns import check_edits, semantic_columns
 from moyin.train.frozen_embedding import FROZEN, PartlyFrozen
 from moyin.train.objectives import plan
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 from moyin.train.objectives.painter import Painter
 
 KINDS = ("preview", "large", "edges")  # of ids, whose losses are shown apart
 LENGTHS = 64  # lengths of batches are multiples of it: few shapes, few compilations
-TOKENIZER_CAPTIONS = 4000  # pictures whose captions the text tokenizer is trained on
+TOKENIZER_CAPTIONS = 4000  # images whose captions the text tokenizer is trained on
 
 
 class GeneratorObjective(Objective):
-    """Next-id prediction on captions and semantic ids."""
+    """Next-id prediction on captions and semantic tokens."""
 
     stage: ClassVar[str] = "generator"
 
@@ -45,7 +45,7 @@ class GeneratorObjective(Objective):
     class Config(Objective.Config):
         """preview: share of sequences with one; preview_weight: of its ids in the loss.
 
-        edits: share of the updates in which pictures that are edits of others are learned so, with
+        edits: share of the updates in which images that are edits of others are learned so, with
         those read before what is asked for; drop: share of sequences without any caption, which
         guidance of the ids compares with.
         edges: weight of the ids with which a row's text begins and ends, of the first, whose
@@ -54,7 +54,7 @@ class GeneratorObjective(Objective):
         of text that differs from the one above, since what follows repeats what was decided there.
         text: size of the text vocabulary, trained here unless the checkpoint has a tokenizer of
         the same number of codes. language_model: a GLM-4-0414 folder, whose weights a fresh
-        generator begins with (`checkpoint.glm4`). legend: what the ids of rendered pictures say,
+        generator begins with (`checkpoint.glm4`). legend: what the ids of rendered images say,
         none for what the tokenizer says; fresh rows of the ids begin with it. plan: weight,
         beside an id's, of telling before the first id what a caption asks for: what
         `PlanningObjective` taught. ahead: weight, beside an id's, of telling at each id how far
@@ -96,9 +96,9 @@ class GeneratorObjective(Objective):
             found = source.tokenizer()
             if found is not None and found.vocabulary.codes == codes:
                 return found
-            store = source.pictures
-            some = range(min(len(store), TOKENIZER_CAPTIONS))
-            captions = [c for row in store.read(["meta"], some) for c in row["meta"]["captions"]]
+            dataset = source.images
+            some = range(min(len(dataset), TOKENIZER_CAPTIONS))
+            captions = [c for row in dataset.read(["meta"], some) for c in row["meta"]["captions"]]
             return TextTokenizer.train(captions, size=self.text, codes=codes)
 
         def _fresh(self, tokenizer: TextTokenizer) -> Generator:
@@ -123,7 +123,7 @@ class GeneratorObjective(Objective):
     ) -> None:
         super().__init__()
         self.config, self.network, self.tokenizer = config, network, tokenizer
-        self.source, self.store = source, source.pictures
+        self.source, self.dataset = source, source.images
         if config.freeze_text:
             part = PartlyFrozen(network.embedding, network.config.vision_vocab)
             nn.replace(network, "embedding", part)
@@ -134,7 +134,7 @@ class GeneratorObjective(Objective):
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
     @property
     def extras(self) -> dict[str, Any]:
@@ -151,40 +151,40 @@ class GeneratorObjective(Objective):
             nn.replace(self.network, "embedding", self.network.embedding.joined())
         return self.network
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
         # All of an update alike, so that little is padded.
-        with_preview = draws.together("preview").random() < self.config.preview
+        with_preview = sample_rng.together("preview").random() < self.config.preview
         examples, kinds, ahead = [], [], []
-        rows = self.store.read(["meta", "ids", "preview_ids"], indices)
-        edited = draws.together("edits").random() < self.config.edits
-        opening = draws.together("opening").random() < self.config.opening
+        rows = self.dataset.read(["meta", "tokens", "preview_tokens"], indices)
+        edited = sample_rng.together("edits").random() < self.config.edits
+        opening = sample_rng.together("opening").random() < self.config.opening
         asked = []
         for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
             edit = row["meta"].get("edit") if edited else None
             preview = with_preview and edit is None
             before = None if edit is None else self._reference(int(index) + edit["of"])
-            pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
-            caption = self._caption(row["meta"] if edit is None else edit, number, draws)
+            images = [row["preview_tokens"], row["tokens"]] if preview else [row["tokens"]]
+            caption = self._caption(row["meta"] if edit is None else edit, number, sample_rng)
             example = training_sequence(
                 self.tokenizer,
                 caption,
-                row["ids"].astype(np.int64),
-                row["preview_ids"].astype(np.int64) if preview else None,
-                [] if before is None else [before["ids"].astype(np.int64)],
+                row["tokens"].astype(np.int64),
+                row["preview_tokens"].astype(np.int64) if preview else None,
+                [] if before is None else [before["tokens"].astype(np.int64)],
                 preview_weight=self.config.preview_weight,
             )
-            found = [edges(row["meta"]["lines"], row["ids"].shape, g.shape) for g in pictures]
+            found = [edges(row["meta"]["lines"], row["tokens"].shape, g.shape) for g in images]
             edge = np.concatenate(found, None)
             heavy = np.concatenate([telling(e) for e in found])
             example.weights[example.start + np.flatnonzero(heavy)] *= self.config.edges
-            which = _kinds(len(example.ids), example.start, pictures[:-1], edge)
+            which = _kinds(len(example.ids), example.start, images[:-1], edge)
             if opening:
                 example = _opening(example, found[0])
             examples.append(example)
             kinds.append(which[:, : len(example.ids)])
             if self.config.ahead:
-                ahead.append(_ahead(row["meta"]["lines"], row["ids"].shape, pictures, example))
-            # Captions are short: beside whole pictures, all that a picture has are planned from,
+                ahead.append(_ahead(row["meta"]["lines"], row["tokens"].shape, images, example))
+            # Captions are short: beside whole images, all that an image has are planned from,
             # unless there are edits, which are long.
             told = (row["meta"] if edit is None else edit)["captions"]
             planned = [caption or told[0]] if opening or edited else told
@@ -192,7 +192,7 @@ class GeneratorObjective(Objective):
         ids, positions, weights = right_padded(examples, self.tokenizer.vocabulary.pad, LENGTHS)
         padded = [np.pad(k, ((0, 0), (0, ids.shape[1] - k.shape[1]))) for k in kinds]
         made = {
-            "ids": ids,
+            "tokens": ids,
             "positions": positions,
             "weights": weights,
             "kinds": np.stack(padded),
@@ -207,15 +207,15 @@ class GeneratorObjective(Objective):
             made |= plan.prefixes(self.tokenizer, captions, of, with_preview, references)
         return made
 
-    def _caption(self, told: dict[str, Any], number: int, draws: Draws) -> str | None:
-        """One of the captions of a picture or an edit, or none."""
-        if draws.of(number, "drop").random() < self.config.drop:
+    def _caption(self, told: dict[str, Any], number: int, sample_rng: SampleRng) -> str | None:
+        """One of the captions of an image or an edit, or none."""
+        if sample_rng.of(number, "drop").random() < self.config.drop:
             return None
-        return caption_of(told, number, draws)
+        return caption_of(told, number, sample_rng)
 
     def _reference(self, index: int) -> dict[str, Any]:
         """The row that an edit reads, with `meta` and `ids`."""
-        row: dict[str, Any] = self.store.read(["meta", "ids"], [index])[0]
+        row: dict[str, Any] = self.dataset.read(["meta", "tokens"], [index])[0]
         return row
 
     def weight(self, batch: Batch) -> float:
@@ -223,7 +223,7 @@ class GeneratorObjective(Objective):
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         first = int(batch["first"])
-        ids, weights = batch["ids"], batch["weights"]
+        ids, weights = batch["tokens"], batch["weights"]
         last = ids.shape[1] - 1  # which says nothing of a next one
         states = self.network.states(ids, batch["positions"], dtype=dtype)[:, first:last]
         logits = self.network.head(states)
@@ -254,28 +254,28 @@ class GeneratorObjective(Objective):
             total, shown = total + self.config.plan * ops.sum(missed), shown | told
         return total / ops.sum(counted), shown
 
-    def pictures(self, indices: Array, dtype: str) -> list[list[Array]]:
+    def images(self, indices: Array, dtype: str) -> list[list[Array]]:
         """What is painted of the ids written for each caption, where the checkpoint can paint."""
         painter = Painter.of(self.source, dtype)
         if painter is None:
             return []
         found = []
         for index in indices:
-            sample = self.store.sample(int(index))
-            prompt, grid = sample.captions[0], Grid.of_pixels(*sample.picture.shape[:2])
+            sample = self.dataset.sample(int(index))
+            prompt, grid = sample.captions[0], Grid.of_pixels(*sample.image.shape[:2])
             sequence = generation_sequence(self.tokenizer, prompt, grid, self.config.preview > 0)
             chance = uniforms(sequence.count, 0, int(index))
             ids = write(self.network, [sequence], [chance], dtype=dtype)[0]
             made = grids(ids, sequence, self.tokenizer.vocabulary.codes, prompt)
             painted = painter.paint(made.grid, quoted(prompt), int(index))
-            found.append([sample.picture, painted])
+            found.append([sample.image, painted])
         return found
 
 
-def caption_of(told: dict[str, Any], number: int, draws: Draws) -> str:
+def caption_of(told: dict[str, Any], number: int, sample_rng: SampleRng) -> str:
     """One of the captions that are told of a batch's sample, any of them."""
     captions: list[str] = told["captions"]
-    return captions[int(draws.of(number, "captions").integers(len(captions)))]
+    return captions[int(sample_rng.of(number, "captions").integers(len(captions)))]
 
 
 def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array:
@@ -289,11 +289,11 @@ def _kinds(length: int, start: int, previews: list[Array], edge: Array) -> Array
 
 
 def _ahead(
-    lines: list[dict[str, Any]], of: tuple[int, ...], pictures: list[Array], example: Example
+    lines: list[dict[str, Any]], of: tuple[int, ...], images: list[Array], example: Example
 ) -> Array:
-    """`plan.distances` of each id of an example, −1 of those that are in no picture:
+    """`plan.distances` of each id of an example, −1 of those that are in no image:
     [2, length] int64."""
-    grids = [plan.distances(plan.written(lines, of, p.shape)).reshape(2, -1) for p in pictures]
+    grids = [plan.distances(plan.written(lines, of, p.shape)).reshape(2, -1) for p in images]
     told = np.concatenate(grids, 1)[:, : len(example.ids) - example.start]
     after = len(example.ids) - example.start - told.shape[1]
     return np.pad(told, ((0, 0), (example.start, after)), constant_values=-1)
@@ -339,7 +339,7 @@ def _opening(example: Example, edge: Array) -> Example:
 def edges(lines: list[dict[str, Any]], of: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     """Whether each id of a grid [rows, columns] is the first, or begins or ends text in its row.
 
-    lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`.
+    lines: as a `Sample` has them, in pixels of an image whose own grid is `of`.
     """
     text = plan.written(lines, of, shape)
     before = np.pad(text, ((0, 0), (1, 0)))[:, :-1]

@@ -21,7 +21,7 @@ from moyin.models.glyph_encoder import GlyphEncoder
 from moyin.prompt.quotes import glyph_bytes
 from moyin.render import assets, fonts
 from moyin.train.objectives import plan
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&!?.,'-:"
 
@@ -36,7 +36,7 @@ class GlyphObjective(Objective):
         """characters: how many Chinese characters, the most frequent first, beside Latin ones.
 
         side: of the bitmap; words: of a string, with blanks between; longest: characters in a word;
-        latin: share of the updates whose strings are of Latin characters but for one; face: whose
+        latin: share of the updates whose strings are of Latin characters but for one; font: whose
         shapes are learned.
         """
 
@@ -47,7 +47,7 @@ class GlyphObjective(Objective):
         words: int = 1
         longest: int = 6
         latin: float = 0.0
-        face: str = "NotoSansSC-Bold"
+        font: str = "NotoSansSC-Bold"
         place_weight: float = 0.05
 
         def build(self, source: Source, start: Any) -> GlyphObjective:
@@ -59,23 +59,23 @@ class GlyphObjective(Objective):
         self.shape = nn.Linear(network.config.hidden, config.side**2)
         self.place = nn.Linear(network.config.hidden, config.longest + config.words)
         self.characters = tuple(LATIN) + assets.frequent_characters()[: config.characters]
-        self.bitmaps = np.stack([bitmap(c, config.face, config.side) for c in self.characters])
+        self.bitmaps = np.stack([bitmap(c, config.font, config.side) for c in self.characters])
 
     @property
     def count(self) -> int:
         return len(self.characters)
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
         """Strings that each hold one of the characters of `indices` among random ones.
 
         All of an update have as many characters in as many words, so that little is padding.
         """
-        rng, side = draws.together("strings"), self.config.side
+        rng, side = sample_rng.together("strings"), self.config.side
         lengths, padded = self._lengths(rng), bool(rng.integers(2))
         known = self.count if rng.random() < 1 - self.config.latin else len(LATIN)
         numbers = np.empty((len(indices), sum(lengths)), np.int64)
         for row, index in enumerate(indices):
-            own = draws.of(row, "strings")
+            own = sample_rng.of(row, "strings")
             numbers[row] = own.integers(0, known, sum(lengths))
             numbers[row, own.integers(sum(lengths))] = index
         ends = np.cumsum(lengths)[:-1]
@@ -89,7 +89,7 @@ class GlyphObjective(Objective):
         word = np.repeat(np.arange(len(lengths)), lengths)
         letter = np.concatenate([np.arange(n) for n in lengths])
         return {
-            "ids": ids,
+            "tokens": ids,
             "mask": mask,
             "owner": owner,
             "word": word[owner],
@@ -105,7 +105,7 @@ class GlyphObjective(Objective):
         return [_drawn(rng, self.config.longest) for _ in range(words)]
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        states = self.network(batch["ids"], batch["mask"], dtype=dtype)
+        states = self.network(batch["tokens"], batch["mask"], dtype=dtype)
         shape = ops.reshape(ops.cast(self.shape(states), ops.float32), batch["target"].shape)
         wrong = ops.mean(ops.square(shape - batch["target"]), -1)
         error = ops.sum(wrong * batch["band"]) / ops.sum(batch["band"])
@@ -154,10 +154,10 @@ def owners(strings: list[str], length: int, padded: bool, side: int) -> tuple[Ar
 
 
 @cache
-def bitmap(character: str, face: str, side: int) -> Array:
+def bitmap(character: str, font: str, side: int) -> Array:
     """The character in its em square, [side²] uint8, four times oversampled."""
     big = 4 * side
-    font = fonts.font(fonts.find([face])[0], round(0.92 * big))
+    opened = fonts.load_font(fonts.find([font])[0], round(0.92 * big))
     image = Image.new("L", (big, big))
-    ImageDraw.Draw(image).text((big / 2, 0.85 * big), character, 255, font, anchor="ms")
+    ImageDraw.Draw(image).text((big / 2, 0.85 * big), character, 255, opened, anchor="ms")
     return np.asarray(image.resize((side, side), Image.Resampling.BOX)).reshape(-1)

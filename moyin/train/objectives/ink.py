@@ -1,4 +1,4 @@
-"""The ink of a picture, as a decoder's tokens are to read it: how much of each cell it covers."""
+"""The ink of an image, as a decoder's tokens are to read it: how much of each cell it covers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def unread(error_bnc: Tensor, ink_bnc: Tensor, written_bn: Tensor) -> Tensor:
 
 
 def coverage(lines: list[dict[str, Any]], grid: tuple[int, ...]) -> Array:
-    """Share of each cell that ink covers, [rows, columns] float32, of a picture of `grid` ids."""
+    """Share of each cell that ink covers, [rows, columns] float32, of an image of `grid` ids."""
     found = np.zeros([n * PIXELS // CELL for n in grid], np.float32)
     for line in lines:
         for character, (left, top, _, bottom) in zip(line["text"], line["squares"], strict=True):
             side = round((bottom - top) / CELL)
-            ink = bitmap(character, line["face"], side).reshape(side, side).astype(np.float32) / 255
+            ink = bitmap(character, line["font"], side).reshape(side, side).astype(np.float32) / 255
             y, x = round(top / CELL), round(left / CELL)
             here = found[max(y, 0) : y + side, max(x, 0) : x + side]
             part = ink[max(-y, 0) :, max(-x, 0) :][: here.shape[0], : here.shape[1]]

@@ -1,6 +1,6 @@
 """The semantic tokenizer, taught what each of its ids says.
 
-Every 32 × 32 pixels of a rendered picture have an id of a legend (`data.legend`). The network
+Every 32 × 32 pixels of a rendered image have an id of a legend (`data.legend`). The network
 learns which by cross-entropy over its own codebook: what is nearest, by cosine, is the likeliest.
 So codes are never idle, and the network is one that names them from pixels alone.
 """
@@ -17,15 +17,15 @@ from moyin.inference.image_processor import preprocess
 from moyin.models.semantic_tokenizer import SemanticTokenizer, unit
 from moyin.render.legend import Legend
 from moyin.train.columns import semantic_columns
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 
 SHARPNESS = 24.0  # logits of a cosine of 1
 
 
 class LegendObjective(Objective):
-    """Cross-entropy of the legend's ids, at some of a picture's places.
+    """Cross-entropy of the legend's ids, at some of an image's places.
 
-    Most places show ground. All of them cost more than the network: of a picture of nano's, 256
+    Most places show ground. All of them cost more than the network: of an image of nano's, 256
     softmaxes over 8192 codes take longer than 256 tokens through its layers, there and back.
     """
 
@@ -33,7 +33,7 @@ class LegendObjective(Objective):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """on_text: weight of ids with text, those of the ground having 1. places: of a picture that
+        """on_text: weight of ids with text, those of the ground having 1. places: of an image that
         are asked for, those with text first, but for an eighth."""
 
         stage: ClassVar[str] = "semantic"
@@ -53,20 +53,20 @@ class LegendObjective(Objective):
 
     def __init__(self, config: Config, source: Source, network: SemanticTokenizer) -> None:
         super().__init__()
-        self.config, self.network, self.store = config, network, source.pictures
+        self.config, self.network, self.dataset = config, network, source.images
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
-        rows = self.store.read(["picture", "ids"], indices)
-        ids = np.stack([row["ids"].reshape(-1) for row in rows]).astype(np.int64)
-        chosen = [self._places(one, draws.of(row, "places")) for row, one in enumerate(ids)]
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
+        rows = self.dataset.read(["image", "tokens"], indices)
+        ids = np.stack([row["tokens"].reshape(-1) for row in rows]).astype(np.int64)
+        chosen = [self._places(one, sample_rng.of(row, "places")) for row, one in enumerate(ids)]
         places = np.stack([places for places, _ in chosen])
         return {
-            "pixels": np.stack([preprocess(row["picture"]) for row in rows]),
-            "ids": np.take_along_axis(ids, places, 1),
+            "pixels": np.stack([preprocess(row["image"]) for row in rows]),
+            "tokens": np.take_along_axis(ids, places, 1),
             "places": places,
             "weights": np.stack([weights for _, weights in chosen]),
         }
@@ -96,7 +96,7 @@ class LegendObjective(Objective):
         z = ops.take(ops.reshape(z, (b * h * w, width)), asked, 0)
         codes = unit(ops.cast(network.codebook.weight, ops.float32))
         flat = ops.matmul(z, ops.transpose(codes, 0, 1))
-        ids = ops.reshape(batch["ids"], (-1,))
+        ids = ops.reshape(batch["tokens"], (-1,))
         weights = ops.reshape(batch["weights"], (-1,))
         text = ops.cast(ids < self.config.legend.grounds, ops.float32)
         entropy = ops.cross_entropy(SHARPNESS * flat, ids)

@@ -1,4 +1,4 @@
-"""Ids to pixels with a checkpoint's networks, for the pictures that show how a training goes."""
+"""Ids to pixels with a checkpoint's networks, for the images that show how a training goes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Painter:
         return cls(chosen, glyph, autoencoder, dtype)
 
     def paint(self, grid_rc: Array, strings: list[str], seed: int) -> Array:
-        """The picture of these ids that says these strings, uint8 [H, W, 3]."""
+        """The image of these ids that says these strings, uint8 [H, W, 3]."""
         rows, columns = grid_rc.shape
         shape = (1, self.decoder.config.channels, 4 * rows, 4 * columns)
         latents = paint(
@@ -50,8 +50,8 @@ class Painter:
             guidance=GUIDANCE,
             dtype=self.dtype,
         )
-        picture: Array = develop(self.autoencoder, latents, self.dtype)[0]
-        return picture
+        image: Array = develop(self.autoencoder, latents, self.dtype)[0]
+        return image
 
     @autograd.no_grad()
     def _states(self, strings: list[str]) -> Array:

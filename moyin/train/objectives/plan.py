@@ -28,7 +28,7 @@ LENGTHS = 16  # lengths of batches are multiples of it: few shapes, few compilat
 class Ahead(nn.Module):
     """What is told at each id of what is to come, and thrown away after training: `distances`.
 
-    An id says where text begins once a picture, though the plan has known it since the caption;
+    An id says where text begins once an image, though the plan has known it since the caption;
     told at every id before, what the plan says reaches those that decide.
     """
 
@@ -49,8 +49,8 @@ class Ahead(nn.Module):
 class Plan(nn.Module):
     """What is told of a plan, and thrown away after training.
 
-    By the state at the mark with which a picture begins: the facts, for an edit those too that the
-    picture before it shows. By the state at each id of the caption, after half of the layers: which
+    By the state at the mark with which an image begins: the facts, for an edit those too that the
+    image before it shows. By the state at each id of the caption, after half of the layers: which
     word of a quoted string it is in, and which of that word's characters it is.
     Counting is what takes long to learn from the facts alone: after 13,000 captions the number of
     columns was still a guess. Only in layers after that can the mark look at what was counted.
@@ -133,13 +133,13 @@ def prefixes(
 ) -> Batch:
     """What is read before the first id, with its plan, for captions of rows with `meta` and `ids`:
     plan_ids [B, L], plan_positions [3, B, L], plan_starts and plan_marks [B], where caption and
-    picture begin, plan_facts and plan_seen [B, FACTS], of the picture and its reference, counted
+    image begin, plan_facts and plan_seen [B, FACTS], of the image and its reference, counted
     from 1 and 0 where there is none, and plan_ordinals [B, L, 2]. references: the row of the
-    picture that each edits, None where there is none."""
+    image that each edits, None where there is none."""
     before = references or [None] * len(captions)
-    grids = [[] if row is None else [row["ids"].astype(np.int64)] for row in before]
+    grids = [[] if row is None else [row["tokens"].astype(np.int64)] for row in before]
     read = [
-        generation_sequence(tokenizer, caption, Grid(*row["ids"].shape), preview, seen)
+        generation_sequence(tokenizer, caption, Grid(*row["tokens"].shape), preview, seen)
         for caption, row, seen in zip(captions, rows, grids, strict=True)
     ]
     starts = [sum(grid.size + 2 for grid in seen) for seen in grids]  # each between two marks
@@ -158,12 +158,12 @@ def prefixes(
         "plan_positions": positions,
         "plan_starts": np.array(starts),
         "plan_marks": np.array([len(s.ids) - 1 for s in read]),
-        "plan_facts": np.stack([facts(row["meta"], row["ids"].shape) for row in rows]),
+        "plan_facts": np.stack([facts(row["meta"], row["tokens"].shape) for row in rows]),
         "plan_seen": np.stack(
             [
                 np.zeros(len(FACTS), np.int64)
                 if row is None
-                else facts(row["meta"], row["ids"].shape)
+                else facts(row["meta"], row["tokens"].shape)
                 for row in before
             ]
         ),
@@ -188,7 +188,7 @@ def ordinals(tokenizer: TextTokenizer, caption: str) -> Array:
 
 
 def facts(meta: dict[str, Any], grid: tuple[int, ...]) -> Array:
-    """FACTS of a picture: the first row of ids with text, how many there are, and so of columns;
+    """FACTS of an image: the first row of ids with text, how many there are, and so of columns;
     the colours of the ground and of the first line; how many characters each of its words has; the
     first column of each of its rows of characters, and how many it takes up. [FACTS] int64."""
     names, lines = [None, *COLOURS], meta["lines"]
@@ -247,7 +247,7 @@ def written(
 ) -> Array:
     """Whether text stands at each id of a grid, [rows, columns] bool.
 
-    lines: as a `Sample` has them, in pixels of a picture whose own grid is `of`. shape: of the
+    lines: as a `Sample` has them, in pixels of an image whose own grid is `of`. shape: of the
     grid, `of` itself unless it is the preview's.
     """
     boxes = [box for line in lines for box in _inked(line)]

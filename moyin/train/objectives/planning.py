@@ -1,6 +1,6 @@
 """A generator, before it writes: what a caption asks for, and where.
 
-The state at the mark with which a picture begins must tell which rows and columns of ids the text
+The state at the mark with which an image begins must tell which rows and columns of ids the text
 will take up and the colours, and the states of the caption, which characters are to be written
 (`plan`). Among hundreds of ids a sequence says each once or twice; a caption is a tenth as long.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from moyin.backend import Tensor, ops
 from moyin.train.columns import check_edits, semantic_columns
 from moyin.train.objectives import plan
-from moyin.train.objectives.base import Array, Batch, Draws, Source
+from moyin.train.objectives.base import Array, Batch, SampleRng, Source
 from moyin.train.objectives.generator import GeneratorObjective, caption_of
 
 
@@ -40,13 +40,13 @@ class PlanningObjective(GeneratorObjective):
         unread = ("network.norm.", "network.head.", *above)
         return super().trained(name) and not name.startswith(unread)
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
-        preview = draws.together("preview").random() < self.config.preview
-        edited = draws.together("edits").random() < self.config.edits
-        rows = self.store.read(["meta", "ids"], indices)
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
+        preview = sample_rng.together("preview").random() < self.config.preview
+        edited = sample_rng.together("edits").random() < self.config.edits
+        rows = self.dataset.read(["meta", "tokens"], indices)
         edits = [row["meta"].get("edit") if edited else None for row in rows]
         captions = [
-            caption_of(edit or row["meta"], number, draws)
+            caption_of(edit or row["meta"], number, sample_rng)
             for number, (edit, row) in enumerate(zip(edits, rows, strict=True))
         ]
         references = [

@@ -21,7 +21,7 @@ from moyin.models.decoder import Decoder, patchify
 from moyin.prompt.grid import PIXELS
 from moyin.render.legend import Legend
 from moyin.train.columns import semantic_columns
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 from moyin.train.objectives.decoder import (
     LATENTS,
     PATCHES,
@@ -43,7 +43,7 @@ class ReadingObjective(Objective):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
-        """blocks: how many of the network's learn to read; crop: a side in semantic ids; on_text:
+        """blocks: how many of the network's learn to read; crop: a side in tokens; on_text:
         share of crops that lie on a line; carried: weight of giving the noise back; legend: as for
         `DecoderObjective`, and not optional."""
 
@@ -68,14 +68,14 @@ class ReadingObjective(Objective):
 
     def __init__(self, config: Config, source: Source, network: Decoder, glyph: Any) -> None:
         super().__init__()
-        self.config, self.network, self.store = config, network, source.pictures
+        self.config, self.network, self.dataset = config, network, source.images
         dim, latents = network.config.dim, network.config.channels * network.config.patch**2
         self.ink, self.noise = nn.Linear(dim, CELLS**2), nn.Linear(dim, latents)
         self.frozen = (glyph,)  # in a tuple, so that it is no part of what is trained
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
     def trained(self, name: str) -> bool:
         """Only what reads, and alike at all times: nothing of time, no later block."""
@@ -84,30 +84,32 @@ class ReadingObjective(Objective):
         reads = name.startswith(("ink.", "noise.", *parts))
         return reads and not name.endswith("modulation.weight")
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
-        rows = self.store.read(["meta", "ids"], indices)
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
+        rows = self.dataset.read(["meta", "tokens"], indices)
         side = self.config.crop
         ids, ink, origins = [], [], []
         for number, row in enumerate(rows):
-            lines, grid = row["meta"]["lines"], row["ids"].shape
-            top, left = corner(lines, grid, side, self.config.on_text, draws.of(number, "crops"))
-            ids.append(row["ids"][top : top + side, left : left + side].astype(np.int64))
+            lines, grid = row["meta"]["lines"], row["tokens"].shape
+            top, left = corner(
+                lines, grid, side, self.config.on_text, sample_rng.of(number, "crops")
+            )
+            ids.append(row["tokens"][top : top + side, left : left + side].astype(np.int64))
             ink.append(cut(lines, grid, (top, left), side))
             origins.append((PATCHES * top, PATCHES * left))
         strings = [written_in(row["meta"]) for row in rows]
         b, c = len(rows), self.network.config.channels
         latents = (c, LATENTS * side, LATENTS * side)
         return {
-            "ids": np.stack(ids),
+            "tokens": np.stack(ids),
             "ink": np.stack(ink),
             "origin": np.array(origins, np.float32),
-            "grid": np.array(rows[0]["ids"].shape),
-            "noise": draws.normal("noise", b, *latents),
+            "grid": np.array(rows[0]["tokens"].shape),
+            "noise": sample_rng.normal("noise", b, *latents),
             **glyph_batch(strings),
         }
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        ids = ops.repeat(ops.repeat(batch["ids"], PATCHES, 1), PATCHES, 2)
+        ids = ops.repeat(ops.repeat(batch["tokens"], PATCHES, 1), PATCHES, 2)
         b, ink = ids.shape[0], batch["ink"]
         read = self._read(batch, ops.reshape(ids, (b, -1)), dtype)
         error = ops.square(ops.cast(self.ink(read), ops.float32) - ink)

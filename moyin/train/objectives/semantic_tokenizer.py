@@ -6,7 +6,7 @@ colour, its size, where in it we are, and which of its line it is. The glyph tok
 position in the decoder, so it is these ids that must say which part of which character goes here.
 
 While it is learned, noise stands for the quantizer: what survives it, a codebook can keep. At the
-end the codebook is fitted to what the network says of the pictures, by spherical k-means, half of
+end the codebook is fitted to what the network says of the images, by spherical k-means, half of
 it on squares with text; so every code is in use, which a codebook trained along seldom reaches.
 """
 
@@ -23,7 +23,7 @@ from moyin.dataset.sample import Sample
 from moyin.inference.image_processor import preprocess
 from moyin.models.semantic_tokenizer import Block, SemanticTokenizer, unit
 from moyin.prompt.grid import PIXELS
-from moyin.train.objectives.base import Array, Batch, Draws, Objective, Source
+from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 
 THUMBNAIL = 4  # a side, of each id
 LAYOUT = 8  # text there; its red, green, blue; down, right within a character; size; number
@@ -38,7 +38,7 @@ class SemanticObjective(Objective):
     @dataclass(frozen=True, kw_only=True)
     class Config(Objective.Config):
         """head_layers: of the transformer that reads the grid. noise: its length, that of a code
-        being 1. fit: pictures that the codebook is fitted to, in so many rounds."""
+        being 1. fit: images that the codebook is fitted to, in so many rounds."""
 
         stage: ClassVar[str] = "semantic"
         network: SemanticTokenizer.Config = field(default_factory=SemanticTokenizer.Config)
@@ -53,7 +53,7 @@ class SemanticObjective(Objective):
 
     def __init__(self, config: Config, source: Source, network: SemanticTokenizer) -> None:
         super().__init__()
-        self.config, self.network, self.store = config, network, source.pictures
+        self.config, self.network, self.dataset = config, network, source.images
         width = network.config.width
         self.head = nn.ModuleList([Block(network.config) for _ in range(config.head_layers)])
         self.head_norm = nn.LayerNorm(width)
@@ -61,17 +61,17 @@ class SemanticObjective(Objective):
 
     @property
     def count(self) -> int:
-        return len(self.store)
+        return len(self.dataset)
 
-    def batch(self, indices: Array, draws: Draws) -> Batch:
-        samples = [self.store.sample(i) for i in indices]
-        pixels = np.stack([preprocess(s.picture) for s in samples])
+    def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
+        samples = [self.dataset.sample(i) for i in indices]
+        pixels = np.stack([preprocess(s.image) for s in samples])
         b, _, h, w = pixels.shape
         patch, width = self.network.config.patch, self.network.config.code_width
         return {
             "pixels": pixels,
-            "noise": draws.normal("codes", b, h // patch, w // patch, width),
-            "thumbnail": np.stack([thumbnails(s.picture) for s in samples]),
+            "noise": sample_rng.normal("codes", b, h // patch, w // patch, width),
+            "thumbnail": np.stack([thumbnails(s.image) for s in samples]),
             "layout": np.stack([layout(s) for s in samples]),
         }
 
@@ -85,13 +85,13 @@ class SemanticObjective(Objective):
         return loss, {n: ops.stop_gradient(x) for n, x in shown.items()}
 
     def finish(self) -> SemanticTokenizer:
-        """The network with its codebook fitted to the first pictures of the store."""
+        """The network with its codebook fitted to the first images of the dataset."""
         network: SemanticTokenizer = self.network
         found, text = [], []
         with autograd.no_grad():
             for i in range(min(self.config.fit, self.count)):
-                sample = self.store.sample(i)
-                pixels = ops.asarray(preprocess(sample.picture)[None])
+                sample = self.dataset.sample(i)
+                pixels = ops.asarray(preprocess(sample.image)[None])
                 found.append(ops.numpy(network.project(network.features(pixels)))[0])
                 text.append(layout(sample)[:, 0] > 0)
         vectors = np.concatenate([x.reshape(-1, x.shape[-1]) for x in found])
@@ -120,7 +120,7 @@ class SemanticObjective(Objective):
         seen = ops.square(said[..., :count] - batch["thumbnail"])
         thumbnail = ops.mean(seen * (1 - (1 - PLAIN) * text))
         wrong = ops.square(said[..., count:] - batch["layout"])
-        # Every picture counts alike, so that a batch may be cut anywhere.
+        # Every image counts alike, so that a batch may be cut anywhere.
         detail = ops.sum(ops.sum(wrong[..., 1:] * text, 2), 1) / (ops.sum(text[..., 0], 1) + 1.0)
         return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * ops.mean(detail)
 
@@ -159,10 +159,10 @@ def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
     return np.concatenate(nearest), np.concatenate(fit)
 
 
-def thumbnails(picture: Array) -> Array:
+def thumbnails(image: Array) -> Array:
     """Mean colours of 4 × 4 parts of every id's square, −1 … 1: [h·w, 48]."""
-    h, w = picture.shape[0] // PIXELS, picture.shape[1] // PIXELS
-    means = np.asarray(Image.fromarray(picture).reduce(PIXELS // THUMBNAIL), np.float32)
+    h, w = image.shape[0] // PIXELS, image.shape[1] // PIXELS
+    means = np.asarray(Image.fromarray(image).reduce(PIXELS // THUMBNAIL), np.float32)
     parts = means.reshape(h, THUMBNAIL, w, THUMBNAIL, 3).transpose(0, 2, 1, 3, 4)
     return parts.reshape(h * w, -1) / 127.5 - 1
 
@@ -173,13 +173,13 @@ def layout(sample: Sample) -> Array:
     The nearest of the characters whose square holds the centre; one smaller than an id's square
     counts as large as it.
     """
-    h, w = sample.picture.shape[0] // PIXELS, sample.picture.shape[1] // PIXELS
+    h, w = sample.image.shape[0] // PIXELS, sample.image.shape[1] // PIXELS
     found = np.zeros((h, w, LAYOUT), np.float32)
     found[..., 0] = -1
     nearest = np.full((h, w), np.inf)
     y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
     for line in sample.lines:
-        colour = ink(sample.picture, line.box)
+        colour = ink(sample.image, line.box)
         for number, (left, top, right, bottom) in enumerate(line.squares):
             if line.text[number] == " ":
                 continue
@@ -196,10 +196,10 @@ def layout(sample: Sample) -> Array:
     return found.reshape(h * w, LAYOUT)
 
 
-def ink(picture: Array, box: tuple[float, ...]) -> Array:
+def ink(image: Array, box: tuple[float, ...]) -> Array:
     """The text's colour, −1 … 1: that of the pixels that differ most from the box's rim."""
     left, top, right, bottom = (int(v) for v in box)
-    part = picture[top : bottom + 1, left : right + 1].astype(np.float32)
+    part = image[top : bottom + 1, left : right + 1].astype(np.float32)
     rim = np.concatenate([part[0], part[-1]]).mean(0)
     distance = np.abs(part - rim).sum(-1)
     far = part[distance >= np.quantile(distance, 0.9)]

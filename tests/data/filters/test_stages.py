@@ -1,4 +1,4 @@
-"""Stages one by one, on pictures whose right answer is known."""
+"""Stages one by one, on images whose right answer is known."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from moyin.data.filters.score import Score, quality
 from moyin.data.item import Item, found
 
 
-def item(picture: np.ndarray, *captions: str, key: str = "a.png") -> Item:
-    return found("s", key, captions=captions).with_sample(picture=picture)
+def item(image: np.ndarray, *captions: str, key: str = "a.png") -> Item:
+    return found("s", key, captions=captions).with_sample(image=image)
 
 
 def test_colours_survive_decoding() -> None:
@@ -35,9 +35,9 @@ def test_colours_survive_decoding() -> None:
     files["turned.jpg"] = corpus.with_exif(1, orientation=6)
     decoded = Decode.Config().build()([found("s", name, data) for name, data in files.items()])
     # Half blue on white: 255 * 127 / 255 of the other channels are left.
-    assert decoded[0].sample.picture[0, 0].tolist() == pytest.approx([127, 127, 255], abs=1)
-    assert decoded[1].sample.picture[0, 0].tolist() == [128, 128, 128]
-    assert decoded[2].sample.picture.shape == (128, 80, 3)
+    assert decoded[0].sample.image[0, 0].tolist() == pytest.approx([127, 127, 255], abs=1)
+    assert decoded[1].sample.image[0, 0].tolist() == [128, 128, 128]
+    assert decoded[2].sample.image.shape == (128, 80, 3)
     assert decoded[2].values == {"source_height": 80, "source_width": 128}
 
 
@@ -53,22 +53,22 @@ def test_buckets_have_the_area_and_the_shapes_asked_for() -> None:
     assert buckets(96, 1.0) == [(96, 96)]
 
 
-def test_a_picture_comes_to_its_bucket_by_its_middle() -> None:
-    picture = np.zeros((600, 1300, 3), np.uint8)
-    picture[:, 200:1100] = 255
-    (fitted,) = Fit.Config().build()([item(picture)])
+def test_an_image_comes_to_its_bucket_by_its_middle() -> None:
+    image = np.zeros((600, 1300, 3), np.uint8)
+    image[:, 200:1100] = 255
+    (fitted,) = Fit.Config().build()([item(image)])
     assert fitted.values["bucket"] == "384x672"
-    assert fitted.sample.picture.shape == (384, 672, 3)
+    assert fitted.sample.image.shape == (384, 672, 3)
     # Scaled by 384 / 600, of which 672 show 1050 pixels: 75 of the 200 black ones on each side.
-    dark = (fitted.sample.picture[192, :, 0] < 128).sum()
+    dark = (fitted.sample.image[192, :, 0] < 128).sum()
     assert dark == pytest.approx(2 * 75 * 384 / 600, abs=2)
 
 
 @pytest.mark.parametrize("shape", [(116, 233), (116, 640), (123, 301)])
-def test_rounding_does_not_lead_out_of_the_picture(shape: tuple[int, int]) -> None:
+def test_rounding_does_not_lead_out_of_the_image(shape: tuple[int, int]) -> None:
     # 116 / 224 * 224 is more than 116.
-    picture = np.zeros((*shape, 3), np.uint8)
-    assert covering(picture, (224, 288)).shape == (224, 288, 3)
+    image = np.zeros((*shape, 3), np.uint8)
+    assert covering(image, (224, 288)).shape == (224, 288, 3)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_the_laplacian_of_a_chessboard() -> None:
     assert sharpness(board) == pytest.approx(1020, rel=0.01)
     assert sharpness(np.full((9, 9), 7, np.float32)) == 0
     grey = np.repeat(np.array([[0, 200]], np.uint8), 50, 1)[None].repeat(9, 1)[0]
-    picture = np.repeat(grey[:, :, None], 3, 2)
-    (measured,) = Clarity.Config().build()([item(picture)])
+    image = np.repeat(grey[:, :, None], 3, 2)
+    (measured,) = Clarity.Config().build()([item(image)])
     assert measured.values["contrast"] == 100
-    assert greys(picture).std() == 100
+    assert greys(image).std() == 100
 
 
 def test_a_look_is_of_the_frequencies() -> None:
@@ -106,7 +106,7 @@ def test_copies_are_found_and_others_are_not() -> None:
     first = corpus.photograph(1, 512, 512)
     small = first.resize((300, 300))
     jpeg = Image.open(io.BytesIO(corpus.encoded(first, "JPEG", quality=60)))
-    pictures = {
+    images = {
         "first": first,
         "same": first,
         "jpeg": jpeg,
@@ -115,7 +115,7 @@ def test_copies_are_found_and_others_are_not() -> None:
         "other": corpus.photograph(2, 512, 512),
         "mirrored": first.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     }
-    seen = [item(np.array(picture), key=name) for name, picture in pictures.items()]
+    seen = [item(np.array(image), key=name) for name, image in images.items()]
     known = Duplicates.Config().build()
     decided = [known(one) for one in Fingerprint.Config().build()(seen)]
     known.close()
@@ -180,8 +180,8 @@ def test_text_is_read_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     from moyin.ocr import paddle
 
     lines = [paddle.Line("SALE", 0.9, (0, 0, 1, 1)), paddle.Line("noise", 0.2, (0, 0, 1, 1))]
-    monkeypatch.setattr(paddle, "read", lambda picture: lines)
-    stage = Reading.Config(pictures="quoted", recall=0.6).build()
+    monkeypatch.setattr(paddle, "read", lambda image: lines)
+    stage = Reading.Config(images="quoted", recall=0.6).build()
     black = np.zeros((4, 4, 3), np.uint8)
     told = [item(black, 'a sign "SALE"'), item(black, 'a sign "OPENING"'), item(black, "a sign")]
     right, wrong, unread = stage(told)
@@ -204,17 +204,17 @@ def test_captions_without_a_captioner() -> None:
     assert stage([has]) == [has]
 
 
-def test_a_captioner_is_shown_the_picture() -> None:
-    picture = np.array(corpus.photograph(1))
+def test_a_captioner_is_shown_the_image() -> None:
+    image = np.array(corpus.photograph(1))
     with Chat() as chat:
         chat.replies = ["a chart\n一张图"]
         stage = Caption.Config(url=chat.url, model="seer").build()
-        (captioned,) = stage([item(picture)])
+        (captioned,) = stage([item(image)])
     assert captioned.sample.captions == ("a chart", "一张图")
     body = json.dumps(chat.asked[0].body)
     assert "data:image/png;base64," in body
     with pytest.raises(ValueError, match=r"the captioner at .* cannot be reached"):
-        stage([item(picture)])
+        stage([item(image)])
 
 
 def test_quality_by_hand() -> None:

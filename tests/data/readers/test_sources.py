@@ -18,7 +18,7 @@ from moyin.data.readers import Share, rendered, shares, tables, walk
 from moyin.render.renderer import Renderer
 
 
-def picture(number: int) -> bytes:
+def image(number: int) -> bytes:
     return corpus.encoded(corpus.photograph(number), "PNG")
 
 
@@ -40,13 +40,13 @@ def put(root: Path, files: dict[str, bytes]) -> Path:
 
 def test_files_come_sorted_with_the_captions_beside_them(tmp_path: Path) -> None:
     files = {
-        "b/2.png": picture(2),
+        "b/2.png": image(2),
         "b/2.txt": b"two\n",
-        "a.png": picture(1),
+        "a.png": image(1),
         "a.json": b'{"caption_zh": "\xe4\xb8\x80", "captions": ["one", "first"], "n": 1}',
-        "c.png": picture(3),
+        "c.png": image(3),
         "c.json": b"{",
-        ".hidden.png": picture(4),
+        ".hidden.png": image(4),
     }
     found = items(put(tmp_path / "in", files))
     wanted = [("a.png", ("一", "one", "first"), ""), ("b/2.png", ("two\n",), "")]
@@ -71,7 +71,7 @@ def test_shares_are_small_and_the_same_each_time(tmp_path: Path) -> None:
     assert repr(found) == repr(list(shares(tmp_path)))
 
 
-def test_a_metadata_table_names_its_pictures_and_none_outside(tmp_path: Path) -> None:
+def test_a_metadata_table_names_its_images_and_none_outside(tmp_path: Path) -> None:
     rows = [
         {"file_name": "b.png", "text": "bee"},
         {"file_name": "sub/a.png", "text": ["one", "two"]},
@@ -80,9 +80,9 @@ def test_a_metadata_table_names_its_pictures_and_none_outside(tmp_path: Path) ->
         {"text": "no"},
     ]
     lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    files = {"b.png": picture(1), "sub/a.png": picture(2), "unnamed.png": picture(3)}
+    files = {"b.png": image(1), "sub/a.png": image(2), "unnamed.png": image(3)}
     root = put(tmp_path / "in", files | {"metadata.jsonl": lines.encode() + b"{broken\n"})
-    (tmp_path / "outside.png").write_bytes(picture(4))
+    (tmp_path / "outside.png").write_bytes(image(4))
     found = items(root)
     assert [(item.key, item.sample.captions) for item in found[:2]] == [
         ("b.png", ("bee",)),
@@ -99,11 +99,11 @@ def test_a_metadata_table_names_its_pictures_and_none_outside(tmp_path: Path) ->
 def test_webdataset_tars(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, content in {
-            "x/001.png": picture(1),
+            "x/001.png": image(1),
             "x/001.txt": "一 one".encode(),
             "x/002.json": b'{"caption": "two"}',
-            "x/002.png": picture(2),
-            "x/003.txt": b"no picture",
+            "x/002.png": image(2),
+            "x/003.txt": b"no image",
         }.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -112,9 +112,9 @@ def test_webdataset_tars(tmp_path: Path) -> None:
     assert told(found) == [
         ("x/001.png", ("一 one",), ""),
         ("x/002.png", ("two",), ""),
-        ("x/003", (), "no picture in the sample"),
+        ("x/003", (), "no image in the sample"),
     ]
-    assert [item.content for item in found[:2]] == [picture(1), picture(2)]
+    assert [item.content for item in found[:2]] == [image(1), image(2)]
 
 
 def test_a_tar_of_many_samples_is_cut_into_shares(tmp_path: Path) -> None:
@@ -127,53 +127,53 @@ def test_a_tar_of_many_samples_is_cut_into_shares(tmp_path: Path) -> None:
     assert [len(list(share.read())) for share in found] == [64, 36]
 
 
-def hugging_face(count: int) -> pa.Table:
-    images = [{"bytes": picture(n % 5), "path": f"{n}.png"} for n in range(count)]
+def hugging_font(count: int) -> pa.Table:
+    images = [{"bytes": image(n % 5), "path": f"{n}.png"} for n in range(count)]
     return pa.table({"image": images, "text": [f"caption {n}" for n in range(count)]})
 
 
-def test_parquet_as_hugging_face_writes_it(tmp_path: Path) -> None:
+def test_parquet_as_hugging_font_writes_it(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    table = hugging_face(150)
+    table = hugging_font(150)
     pq.write_table(table, tmp_path / "data/train-00000-of-00001.parquet", row_group_size=100)
     found = items(tmp_path)
     assert [item.sample.captions for item in found] == [(f"caption {n}",) for n in range(150)]
-    assert found[149].content == picture(149 % 5)
+    assert found[149].content == image(149 % 5)
     sizes = [len(list(share.read())) for share in shares(tmp_path)]
     assert sizes == [64, 36, 50]
 
 
 @pytest.mark.parametrize("opened", [pa.ipc.new_file, pa.ipc.new_stream])
 def test_arrow_as_datasets_saves_it(tmp_path: Path, opened) -> None:
-    table = hugging_face(90)
+    table = hugging_font(90)
     with opened(tmp_path / "data-00000-of-00001.arrow", table.schema) as writer:
         writer.write_table(table, max_chunksize=80)
     found = items(tmp_path)
     assert [item.sample.captions for item in found] == [(f"caption {n}",) for n in range(90)]
-    assert found[85].content == picture(0)
+    assert found[85].content == image(0)
 
 
 def test_parquet_with_paths_or_bytes_of_any_name(tmp_path: Path) -> None:
-    put(tmp_path, {"pictures/a.png": picture(1)})
-    paths = ["pictures/a.png", "../b.png", "none.png"]
+    put(tmp_path, {"images/a.png": image(1)})
+    paths = ["images/a.png", "../b.png", "none.png"]
     pq.write_table(pa.table({"file_name": paths, "caption": ["a"] * 3}), tmp_path / "p.parquet")
     found = items(tmp_path / "p.parquet")
-    assert found[0].content == picture(1)
+    assert found[0].content == image(1)
     assert [item.reason for item in found[1:]] == ["path out of its folder", "no such file"]
     pq.write_table(pa.table({"jpg": [b"x", b""], "title": ["t", "u"]}), tmp_path / "q.parquet")
     found = items(tmp_path / "q.parquet")
-    assert [(i.content, i.reason) for i in found] == [(b"x", ""), (b"", "row without a picture")]
+    assert [(i.content, i.reason) for i in found] == [(b"x", ""), (b"", "row without an image")]
     pq.write_table(pa.table({"number": [1]}), tmp_path / "r.parquet")
     (item,) = items(tmp_path / "r.parquet")
-    assert item.detail == "no column of pictures among number"
+    assert item.detail == "no column of images among number"
 
 
 @pytest.mark.parametrize("end", ["parquet", "arrow"])
-def test_a_table_of_paths_has_the_captions_of_the_pictures_beside_it(
+def test_a_table_of_paths_has_the_captions_of_the_images_beside_it(
     tmp_path: Path, end: str
 ) -> None:
-    files = {"train/a.png": picture(1), "train/below/b.png": picture(2), "train/c.png": picture(3)}
-    put(tmp_path, files | {"README.md": b"# Pictures", "before/d.png": picture(4)})
+    files = {"train/a.png": image(1), "train/below/b.png": image(2), "train/c.png": image(3)}
+    put(tmp_path, files | {"README.md": b"# Images", "before/d.png": image(4)})
     rows = pa.table({"file_name": ["a.png", "below/b.png"], "text": ["one", "two"]})
     table = tmp_path / f"train/metadata.{end}"
     if end == "parquet":
@@ -182,7 +182,7 @@ def test_a_table_of_paths_has_the_captions_of_the_pictures_beside_it(
         with pa.ipc.new_stream(table, rows.schema) as writer:
             writer.write_table(rows)
     found = items(tmp_path)
-    assert [item.content for item in found] == [picture(4), picture(1), picture(2)]
+    assert [item.content for item in found] == [image(4), image(1), image(2)]
     assert [item.sample.captions for item in found] == [(), ("one",), ("two",)]
 
 
@@ -198,8 +198,8 @@ def test_a_damaged_row_group_loses_its_rows_alone(tmp_path: Path) -> None:
     assert [item.content for item in found[1:]] == [b"%d" % n * 50 for n in range(10, 20)]
 
 
-def test_rendered_pictures_are_a_source_too() -> None:
-    config = Renderer.Config(size=64, faces=("NotoSansSC-Bold",))
+def test_rendered_images_are_a_source_too() -> None:
+    config = Renderer.Config(size=64, fonts=("NotoSansSC-Bold",))
     first, second = rendered.shares(config, 3, 67)
     assert (first.last, second.first) == (64, 64)
     found = list(second.read())
@@ -209,17 +209,17 @@ def test_rendered_pictures_are_a_source_too() -> None:
 
 
 def test_drafts_that_lacked_a_glyph_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Renderer.Config(size=64, faces=("NotoSansSC-Bold",))
+    config = Renderer.Config(size=64, fonts=("NotoSansSC-Bold",))
     drawn = config.build()(3, 0)
     monkeypatch.setattr(Renderer, "__call__", lambda _, seed, index: replace(drawn, dropped=index))
     (share,) = rendered.shares(config, 3, 3)
     assert [item.notes.count(rendered.NO_GLYPH) for item in share.read()] == [0, 1, 2]
 
 
-def test_what_holds_pictures_is_told_by_name_and_type() -> None:
+def test_what_holds_images_is_told_by_name_and_type() -> None:
     assert tables.columns(pa.schema({"text": pa.string(), "image": pa.binary()})) == [
         "image",
         "text",
     ]
-    with pytest.raises(ValueError, match="no column of pictures among blob"):
+    with pytest.raises(ValueError, match="no column of images among blob"):
         tables.columns(pa.schema({"blob": pa.binary()}))

@@ -6,37 +6,37 @@ from pathlib import Path
 import networks
 import numpy as np
 import pytest
-from stages import OBJECTIVES, PICTURES
+from stages import IMAGES, OBJECTIVES
 
 from moyin.backend import autograd, nn, ops
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.train.objectives.autoencoder import AutoencoderObjective, corner
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 
 CONFIG: AutoencoderObjective.Config = OBJECTIVES["autoencoder"]
 
 
 @pytest.fixture
-def source(store: Path) -> Source:
-    return Source(Store.open(store), None)
+def source(dataset: Path) -> Source:
+    return Source(Dataset.open(dataset), None)
 
 
-def test_crops_are_cut_from_the_pictures(source: Source) -> None:
+def test_crops_are_cut_from_the_images(source: Source) -> None:
     objective = CONFIG.build(source, None)
-    batch = objective.batch(np.array([3, 1]), Draws(0, 0))
+    batch = objective.batch(np.array([3, 1]), SampleRng(0, 0))
     side, crops = CONFIG.crop, CONFIG.crops
     assert batch["pixels"].shape == (2 * crops, 3, side, side)
     assert batch["noise"].shape == (2 * crops, 16, side // 8, side // 8)
-    picture = source.pictures.sample(1).picture
+    image = source.images.sample(1).image
     last = np.round((batch["pixels"][-1].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
-    found = np.lib.stride_tricks.sliding_window_view(picture, (side, side, 3))[:, :, 0]
+    found = np.lib.stride_tricks.sliding_window_view(image, (side, side, 3))[:, :, 0]
     assert (found[..., :1, :1, :] == last[:1, :1]).all(-1).any()
     assert any((window == last).all() for row in found[::1] for window in row)
 
 
 def test_crops_on_text_lie_on_a_line(source: Source) -> None:
     rng = np.random.default_rng(0)
-    sample = source.pictures.sample(0)
+    sample = source.images.sample(0)
     for _ in range(50):
         top, left = corner(sample, 16, True, rng)
         y, x = top + 8, left + 8
@@ -54,7 +54,7 @@ def test_the_loss_by_hand(source: Source) -> None:
     objective = AutoencoderObjective(
         replace(CONFIG, kl_weight=0.5), source, networks.tiny("autoencoder")
     )
-    batch = objective.batch(np.array([0]), Draws(0, 0))
+    batch = objective.batch(np.array([0]), SampleRng(0, 0))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = objective.loss(tensors, ops.float32)
@@ -85,8 +85,8 @@ def test_a_frozen_encoder(source: Source) -> None:
 
 def test_the_written_statistics_normalise_the_latents(source: Source) -> None:
     network = AutoencoderObjective(CONFIG, source, networks.tiny("autoencoder")).finish()
-    pictures = [source.pictures.sample(i).picture for i in range(PICTURES)]
-    pixels = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    images = [source.images.sample(i).image for i in range(IMAGES)]
+    pixels = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     with autograd.no_grad():
         latents = ops.numpy(network.normalize(network.encode(ops.asarray(pixels))[0]))
     np.testing.assert_allclose(latents.mean((0, 2, 3)), 0, atol=1e-3)

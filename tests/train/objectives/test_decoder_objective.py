@@ -11,15 +11,15 @@ from stages import OBJECTIVES
 
 from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.inference.denoise import glyph_states, remembered
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch, spread_glyphs
 
 
 @pytest.fixture
-def source(store: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+def source(dataset: Path, small_checkpoint: Path) -> Source:
+    return Source(Dataset.open(dataset), Checkpoint.open(small_checkpoint))
 
 
 def objective(source: Source, **changes: Any) -> DecoderObjective:
@@ -46,16 +46,16 @@ def test_training_reads_the_glyph_states_that_generation_reads() -> None:
 def test_crops_lie_on_the_grid_of_ids(source: Source) -> None:
     made = objective(source)
     chosen = np.array([6, 0, 3, 1])
-    batch = made.batch(chosen, Draws(0, 0))
+    batch = made.batch(chosen, SampleRng(0, 0))
     side = made.config.crop
-    for i, row in enumerate(source.pictures.read(["ids", "latents"], chosen)):
+    for i, row in enumerate(source.images.read(["tokens", "latents"], chosen)):
         top, left = (batch["origin"][i] / 2).astype(int)
         assert (batch["origin"][i] % 2 == 0).all()
-        assert (batch["ids"][i] == row["ids"][top : top + side, left : left + side]).all()
+        assert (batch["tokens"][i] == row["tokens"][top : top + side, left : left + side]).all()
         y, x = 4 * top, 4 * left
         cut = row["latents"][:, y : y + 4 * side, x : x + 4 * side]
         assert (batch["latents"][i] == cut.astype(np.float32)).all()
-    whole = objective(source, crop=0).batch(chosen, Draws(0, 0))
+    whole = objective(source, crop=0).batch(chosen, SampleRng(0, 0))
     assert whole["latents"].shape == (4, 16, 64, 64)
     assert not whole["origin"].any()
 
@@ -64,8 +64,8 @@ def test_crops_on_text_meet_a_line(source: Source) -> None:
     made = objective(source, on_text=1.0)
     for step in range(4):
         chosen = np.arange(8)
-        corners = made.batch(chosen, Draws(0, step))["origin"] * 16
-        for corner, row in zip(corners, source.pictures.read(["meta"], chosen), strict=True):
+        corners = made.batch(chosen, SampleRng(0, step))["origin"] * 16
+        for corner, row in zip(corners, source.images.read(["meta"], chosen), strict=True):
             top, left = corner
             assert any(
                 left < line["box"][2]
@@ -77,19 +77,21 @@ def test_crops_on_text_meet_a_line(source: Source) -> None:
 
 
 def test_dropped_samples_read_neither_ids_nor_strings(source: Source) -> None:
-    batch = objective(source, drop=1.0).batch(np.arange(4), Draws(0, 0))
+    batch = objective(source, drop=1.0).batch(np.arange(4), SampleRng(0, 0))
     nothing = glyph_batch([[]])
     assert batch["dropped"].all()
     assert (batch["glyph_ids"] == nothing["glyph_ids"]).all()
-    kept = objective(source, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    kept = objective(source, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
     assert not kept["dropped"].any()
     assert kept["glyph_ids"].shape[1] > nothing["glyph_ids"].shape[1]
 
 
 @pytest.mark.parametrize("name", ["drop_prior", "drop_glyphs"])
 def test_ids_and_strings_are_dropped_apart(source: Source, name: str) -> None:
-    plain = objective(source, drop=0.0).batch(np.arange(4), Draws(0, 0))
-    batch = objective(source, drop=0.0, reading=1.0, **{name: 1.0}).batch(np.arange(4), Draws(0, 0))
+    plain = objective(source, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
+    batch = objective(source, drop=0.0, reading=1.0, **{name: 1.0}).batch(
+        np.arange(4), SampleRng(0, 0)
+    )
     assert batch["dropped"].all() == (name == "drop_prior")
     strings = glyph_batch([[]] if name == "drop_glyphs" else [[], ["春天"]])
     assert (batch["glyph_ids"].shape == plain["glyph_ids"].shape) == (name == "drop_prior")
@@ -102,8 +104,8 @@ def test_ids_and_strings_are_dropped_apart(source: Source, name: str) -> None:
 def test_shares_are_drawn_apart(source: Source) -> None:
     """Half of 400 samples without ids, half without strings, and a quarter without both."""
     made = objective(source, drop=0.0, drop_prior=0.5, drop_glyphs=0.5)
-    draws = Draws(0, 0)
-    hidden = made._hidden([draws.of(number, "crops") for number in range(400)], draws)
+    sample_rng = SampleRng(0, 0)
+    hidden = made._hidden([sample_rng.of(number, "crops") for number in range(400)], sample_rng)
     assert hidden[:, :2].mean(0) == pytest.approx([0.5, 0.5], abs=0.08)
     assert hidden[:, :2].all(1).mean() == pytest.approx(0.25, abs=0.08)
     assert not hidden[:, 2].any()
@@ -112,12 +114,10 @@ def test_shares_are_drawn_apart(source: Source) -> None:
 def test_text_weighs_more(source: Source) -> None:
     """Three times what the ground does, in a loss whose weights are 1 in the mean."""
     made = objective(source, crop=0, drop=0.0, text=3.0)
-    batch = made.batch(np.arange(4), Draws(0, 0))
-    plain = objective(source, crop=0, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    batch = made.batch(np.arange(4), SampleRng(0, 0))
+    plain = objective(source, crop=0, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
     np.testing.assert_allclose(batch["weights"].mean((1, 2, 3)), 1, rtol=1e-5)
-    for weights, row in zip(
-        batch["weights"], source.pictures.read(["meta"], range(4)), strict=True
-    ):
+    for weights, row in zip(batch["weights"], source.images.read(["meta"], range(4)), strict=True):
         inside = np.zeros((64, 64), bool)  # latents of 8 pixels, whose middles lie in a square
         at = 8 * np.arange(64) + 4
         for line in row["meta"]["lines"]:
@@ -133,8 +133,8 @@ def test_text_weighs_more(source: Source) -> None:
 
 
 def test_a_crop_has_the_weights_of_its_part(source: Source) -> None:
-    part = objective(source, text=2.0).batch(np.arange(4), Draws(0, 0))
-    whole = objective(source, text=2.0, crop=0).batch(np.arange(4), Draws(0, 0))
+    part = objective(source, text=2.0).batch(np.arange(4), SampleRng(0, 0))
+    whole = objective(source, text=2.0, crop=0).batch(np.arange(4), SampleRng(0, 0))
     for crop, weights, origin in zip(
         part["weights"], whole["weights"], part["origin"], strict=True
     ):
@@ -145,16 +145,16 @@ def test_a_crop_has_the_weights_of_its_part(source: Source) -> None:
 
 @pytest.fixture
 def editing(pairs: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
+    return Source(Dataset.open(pairs), Checkpoint.open(small_checkpoint))
 
 
 def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
     """The network called as the pipeline calls it, sample by sample, with what it remembers."""
     made = objective(editing, edits=1.0, drop=0.0)
     made.network = networks.tiny("decoder")
-    batch = made.batch(np.arange(4), Draws(0, 2))
+    batch = made.batch(np.arange(4), SampleRng(0, 2))
     assert batch["referred"].tolist() == [False, True, False, True]
-    rows = editing.pictures.read(["meta", "ids", "latents"], range(4))
+    rows = editing.images.read(["meta", "tokens", "latents"], range(4))
     t = np.clip(1 / (1 + np.exp(-batch["time"])), 0.001, 1)
     sigma = 1 / (1 + (1 / t - 1) / (0.75 * (32 * 32 / 256) ** 0.5 + 0.25))
     wrong = []
@@ -163,13 +163,13 @@ def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
         prompt = edit["captions"][0] if edit else row["meta"]["captions"][0]
         noise, data = batch["noise"][i : i + 1], batch["latents"][i : i + 1]
         x = (1 - sigma[i]) * data + sigma[i] * noise
-        seen = [(rows[i - 1]["ids"], rows[i - 1]["latents"].astype(np.float32))] if edit else []
+        seen = [(rows[i - 1]["tokens"], rows[i - 1]["latents"].astype(np.float32))] if edit else []
         with autograd.no_grad():
             said = made.network(
                 ops.asarray(x.astype(np.float32)),
                 ops.asarray(glyph_states(made.frozen[0], prompt)[None]),
                 None,
-                ops.asarray(batch["ids"][i : i + 1].repeat(2, 1).repeat(2, 2).reshape(1, -1)),
+                ops.asarray(batch["tokens"][i : i + 1].repeat(2, 1).repeat(2, 2).reshape(1, -1)),
                 ops.zeros((1,), ops.bool_),
                 ops.asarray((1000 * t[i : i + 1] - 1).astype(np.float32)),
                 ops.asarray(np.full((1, 2), 512, np.float32)),
@@ -187,7 +187,7 @@ def test_a_dropped_reference_is_not_seen(editing: Source) -> None:
     """Then what the reference holds makes no difference, and without `edits` it is not read."""
     made = objective(editing, edits=1.0, drop=0.0, drop_reference=1.0)
     made.network = networks.tiny("decoder")
-    batch = made.batch(np.array([1, 3]), Draws(0, 0))
+    batch = made.batch(np.array([1, 3]), SampleRng(0, 0))
     assert not batch["referred"].any()
     losses = []
     for references in (batch["references"], -batch["references"]):
@@ -195,7 +195,7 @@ def test_a_dropped_reference_is_not_seen(editing: Source) -> None:
         with autograd.no_grad():
             losses.append(float(ops.numpy(made.loss(tensors, ops.float32)[0])))
     assert losses[0] == pytest.approx(losses[1], abs=1e-7)
-    assert "references" not in objective(editing, drop=0.0).batch(np.arange(4), Draws(0, 0))
+    assert "references" not in objective(editing, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
 
 
 def test_the_reference_teaches_too(editing: Source) -> None:
@@ -203,7 +203,7 @@ def test_the_reference_teaches_too(editing: Source) -> None:
     made = objective(editing, edits=1.0, drop=0.0)
     made.network = networks.tiny("decoder")
     gradient = autograd.value_and_grad(lambda b: made.loss(b, ops.float32), made)
-    batch = made.batch(np.array([1, 3]), Draws(0, 0))
+    batch = made.batch(np.array([1, 3]), SampleRng(0, 0))
     found = []
     for referred in (batch["referred"], ~batch["referred"]):
         tensors = {n: ops.asarray(x) for n, x in (batch | {"referred": referred}).items()}
@@ -220,7 +220,7 @@ def test_impossible_shares(source: Source, wrong: dict[str, float]) -> None:
 def test_a_fresh_network_errs_by_the_whole_velocity(source: Source) -> None:
     """Its last layer is zero, so that the loss is the mean square of noise − data."""
     made = objective(source)
-    batch = made.batch(np.arange(4), Draws(0, 0))
+    batch = made.batch(np.arange(4), SampleRng(0, 0))
     with autograd.no_grad():
         loss, _ = made.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)
     expected = np.square(batch["noise"] - batch["latents"]).mean()
@@ -228,10 +228,10 @@ def test_a_fresh_network_errs_by_the_whole_velocity(source: Source) -> None:
 
 
 def test_the_loss_by_hand(source: Source) -> None:
-    """Noise levels shifted as the whole picture's 32 x 32 patches ask for, not the crop's."""
+    """Noise levels shifted as the whole image's 32 x 32 patches ask for, not the crop's."""
     made = objective(source, drop=0.5)
     made.network = networks.tiny("decoder")
-    batch = made.batch(np.arange(4), Draws(0, 2))
+    batch = made.batch(np.arange(4), SampleRng(0, 2))
     assert 0 < batch["dropped"].sum() < 4
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     mu = 0.75 * (32 * 32 / 256) ** 0.5 + 0.25
@@ -245,7 +245,7 @@ def test_the_loss_by_hand(source: Source) -> None:
         said = made.network(
             ops.asarray(x.astype(np.float32)),
             *glyphs,
-            ops.asarray(batch["ids"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
+            ops.asarray(batch["tokens"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
             tensors["dropped"],
             ops.asarray((1000 * t - 1).astype(np.float32)),
             ops.asarray(np.full((4, 2), 512, np.float32)),
@@ -279,7 +279,7 @@ def test_a_fresh_decoder_sees_all_directions_of_the_glyphs_alike() -> None:
 def test_reading_adds_the_ink_that_is_not_told(source: Source) -> None:
     """A map that is zero tells no ink: its error is the mean square of the ink itself."""
     made = objective(source, reading=3.0, reading_blocks=1, drop=0.0)
-    batch = made.batch(np.arange(4), Draws(0, 0))
+    batch = made.batch(np.arange(4), SampleRng(0, 0))
     assert batch["ink"].shape == (4, 16, 16)
     assert batch["ink"].max() > 0.5
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
@@ -295,7 +295,7 @@ def test_blocks_that_are_not_there_cannot_read(source: Source) -> None:
     """A network of one block learns, and cannot be asked to read after two."""
     one = replace(OBJECTIVES["decoder"].network, layers=1)
     made = objective(source, network=one)
-    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(2), Draws(0, 0)).items()}
+    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(2), SampleRng(0, 0)).items()}
     with autograd.no_grad():
         assert np.isfinite(ops.numpy(made.loss(batch, ops.float32)[0]))
     with pytest.raises(ValueError, match="reading_blocks=2 of a network of 1"):

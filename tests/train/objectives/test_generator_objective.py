@@ -10,20 +10,20 @@ from stages import OBJECTIVES, training
 
 from moyin.backend import autograd, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.prompt.generator_inputs import Example, generation_sequence
 from moyin.prompt.grid import Grid
 from moyin.train import Trainer, run
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.generator import GeneratorObjective, _opening, edges, telling
 from moyin.train.objectives.plan import VALUES, distances, written
 
-IMAGE = 16 * 16  # ids of a picture of 512x512, and of its preview
+IMAGE = 16 * 16  # ids of an image of 512x512, and of its preview
 
 
 @pytest.fixture
-def source(store: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+def source(dataset: Path, small_checkpoint: Path) -> Source:
+    return Source(Dataset.open(dataset), Checkpoint.open(small_checkpoint))
 
 
 def objective(source: Source, preview: float) -> GeneratorObjective:
@@ -37,12 +37,12 @@ def objective(source: Source, preview: float) -> GeneratorObjective:
 def test_only_image_ids_and_the_end_mark_count(source: Source, preview: float) -> None:
     made = objective(source, preview)
     vocabulary = made.tokenizer.vocabulary
-    batch = made.batch(np.array([0, 5, 3]), Draws(0, 0))
-    rows = source.pictures.read(["ids", "preview_ids"], [0, 5, 3])
-    for ids, weights, row in zip(batch["ids"], batch["weights"], rows, strict=True):
+    batch = made.batch(np.array([0, 5, 3]), SampleRng(0, 0))
+    rows = source.images.read(["tokens", "preview_tokens"], [0, 5, 3])
+    for ids, weights, row in zip(batch["tokens"], batch["weights"], rows, strict=True):
         counted = ids[weights > 0]
-        pictures = [row["preview_ids"], row["ids"]] if preview else [row["ids"]]
-        expected = [*np.concatenate([p.reshape(-1) for p in pictures]), vocabulary.image_end]
+        images = [row["preview_tokens"], row["tokens"]] if preview else [row["tokens"]]
+        expected = [*np.concatenate([p.reshape(-1) for p in images]), vocabulary.image_end]
         assert counted.tolist() == expected
         assert ids[np.flatnonzero(weights)[0] - 1] == vocabulary.image_start
         weighed = weights[weights > 0].tolist()
@@ -52,17 +52,17 @@ def test_only_image_ids_and_the_end_mark_count(source: Source, preview: float) -
 def test_the_loss_by_hand(source: Source) -> None:
     """The weighted mean of −log p(next id), p from all logits, in NumPy."""
     made = objective(source, 1.0)
-    batch = made.batch(np.array([2, 7]), Draws(0, 1))
+    batch = made.batch(np.array([2, 7]), SampleRng(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss = float(ops.numpy(made.loss(tensors, ops.float32)[0]))
-        logits = ops.numpy(made.network(tensors["ids"], tensors["positions"]))
+        logits = ops.numpy(made.network(tensors["tokens"], tensors["positions"]))
     logits = logits.astype(np.float64)
     p = np.exp(logits - logits.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     total = weight = 0.0
     for b, i in np.argwhere(batch["weights"] > 0):
-        total -= batch["weights"][b, i] * np.log(p[b, i - 1, batch["ids"][b, i]])
+        total -= batch["weights"][b, i] * np.log(p[b, i - 1, batch["tokens"][b, i]])
         weight += batch["weights"][b, i]
     assert loss == pytest.approx(total / weight, rel=1e-5)
 
@@ -74,20 +74,20 @@ def test_the_tokenizer_is_the_checkpoints_where_it_fits(source: Source) -> None:
     assert fresh.network.config.vocab == made.tokenizer.vocabulary.size
 
 
-def test_without_a_tokenizer_one_is_trained_on_the_captions(store: Path, tmp_path: Path) -> None:
+def test_without_a_tokenizer_one_is_trained_on_the_captions(dataset: Path, tmp_path: Path) -> None:
     from moyin.checkpoint.save import save_checkpoint
 
     semantic = {"semantic": networks.tiny("semantic")}
     folder = save_checkpoint(tmp_path / "c", semantic, dtype="float32")
-    source = Source(Store.open(store), Checkpoint.open(folder))
+    source = Source(Dataset.open(dataset), Checkpoint.open(folder))
     made = replace(OBJECTIVES["generator"], text=300).build(source, None)
     assert made.tokenizer.vocabulary.codes == networks.CODES
-    caption = source.pictures.sample(0).captions[0]
+    caption = source.images.sample(0).captions[0]
     assert made.tokenizer.decode(made.tokenizer.encode(caption)) == caption
 
 
 def test_where_text_begins_and_ends_by_hand() -> None:
-    """A square over rows 1 and 2, columns 1 and 2, of a picture of 4x5 ids; then half as fine."""
+    """A square over rows 1 and 2, columns 1 and 2, of an image of 4x5 ids; then half as fine."""
     line = {
         "text": "ab",
         "squares": [[32, 32, 64, 96], [64, 32, 96, 96]],
@@ -123,12 +123,12 @@ def test_what_tells_where_text_is_by_hand() -> None:
 def test_the_edges_and_all_before_the_text_weigh_more(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], preview=1.0, edges=4.0)
     made = config.build(source, networks.tiny("generator"))
-    batch = made.batch(np.array([1, 4]), Draws(0, 0))
+    batch = made.batch(np.array([1, 4]), SampleRng(0, 0))
     for weights, row in zip(
-        batch["weights"], source.pictures.read(["meta", "ids"], [1, 4]), strict=True
+        batch["weights"], source.images.read(["meta", "tokens"], [1, 4]), strict=True
     ):
         counted = weights[weights > 0]
-        at = telling(edges(row["meta"]["lines"], row["ids"].shape, (16, 16)))
+        at = telling(edges(row["meta"]["lines"], row["tokens"].shape, (16, 16)))
         assert 0 < at.sum() < IMAGE
         preview = made.config.preview_weight
         np.testing.assert_allclose(counted[:IMAGE], np.where(at, 4 * preview, preview))
@@ -143,16 +143,16 @@ def test_openings_end_with_the_last_row_that_differs(source: Source, preview: fl
         replace(config, opening=share).build(source, networks.tiny("generator"))
         for share in (0.0, 1.0)
     )
-    expected, batch = (objective.batch(indices, Draws(0, 0)) for objective in (whole, made))
-    for number, row in enumerate(source.pictures.read(["meta", "ids"], indices)):
-        text = written(row["meta"]["lines"], row["ids"].shape, (16, 16))
+    expected, batch = (objective.batch(indices, SampleRng(0, 0)) for objective in (whole, made))
+    for number, row in enumerate(source.images.read(["meta", "tokens"], indices)):
+        text = written(row["meta"]["lines"], row["tokens"].shape, (16, 16))
         differs = [r for r in range(16) if text[r].any() and (text[r] != text[max(r, 1) - 1]).any()]
         last = 16 * differs[-1] + int(text[differs[-1]].nonzero()[0][-1]) + 1  # what ends the text
         weights = batch["weights"][number]
         assert (weights > 0).sum() == last + 1
         start = int(np.flatnonzero(weights)[0])
         stop = start + last + 1
-        for name in ("ids", "weights"):
+        for name in ("tokens", "weights"):
             np.testing.assert_array_equal(batch[name][number, :stop], expected[name][number, :stop])
         np.testing.assert_array_equal(
             batch["kinds"][number, :, :stop], expected["kinds"][number, :, :stop]
@@ -160,44 +160,44 @@ def test_openings_end_with_the_last_row_that_differs(source: Source, preview: fl
     assert len(batch["plan_ids"]) == 2
 
 
-def test_an_edit_reads_the_other_picture_first(pairs: Path, small_checkpoint: Path) -> None:
-    """What generation reads of a reference and what is asked for, and then the picture's ids;
-    pictures that are no edits are learned as ever beside them."""
-    source = Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
+def test_an_edit_reads_the_other_image_first(pairs: Path, small_checkpoint: Path) -> None:
+    """What generation reads of a reference and what is asked for, and then the image's ids;
+    images that are no edits are learned as ever beside them."""
+    source = Source(Dataset.open(pairs), Checkpoint.open(small_checkpoint))
     config = replace(OBJECTIVES["generator"], edits=1.0, preview=1.0)
     made = config.build(source, networks.tiny("generator"))
-    batch = made.batch(np.arange(4), Draws(0, 0))
-    rows = source.pictures.read(["meta", "ids"], range(4))
+    batch = made.batch(np.arange(4), SampleRng(0, 0))
+    rows = source.images.read(["meta", "tokens"], range(4))
     tokenizer = made.tokenizer
     for i, row in enumerate(rows):
         edit = row["meta"].get("edit")
         assert (edit is None) == (i % 2 == 0)
         start = int(np.flatnonzero(batch["weights"][i])[0])
-        seen = [rows[i - 1]["ids"].astype(np.int64)] if edit else []
+        seen = [rows[i - 1]["tokens"].astype(np.int64)] if edit else []
         prefixes = {
             tuple(generation_sequence(tokenizer, c, Grid(16, 16), True, seen).ids)
             for c in (edit or row["meta"])["captions"]
         }
-        assert tuple(batch["ids"][i][:start]) in prefixes
-        counted = batch["ids"][i][batch["weights"][i] > 0]
+        assert tuple(batch["tokens"][i][:start]) in prefixes
+        counted = batch["tokens"][i][batch["weights"][i] > 0]
         assert len(counted) == IMAGE * (1 if edit else 2) + 1
-        assert (counted[-IMAGE - 1 : -1] == row["ids"].reshape(-1)).all()
+        assert (counted[-IMAGE - 1 : -1] == row["tokens"].reshape(-1)).all()
 
 
 def test_a_dropped_caption_leaves_the_unconditional_sequence(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], drop=1.0, preview=0.0)
     made = config.build(source, networks.tiny("generator"))
-    batch = made.batch(np.arange(2), Draws(0, 0))
+    batch = made.batch(np.arange(2), SampleRng(0, 0))
     wanted = generation_sequence(made.tokenizer, None, Grid(16, 16), False).ids
-    for ids in batch["ids"]:
+    for ids in batch["tokens"]:
         assert (ids[: len(wanted)] == wanted).all()
 
 
 def test_the_text_embedding_is_frozen_on_request(
-    store: Path, small_checkpoint: Path, tmp_path: Path
+    dataset: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     """Bit for bit, over a stop too; in the checkpoint as bf16, rounded to the nearest even."""
-    small = training("generator", tmp_path, store, small_checkpoint)
+    small = training("generator", tmp_path, dataset, small_checkpoint)
     frozen = replace(small, objective=replace(small.objective, freeze_text=True), fine_tune=True)
     start = Checkpoint.open(small_checkpoint).network("generator")
     before, text = ops.numpy(start.embedding.weight), start.config.vision_vocab
@@ -218,7 +218,7 @@ def test_a_frozen_text_embedding_changes_no_loss(source: Source) -> None:
     for freeze in (False, True):
         device.seed(3)
         made = replace(config, freeze_text=freeze).build(source, networks.tiny("generator"))
-        batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(3), Draws(0, 1)).items()}
+        batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(3), SampleRng(0, 1)).items()}
         names = [n for n in nn.named_parameters(made) if made.trained(n)]
         loss, _, gradients = autograd.value_and_grad(
             lambda x, m=made: m.loss(x, ops.float32), made, names
@@ -246,12 +246,12 @@ def test_what_is_ahead_is_told_at_each_id(source: Source, opening: float) -> Non
     config = replace(OBJECTIVES["generator"], preview=1.0, opening=opening, ahead=2.0)
     made = config.build(source, networks.tiny("generator"))
     numbers = np.array([0, 5, 3])
-    batch = made.batch(numbers, Draws(0, 0))
-    rows = source.pictures.read(["meta", "ids", "preview_ids"], numbers)
-    for ids, ahead, row in zip(batch["ids"], batch["ahead"], rows, strict=True):
+    batch = made.batch(numbers, SampleRng(0, 0))
+    rows = source.images.read(["meta", "tokens", "preview_tokens"], numbers)
+    for ids, ahead, row in zip(batch["tokens"], batch["ahead"], rows, strict=True):
         grids = [
-            distances(written(row["meta"]["lines"], row["ids"].shape, row[name].shape))
-            for name in ("preview_ids", "ids")
+            distances(written(row["meta"]["lines"], row["tokens"].shape, row[name].shape))
+            for name in ("preview_tokens", "tokens")
         ]
         true = np.concatenate([g.reshape(2, -1) for g in grids], 1)
         known = np.flatnonzero(ahead[0] >= 0)

@@ -10,7 +10,7 @@ from stages import OBJECTIVES
 from moyin.backend import ops
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
 from moyin.render.legend import numbered
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.glyph_encoder import GlyphObjective, bitmap, encoded, owners
 
 A, B, C = (FIRST_BYTE + ord(c) for c in "abc")
@@ -60,7 +60,7 @@ def test_every_string_holds_the_character_it_was_asked_for() -> None:
     seen = set()
     for step in range(12):
         asked = np.arange(3) + 3 * step
-        batch = objective.batch(asked, Draws(0, 3 * step, step))
+        batch = objective.batch(asked, SampleRng(0, 3 * step, step))
         seen.add(int(batch["owner"].max()) + 1)
         assert batch["target"].shape == (*batch["owner"].shape, config.side, config.side)
         for row, owner, number in zip(batch["target"], batch["owner"], asked, strict=True):
@@ -78,9 +78,9 @@ def test_words_are_told_beside_the_characters_in_them() -> None:
     last = objective.count - 1
     words = set()
     for step in range(12):
-        batch = objective.batch(np.array([last, last]), Draws(0, 3 * step, step))
+        batch = objective.batch(np.array([last, last]), SampleRng(0, 3 * step, step))
         for ids, owner, word, letter in zip(
-            *(batch[name] for name in ("ids", "owner", "word", "letter")), strict=True
+            *(batch[name] for name in ("tokens", "owner", "word", "letter")), strict=True
         ):
             text = bytes(int(i) - FIRST_BYTE for i in ids if i not in (PAD, EOS)).decode()
             owned = owner >= 0

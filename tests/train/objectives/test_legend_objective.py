@@ -9,10 +9,10 @@ import pytest
 
 from moyin.backend import autograd, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.inference.image_processor import semantic_ids
 from moyin.render.legend import Legend
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.legend import SHARPNESS, LegendObjective
 
 LEGEND = Legend(sides=(64,), width=64, levels=2)  # 48 ids of text, 8 of grounds
@@ -22,20 +22,20 @@ CONFIG = LegendObjective.Config(
 
 
 @pytest.fixture
-def source(own_store: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(own_store), Checkpoint.open(small_checkpoint))
+def source(own_dataset: Path, small_checkpoint: Path) -> Source:
+    return Source(Dataset.open(own_dataset), Checkpoint.open(small_checkpoint))
 
 
 def test_the_loss_by_hand(source: Source) -> None:
     """−log of a softmax over cosines with all codes, ids with text counted three times."""
     made = CONFIG.build(source, networks.drawn(CONFIG.network.build()))
-    batch = made.batch(np.array([1, 4]), Draws(0, 0))
+    batch = made.batch(np.array([1, 4]), SampleRng(0, 0))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
         z = ops.numpy(made.network.project(made.network.features(tensors["pixels"])))
-    ids = source.pictures.read(["ids"], np.array([1, 4]))
-    ids = np.stack([row["ids"] for row in ids]).astype(np.int64)
+    ids = source.images.read(["tokens"], np.array([1, 4]))
+    ids = np.stack([row["tokens"] for row in ids]).astype(np.int64)
     codes = ops.numpy(made.network.codebook.weight).astype(np.float64)
     logits = SHARPNESS * z @ (codes / np.linalg.norm(codes, axis=1, keepdims=True)).T
     surprise = np.log(np.exp(logits).sum(-1))
@@ -51,15 +51,15 @@ def test_the_loss_by_hand(source: Source) -> None:
 @pytest.mark.parametrize("places", [2, 4, 8])
 def test_the_places_asked_for_stand_for_all(source: Source, places: int) -> None:
     """Text first, but for an eighth; a kind's weights add up to what all of it would weigh."""
-    whole = CONFIG.build(source, None).batch(np.arange(8), Draws(0, 0))
+    whole = CONFIG.build(source, None).batch(np.arange(8), SampleRng(0, 0))
     made = replace(CONFIG, places=places).build(source, None)
-    batch = made.batch(np.arange(8), Draws(0, 0))
-    assert batch["ids"].shape == batch["places"].shape == batch["weights"].shape == (8, places)
+    batch = made.batch(np.arange(8), SampleRng(0, 0))
+    assert batch["tokens"].shape == batch["places"].shape == batch["weights"].shape == (8, places)
     for row in range(8):
-        every = dict(zip(whole["places"][row], whole["ids"][row], strict=True))
+        every = dict(zip(whole["places"][row], whole["tokens"][row], strict=True))
         assert len(set(batch["places"][row])) == places
-        assert [every[at] for at in batch["places"][row]] == [*batch["ids"][row]]
-        text, asked = (one["ids"][row] < LEGEND.grounds for one in (whole, batch))
+        assert [every[at] for at in batch["places"][row]] == [*batch["tokens"][row]]
+        text, asked = (one["tokens"][row] < LEGEND.grounds for one in (whole, batch))
         assert asked.sum() == min(text.sum(), places - min((~text).sum(), places // 8))
         for kind, there in ((asked, text), (~asked, ~text)):
             if kind.any():
@@ -68,20 +68,20 @@ def test_the_places_asked_for_stand_for_all(source: Source, places: int) -> None
 
 
 def test_the_network_comes_to_say_what_the_legend_says(source: Source) -> None:
-    """The grounds of eight pictures at least, which are plain colours."""
+    """The grounds of eight images at least, which are plain colours."""
     made = CONFIG.build(source, None)
     parameters = nn.named_parameters(made)
     optimizer = optim.AdamW(parameters, (0.9, 0.99), weight_decay=0.0)
     gradient = autograd.value_and_grad(
         lambda batch: made.loss(batch, ops.float32), made, list(parameters)
     )
-    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(8), Draws(0, 0)).items()}
+    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(8), SampleRng(0, 0)).items()}
     for _ in range(25):
         _, _, found = gradient(batch)
         optimizer.step(found, 3e-3)
-    picture = source.pictures.sample(0)
-    wanted = LEGEND.ids(picture)
-    said = semantic_ids(made.network, [picture.picture])[0]
+    image = source.images.sample(0)
+    wanted = LEGEND.ids(image)
+    said = semantic_ids(made.network, [image.image])[0]
     ground = wanted >= LEGEND.grounds
     assert (said == wanted)[ground].mean() > 0.8
 

@@ -12,12 +12,12 @@ from stages import OBJECTIVES
 
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.ocr.colours import COLOURS
 from moyin.prompt.generator_inputs import generation_sequence
 from moyin.prompt.grid import Grid
 from moyin.prompt.tokenizer import TextTokenizer
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals
 from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
@@ -26,13 +26,13 @@ CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"],
 
 
 @pytest.fixture
-def source(store: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(store), Checkpoint.open(small_checkpoint))
+def source(dataset: Path, small_checkpoint: Path) -> Source:
+    return Source(Dataset.open(dataset), Checkpoint.open(small_checkpoint))
 
 
 @pytest.fixture
 def editing(pairs: Path, small_checkpoint: Path) -> Source:
-    return Source(Store.open(pairs), Checkpoint.open(small_checkpoint))
+    return Source(Dataset.open(pairs), Checkpoint.open(small_checkpoint))
 
 
 def test_facts_by_hand() -> None:
@@ -70,27 +70,27 @@ def test_ordinals_by_hand() -> None:
 
 def test_a_prefix_ends_with_the_mark(source: Source) -> None:
     made = CONFIG.build(source, networks.tiny("generator"))
-    batch = made.batch(np.array([0, 5, 3]), Draws(0, 0))
+    batch = made.batch(np.array([0, 5, 3]), SampleRng(0, 0))
     vocabulary = made.tokenizer.vocabulary
     for ids, mark in zip(batch["plan_ids"], batch["plan_marks"], strict=True):
         assert ids[mark] == vocabulary.image_start
         assert (ids[mark + 1 :] == vocabulary.pad).all()
-    rows = source.pictures.read(["meta", "ids"], [0, 5, 3])
-    expected = [facts(row["meta"], row["ids"].shape) for row in rows]
+    rows = source.images.read(["meta", "tokens"], [0, 5, 3])
+    expected = [facts(row["meta"], row["tokens"].shape) for row in rows]
     np.testing.assert_array_equal(batch["plan_facts"], expected)
 
 
-def test_an_edit_is_planned_from_the_other_picture(editing: Source) -> None:
+def test_an_edit_is_planned_from_the_other_image(editing: Source) -> None:
     """What generation reads, up to the mark; the facts and ordinals are those of the result, and
-    pictures that are no edits are planned as ever."""
+    images that are no edits are planned as ever."""
     config = replace(CONFIG, edits=1.0, preview=0.0)
     made = config.build(editing, networks.tiny("generator"))
-    batch = made.batch(np.arange(4), Draws(0, 0))
-    rows = editing.pictures.read(["meta", "ids"], range(4))
+    batch = made.batch(np.arange(4), SampleRng(0, 0))
+    rows = editing.images.read(["meta", "tokens"], range(4))
     for i, row in enumerate(rows):
         edit = row["meta"].get("edit")
         assert (edit is None) == (i % 2 == 0)
-        seen = [rows[i - 1]["ids"].astype(np.int64)] if edit else []
+        seen = [rows[i - 1]["tokens"].astype(np.int64)] if edit else []
         prefixes = {
             tuple(generation_sequence(made.tokenizer, c, Grid(16, 16), False, seen).ids)
             for c in (edit or row["meta"])["captions"]
@@ -113,7 +113,7 @@ def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     config = replace(CONFIG, edits=1.0 if edits else 0.0)
     made = config.build(editing if edits else source, networks.drawn(CONFIG.network.build()))
     networks.drawn(made.plan)
-    batch = made.batch(np.array([2, 3]), Draws(0, 1))
+    batch = made.batch(np.array([2, 3]), SampleRng(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
@@ -158,8 +158,8 @@ def _missed(logits: np.ndarray, true: np.ndarray) -> float:
 def test_while_writing_all_captions_are_planned_from(source: Source) -> None:
     config = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0)
     made = config.build(source, networks.tiny("generator"))
-    batch = {k: ops.asarray(v) for k, v in made.batch(np.array([1, 4]), Draws(0, 0)).items()}
-    captions = [row["meta"]["captions"] for row in source.pictures.read(["meta"], [1, 4])]
+    batch = {k: ops.asarray(v) for k, v in made.batch(np.array([1, 4]), SampleRng(0, 0)).items()}
+    captions = [row["meta"]["captions"] for row in source.images.read(["meta"], [1, 4])]
     assert len(batch["plan_ids"]) == sum(map(len, captions))
     with autograd.no_grad():
         whole = float(ops.numpy(made.loss(batch, ops.float32)[0]))
@@ -176,7 +176,7 @@ def test_halves_of_a_batch_give_its_loss(source: Source) -> None:
         source, networks.tiny("generator")
     )
     parts = [
-        made.batch(np.array(indices), Draws(0, first))
+        made.batch(np.array(indices), SampleRng(0, first))
         for indices, first in (([1, 4], 0), ([1], 0), ([4], 1))
     ]
     with autograd.no_grad():
@@ -189,9 +189,9 @@ def test_halves_of_a_batch_give_its_loss(source: Source) -> None:
     assert np.average(halves, weights=weights) == pytest.approx(whole, rel=1e-5)
 
 
-def test_what_plans_is_trained(store: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+def test_what_plans_is_trained(dataset: Path, small_checkpoint: Path, tmp_path: Path) -> None:
     training = replace(
-        stages.training("generator", tmp_path, store, small_checkpoint), objective=CONFIG
+        stages.training("generator", tmp_path, dataset, small_checkpoint), objective=CONFIG
     )
     trainer = Trainer(training)
     network = trainer.objective.network

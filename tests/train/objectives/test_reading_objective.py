@@ -12,10 +12,10 @@ from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.data.rendered import render
-from moyin.dataset.dataset import Store
+from moyin.dataset.dataset import Dataset
 from moyin.render.legend import Legend
 from moyin.render.renderer import Renderer
-from moyin.train.objectives.base import Draws, Source
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.ink import coverage
 from moyin.train.objectives.reading import ReadingObjective
 from moyin.train.trainer import Trainer
@@ -25,17 +25,17 @@ CONFIG = ReadingObjective.Config(network=CONFIGS["decoder"], blocks=1, crop=2, l
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Text in squares of 128 pixels, black on white or white on black."""
     config = Renderer.Config(
         characters=10,
-        faces=("NotoSansSC-Bold",),
+        fonts=("NotoSansSC-Bold",),
         prominent=1.0,
         squares=(128,),
         backgrounds={"flat": 1.0},
         object_share=0.0,
     )
-    folder = tmp_path_factory.mktemp("squares") / "store"
+    folder = tmp_path_factory.mktemp("squares") / "dataset"
     render(config, folder, count=6, seed=3, workers=1)
     return folder
 
@@ -50,15 +50,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, small_checkpoint: Path)
 
 
 @pytest.fixture
-def source(pictures: Path, checkpoint: Path) -> Source:
-    return Source(Store.open(pictures), Checkpoint.open(checkpoint))
+def source(images: Path, checkpoint: Path) -> Source:
+    return Source(Dataset.open(images), Checkpoint.open(checkpoint))
 
 
-def test_coverage_is_the_ink_of_the_picture(pictures: Path) -> None:
+def test_coverage_is_the_ink_of_the_image(images: Path) -> None:
     """On a flat ground, the pixels that are not the ground's are the ink."""
-    for row in Store.open(pictures).read(["picture", "meta"], range(6)):
-        picture = np.asarray(row["picture"]).astype(float)
-        away = np.abs(picture - picture[0, 0]).max(-1)
+    for row in Dataset.open(images).read(["image", "meta"], range(6)):
+        image = np.asarray(row["image"]).astype(float)
+        away = np.abs(image - image[0, 0]).max(-1)
         ink = (away / away.max()).reshape(128, 4, 128, 4).mean((1, 3))
         found = coverage(row["meta"]["lines"], (16, 16))
         assert found.shape == (128, 128)
@@ -66,9 +66,9 @@ def test_coverage_is_the_ink_of_the_picture(pictures: Path) -> None:
         assert np.abs(found - ink).mean() < 0.01
 
 
-def test_coverage_is_cut_at_the_pictures_edges() -> None:
-    line = {"text": "口", "face": "NotoSansSC-Bold", "squares": [(-64.0, 32.0, 64.0, 160.0)]}
-    whole = {"text": "口", "face": "NotoSansSC-Bold", "squares": [(0.0, 32.0, 128.0, 160.0)]}
+def test_coverage_is_cut_at_the_images_edges() -> None:
+    line = {"text": "口", "font": "NotoSansSC-Bold", "squares": [(-64.0, 32.0, 64.0, 160.0)]}
+    whole = {"text": "口", "font": "NotoSansSC-Bold", "squares": [(0.0, 32.0, 128.0, 160.0)]}
     cut, all_of_it = coverage([line], (4, 4)), coverage([whole], (4, 4))
     assert cut.max() > 0.9
     np.testing.assert_array_equal(cut[:, :16], all_of_it[:, 16:])
@@ -78,9 +78,9 @@ def test_coverage_is_cut_at_the_pictures_edges() -> None:
 def test_cells_lie_under_their_tokens(source: Source) -> None:
     """A token of 16 x 16 pixels has its own four by four cells, row by row."""
     made = CONFIG.build(source, None)
-    batch = made.batch(np.array([4, 1]), Draws(0, 0))
+    batch = made.batch(np.array([4, 1]), SampleRng(0, 0))
     for number, index in enumerate((4, 1)):
-        (row,) = source.pictures.read(["meta"], [index])
+        (row,) = source.images.read(["meta"], [index])
         whole = coverage(row["meta"]["lines"], (16, 16))
         top, left = (4 * batch["origin"][number]).astype(int)
         for token in range(16):
@@ -92,8 +92,8 @@ def test_cells_lie_under_their_tokens(source: Source) -> None:
 def test_saying_nothing_reads_nothing(source: Source) -> None:
     """With the mean coverage for every token under text, all of its variance is unread."""
     made = CONFIG.build(source, None)
-    batch = {k: ops.asarray(v) for k, v in made.batch(np.arange(4), Draws(0, 0)).items()}
-    written = np.repeat(np.repeat(ops.numpy(batch["ids"]) < LEGEND.grounds, 2, 1), 2, 2)
+    batch = {k: ops.asarray(v) for k, v in made.batch(np.arange(4), SampleRng(0, 0)).items()}
+    written = np.repeat(np.repeat(ops.numpy(batch["tokens"]) < LEGEND.grounds, 2, 1), 2, 2)
     mean = ops.numpy(batch["ink"])[written.reshape(4, -1)].mean()
     nn.set_parameter(made.ink.weight, ops.zeros(made.ink.weight.shape))
     nn.set_parameter(made.ink.bias, ops.full(made.ink.bias.shape, float(mean)))
@@ -102,8 +102,8 @@ def test_saying_nothing_reads_nothing(source: Source) -> None:
     assert float(ops.numpy(shown["unread"])) == pytest.approx(1, abs=1e-5)
 
 
-def test_only_what_reads_is_trained(pictures: Path, checkpoint: Path, tmp_path: Path) -> None:
-    training = replace(stages.training("decoder", tmp_path, pictures, checkpoint), objective=CONFIG)
+def test_only_what_reads_is_trained(images: Path, checkpoint: Path, tmp_path: Path) -> None:
+    training = replace(stages.training("decoder", tmp_path, images, checkpoint), objective=CONFIG)
     trainer = Trainer(training)
     network = trainer.objective.network
     before = {n: np.array(ops.numpy(p)) for n, p in nn.named_parameters(network).items()}

@@ -20,14 +20,14 @@ BLUE, RED = (0, 0, 255), (255, 0, 0)
 
 def sample(text: str, *characters: Box) -> Sample:
     """64x128 in blue; each box has a red square of half its sides in its middle."""
-    picture = np.full((64, 128, 3), BLUE, np.uint8)
+    image = np.full((64, 128, 3), BLUE, np.uint8)
     for left, top, right, bottom in characters:
         y, x = int(bottom - top) // 4, int(right - left) // 4
-        picture[int(top) + y : int(bottom) - y, int(left) + x : int(right) - x] = RED
+        image[int(top) + y : int(bottom) - y, int(left) + x : int(right) - x] = RED
     sides = np.array(characters)
     box = (*sides[:, :2].min(0).tolist(), *sides[:, 2:].max(0).tolist())
-    line = Line(text, box, characters, characters, "red", "Face", "middle")
-    return Sample(picture, ("",), (line,), {"kind": "flat"}, (), 0, 0)
+    line = Line(text, box, characters, characters, "red", "Font", "middle")
+    return Sample(image, ("",), (line,), {"kind": "flat"}, (), 0, 0)
 
 
 def test_layout_of_one_character() -> None:
@@ -60,14 +60,14 @@ def test_a_character_smaller_than_an_ids_square_is_seen() -> None:
 
 def test_ink_is_what_differs_from_the_rim() -> None:
     made = sample("春", (32.0, 0.0, 96.0, 64.0))
-    np.testing.assert_allclose(ink(made.picture, made.lines[0].box), [1, -1, -1])
+    np.testing.assert_allclose(ink(made.image, made.lines[0].box), [1, -1, -1])
 
 
 def test_thumbnails_are_mean_colours() -> None:
-    picture = np.zeros((32, 64, 3), np.uint8)
-    picture[:8, 32:40] = (255, 0, 51)  # the first part of the second square
-    picture[8:12, :8, 1] = 255  # half of the part below the first, in green
-    found = thumbnails(picture).reshape(2, THUMBNAIL, THUMBNAIL, 3)
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:8, 32:40] = (255, 0, 51)  # the first part of the second square
+    image[8:12, :8, 1] = 255  # half of the part below the first, in green
+    found = thumbnails(image).reshape(2, THUMBNAIL, THUMBNAIL, 3)
     np.testing.assert_allclose(found[1, 0, 0], [1, -1, -0.6], atol=1e-6)
     np.testing.assert_allclose(found[0, 1, 0], [-1, 0, -1], atol=0.004)
     assert (found == -1).sum() == found.size - 3
