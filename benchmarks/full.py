@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--weights", default="int4", choices=["int8", "int4"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--size", default="512x512")
-    parser.add_argument("--keep", action="dataset_true", help="leave the checkpoint there")
+    parser.add_argument("--keep", action="store_true", help="leave the checkpoint there")
     options = parser.parse_args()
     folder: Path = options.folder
     print(f"{device.name()}, {device.threads()} threads, torch {device.version()}")

@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--size", default="nano", choices=["nano", "middle", "both"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--compile", action="dataset_true")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     how = (options.dtype, options.runs, options.compile)
     if options.size != "middle":

@@ -272,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--cold", action="dataset_true")
+    parser.add_argument("--cold", action="store_true")
     parser.add_argument("--work", type=Path, help="a folder on the disk to be measured")
     options = parser.parse_args()
     rows_of(options.rows)

@@ -215,8 +215,8 @@ def main() -> None:
     parser.add_argument("--stage", default="both", choices=["generator", "decoder", "both"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--compile", action="dataset_true")
-    parser.add_argument("--recompute", action="dataset_true")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--recompute", action="store_true")
     options = parser.parse_args()
 
     def treat(blocks: Any) -> None:

@@ -157,12 +157,6 @@ class Decoder(nn.Module):
         last = later() if cache is None else cache.last(before[0], first[0], later)
         return self.leave(last, moment, *latents.shape[2:])
 
-    @property
-    def units(self) -> list[Any]:
-        """What is called as a whole: each block, and before all of them, each one's modulation."""
-        blocks = list[Any](self.blocks)
-        return [block.modulation for block in blocks] + blocks
-
     def enter(self, latents: Tensor, scene: Scene) -> Streams:
         """The streams before the first block."""
         image = self.patches(patchify(latents, self.config.patch)) + scene.prior

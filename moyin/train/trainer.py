@@ -39,6 +39,7 @@ from moyin.train.metrics import Report, Silence
 from moyin.train.objectives import Batch, Source
 from moyin.train.objectives.base import Array, SampleRng
 from moyin.train.samples import sheet
+from moyin.train.sharding import fsdp_units
 
 DATASET = "dataset.json"
 NATIVE = 1024  # pixels a side of GLM-Image's images
@@ -83,7 +84,7 @@ class Trainer:
         self.adapters = self._adapt()
         if training.recompute:
             nn.recompute_blocks(self.objective.blocks)
-        units = self.objective.units
+        units = fsdp_units(self.objective)
         distributed.shard(self.objective, units, "loss", training.shard, self.dtype)
         every = nn.named_parameters(self.objective)
         self.parameters = {n: p for n, p in every.items() if self._trained(n)}

@@ -130,13 +130,6 @@ class Objective(nn.Module):
         blocks: Sequence[Any] = getattr(self.network, "blocks", getattr(self.network, "layers", ()))
         return blocks
 
-    @property
-    def units(self) -> Sequence[Any]:
-        """Modules that are always called as a whole, inner ones first: where several processes
-        share the weights out, each unit's are put together while it computes."""
-        found: Sequence[Any] = getattr(self.network, "units", self.blocks)
-        return found
-
     def trained(self, name: str) -> bool:
         """Whether this parameter is updated."""
         return True
