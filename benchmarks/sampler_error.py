@@ -25,8 +25,8 @@ import numpy as np
 from moyin.backend import device
 from moyin.flow.samplers import SAMPLERS
 from moyin.inference.pipeline import Array, GenerationConfig, GlmImagePipeline, Request
-from moyin.inference.prompts_file import parse_size
 from moyin.inference.semantic_tokens import SemanticTokens
+from moyin.prompt.grid import parse_size
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",
@@ -151,7 +151,7 @@ def plot(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", nargs="?", help="a folder or hub id")
-    parser.add_argument("--size", default="256x256", help="HEIGHTxWIDTH in pixels")
+    parser.add_argument("--size", default="256x256", help="WIDTHxHEIGHT in pixels")
     parser.add_argument("--plot", type=Path, help="write the curves here")
     options = parser.parse_args()
     grid = parse_size(options.size)

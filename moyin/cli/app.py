@@ -76,7 +76,7 @@ def _changes(named: dict[str, Any], others: list[str] | None) -> dict[str, Any]:
 @app.command()
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the image shows.")] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, multiples of 32.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, multiples of 32.")] = None,
     n: Count = 1,
     seed: Seed = 0,
     steps: Steps = None,
@@ -146,7 +146,7 @@ def generate(
 def edit(
     prompt: Annotated[str, typer.Argument(help="What is to become of the images.")],
     image: Annotated[list[Path], typer.Option(help="An image to edit; again for more.")],
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH; the first image's.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; the first image's.")] = None,
     n: Count = 1,
     seed: Seed = 0,
     steps: Steps = None,
@@ -368,7 +368,7 @@ def doctor(
     checkpoint: Annotated[
         str | None, typer.Option(help="What this one's images take in memory, before loading.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of an image.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of an image.")] = None,
 ) -> None:
     """What this machine can run, what is missing, and the command that mends it."""
     from moyin.cli.doctor import show

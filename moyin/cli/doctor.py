@@ -56,7 +56,7 @@ WAYS = (
 def show(checkpoint: str | None = None, size: str | None = None) -> None:
     """Print all findings, one a line, and under what is missing the command that mends it.
 
-    checkpoint: instead, what its images of this size (HEIGHTxWIDTH) take in memory.
+    checkpoint: instead, what its images of this size (WIDTHxHEIGHT) take in memory.
     """
     for f in findings() if checkpoint is None else memory(checkpoint, size):
         print(f"{'✓' if f.good else '–'} {f.what:<26} {f.found}")
@@ -84,14 +84,14 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
     from moyin.checkpoint.load import Loading
     from moyin.inference.memory import Task, needs, peak
     from moyin.inference.pipeline import GlmImagePipeline
-    from moyin.inference.prompts_file import parse_size
+    from moyin.prompt.grid import parse_size
 
     pipeline = GlmImagePipeline.open(place)
     checkpoint, settings = pipeline.checkpoint, pipeline.defaults
     grid = parse_size(size) if size else settings.grid
     free = device.free_memory()
     yield Finding("checkpoint", str(checkpoint.folder))
-    yield Finding("an image of", f"{32 * grid.rows}x{32 * grid.columns}, {settings.steps} steps")
+    yield Finding("an image of", f"{grid.size}, {settings.steps} steps")
     yield Finding("memory", f"{free / GB:.1f} GB free on {device.name()}")
     for way in WAYS:
         words = way.split()

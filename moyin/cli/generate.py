@@ -23,6 +23,7 @@ from moyin.inference.pipeline import (
 from moyin.inference.progress import bars
 from moyin.inference.reference import fitted_grid, open_image
 from moyin.inference.semantic_tokens import SemanticTokens
+from moyin.prompt.grid import parse_size
 
 DEFAULT_OUT = Path("image.png")
 
@@ -57,7 +58,7 @@ def run(request: Arguments) -> None:
     """Draw what is asked. Raises ValueError where the options do not go together."""
     _check(request)
     images = [open_image(path) for path in request.images]
-    grid = prompts_file.parse_size(request.size) if request.size else None
+    grid = parse_size(request.size) if request.size else None
     sized = grid is not None or _sides_asked(request)
     pipeline = GlmImagePipeline.open(
         request.checkpoint,

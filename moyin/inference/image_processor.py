@@ -9,6 +9,7 @@ from PIL import Image
 
 from moyin.backend import autograd, ops
 from moyin.models.semantic_tokenizer import SemanticTokenizer
+from moyin.prompt.grid import format_size
 
 # CLIP's statistics (Radford et al. 2021), which GLM-Image's processor uses.
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -24,10 +25,11 @@ def seen_size(height: int, width: int) -> tuple[int, int]:
     The image is scaled to a shortest side of at least 512 and a longest of at most 2048, and
     halved. ValueError for a side below 16 or an aspect beyond 4.
     """
+    size = format_size(height, width)
     if min(height, width) < PATCH:
-        raise ValueError(f"an image of {height}x{width} is too small: its sides must reach 16")
+        raise ValueError(f"an image of {size} is too small: its sides must reach 16")
     if max(height, width) > ASPECT * min(height, width):
-        raise ValueError(f"an image of {height}x{width} is too long: crop it to 4 to 1 at most")
+        raise ValueError(f"an image of {size} is too long: crop it to 4 to 1 at most")
     scale = max(1.0, SHORTEST / min(height, width))
     if max(height, width) * scale > LONGEST:
         scale = LONGEST / max(height, width)

@@ -27,7 +27,7 @@ from moyin.inference.offload import Networks
 from moyin.inference.reference import fitted
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import Sequence, generation_sequence
-from moyin.prompt.grid import Grid
+from moyin.prompt.grid import Grid, format_size
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
@@ -391,7 +391,7 @@ class GlmImagePipeline:
             "prompt": ids.prompt,
             "seed": job.seed,
             "sample": job.sample,
-            "size": f"{ids.height}x{ids.width}",
+            "size": format_size(ids.height, ids.width),
             "steps": job.settings.steps,
             "guidance": job.settings.guidance,
             "sampler": job.settings.sampler,

@@ -17,7 +17,7 @@ from moyin.clients.rewriter import Rewriter
 from moyin.inference.output import save_png
 from moyin.inference.pipeline import Array, GeneratedImage, GenerationConfig, Reference, Request
 from moyin.inference.reference import fitted_grid, open_image
-from moyin.prompt.grid import Grid
+from moyin.prompt.grid import Grid, parse_size
 
 MANIFEST = "manifest.jsonl"
 # One file name and nothing else: no separators, no leading dot.
@@ -57,7 +57,8 @@ class Row:
 
 
 def read_rows(path: Path, defaults: GenerationConfig, seed: int, sized: bool = False) -> list[Row]:
-    """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size" ("HxW"),
+    """All rows of a .jsonl file: {"id", "prompt"} and, where wanted, "seed", "size"
+    ("WIDTHxHEIGHT"),
     "images" (paths within the file's folder) and any field of Settings; other fields are carried
     along.
 
@@ -161,14 +162,6 @@ def _check_names(more: dict[str, Any]) -> None:
         near = difflib.get_close_matches(name, {*_OWN, "seed", "size", "images"}, 1, _ALIKE)
         if near:
             raise ValueError(f"{name} is no field: did you mean {near[0]}? If not, rename it")
-
-
-def parse_size(text: str) -> Grid:
-    """`512x768`: height × width in pixels. ValueError unless both are multiples of 32."""
-    found = re.fullmatch(r"(\d+)[x×*](\d+)", text.strip())
-    if not found:
-        raise ValueError(f"size {text}: write HEIGHTxWIDTH, such as 512x512")
-    return Grid.of_pixels(int(found[1]), int(found[2]))
 
 
 def run(

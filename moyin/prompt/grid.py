@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 PIXELS = 32  # a side of what one id covers
@@ -36,8 +37,13 @@ class Grid:
         return self.columns * PIXELS
 
     @property
+    def size(self) -> str:
+        """`WIDTHxHEIGHT` in pixels."""
+        return format_size(self.height, self.width)
+
+    @property
     def count(self) -> int:
-        """Ids."""
+        """Tokens."""
         return self.rows * self.columns
 
     def preview(self) -> Grid:
@@ -50,5 +56,21 @@ class Grid:
         rows = int(math.sqrt(ratio) * PREVIEW)
         columns = int(math.sqrt(1 / ratio) * PREVIEW)
         if not rows or not columns:
-            raise ValueError(f"{self.height}x{self.width}: too narrow; make it less than 256 to 1")
+            raise ValueError(f"{self.size}: the longer side must be less than 256 times the other")
         return Grid(rows, columns)
+
+
+def parse_size(text: str) -> Grid:
+    """The grid of a size such as `768x512`, WIDTHxHEIGHT in pixels.
+
+    ValueError for another form, and unless both sides are multiples of 32.
+    """
+    match = re.fullmatch(r"(\d+)[x×*](\d+)", text.strip())
+    if not match:
+        raise ValueError(f"size {text}: write WIDTHxHEIGHT, such as 768x512")
+    return Grid.of_pixels(height=int(match[2]), width=int(match[1]))
+
+
+def format_size(height: int, width: int) -> str:
+    """`WIDTHxHEIGHT`, as `parse_size` reads it."""
+    return f"{width}x{height}"

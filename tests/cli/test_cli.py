@@ -59,10 +59,10 @@ def test_n_images_and_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_options_reach_the_image(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--size", "32x96", "--steps", "2", "--guidance", "1", "--no-preview")
+    options = ("--size", "96x32", "--steps", "2", "--guidance", "1", "--no-preview")
     assert moyin(capsys, "generate", "x", *options, "--sampler", "ab2")[0] == 0
     text = read_png(Path("image.png"))
-    assert (text["size"], text["steps"], text["guidance"]) == ("32x96", "2", "1.0")
+    assert (text["size"], text["steps"], text["guidance"]) == ("96x32", "2", "1.0")
     assert (text["sampler"], text["reuse"]) == ("ab2", "0.0")
 
 
@@ -70,10 +70,10 @@ def test_edit(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
     Image.new("RGBA", (600, 520)).save("b.png")
     two = ("--image", "a.png", "--image", "b.png")
-    options = ("--size", "64x96", "--sampler", "ab2", "--out", "p.png")
+    options = ("--size", "96x64", "--sampler", "ab2", "--out", "p.png")
     assert moyin(capsys, "edit", "warmer", *two, *options)[0] == 0
     text = read_png(Path("p.png"))
-    assert (text["size"], text["references"], text["sampler"]) == ("64x96", "2", "ab2")
+    assert (text["size"], text["references"], text["sampler"]) == ("96x64", "2", "ab2")
     code, _, err = moyin(capsys, "edit", "warmer", "--image", "absent.png")
     assert (code, err) == (2, "moyin: no image at absent.png\n")
     assert moyin(capsys, "edit", "warmer")[0] == 2
@@ -170,10 +170,10 @@ def test_batch_form_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rows_edit_images(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 60), (200, 30, 30)).save("a.png")
-    row = {"id": "a", "prompt": "warmer", "images": ["a.png"], "size": "64x96"}
+    row = {"id": "a", "prompt": "warmer", "images": ["a.png"], "size": "96x64"}
     Path("rows.jsonl").write_text(json.dumps(row))
     assert moyin(capsys, "generate", "--prompts", "rows.jsonl", "--out", "d")[0] == 0
-    edit = ("edit", "warmer", "--image", "a.png", "--size", "64x96", "--out", "p.png")
+    edit = ("edit", "warmer", "--image", "a.png", "--size", "96x64", "--out", "p.png")
     assert moyin(capsys, *edit)[0] == 0
     assert Path("d/a.png").read_bytes() == Path("p.png").read_bytes()
 
@@ -294,8 +294,8 @@ def test_memory_that_runs_out_is_one_line(
         (["generate"], "say what to draw"),
         (["generate", "  "], "the prompt is empty"),
         (["generate", "x " * 4000], "shorten it to"),
-        (["generate", "x", "--size", "500x512"], "height 500: it must be a multiple of 32"),
-        (["generate", "x", "--size", "big"], "HEIGHTxWIDTH"),
+        (["generate", "x", "--size", "512x500"], "height 500: it must be a multiple of 32"),
+        (["generate", "x", "--size", "big"], "WIDTHxHEIGHT"),
         (["generate", "x", "--size", "32x32", "--set", "width=64"], "--size goes without"),
         (["generate", "x", "--steps", "0"], "steps"),
         (["generate", "x", "--sampler", "eular"], "sampler must be euler or ab2, not eular"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from moyin.clients.rewriter import Rewriter
 from moyin.inference.pipeline import GeneratedImage, GenerationConfig, Reference, Request
-from moyin.inference.prompts_file import MANIFEST, parse_size, read_rows, run
+from moyin.inference.prompts_file import MANIFEST, read_rows, run
 from moyin.inference.semantic_tokens import SemanticTokens
 
 DEFAULTS = GenerationConfig(height=64, width=64, steps=3)
@@ -56,7 +56,7 @@ def test_rows_take_settings_and_carry_the_rest(tmp_path: Path) -> None:
         tmp_path,
         {"id": "a", "prompt": "x"},
         "",
-        {"id": "b-2", "prompt": "y", "size": "32x96", "seed": 7, "steps": 5, "subset": "zh"},
+        {"id": "b-2", "prompt": "y", "size": "96x32", "seed": 7, "steps": 5, "subset": "zh"},
     )
     first, second = read_rows(path, DEFAULTS, seed=1)
     assert (first.settings, first.seed, first.more) == (DEFAULTS, 1, {})
@@ -183,7 +183,7 @@ def test_rows_edit_images(tmp_path: Path) -> None:
         tmp_path,
         {"id": "none", "prompt": "x"},
         {"id": "one", "prompt": "x", "images": ["b.png"]},
-        {"id": "two", "prompt": "x", "size": "32x96", "images": [str(tmp_path / "a.png"), "b.png"]},
+        {"id": "two", "prompt": "x", "size": "96x32", "images": [str(tmp_path / "a.png"), "b.png"]},
     )
     rows = read_rows(path, DEFAULTS, seed=0)
     sizes = [(row.settings.height, row.settings.width) for row in rows]
@@ -223,7 +223,7 @@ def read_rows_again(folder: Path) -> list[Any]:
         ({"id": ".hidden", "prompt": "x"}, "line 2: id"),
         ({"id": "ok", "prompt": "x"}, "line 2: the id ok stands twice"),
         ({"id": "b", "prompt": "  "}, "line 2: the prompt is missing or empty"),
-        ({"id": "b", "prompt": "x", "size": "100x64"}, "line 2: height 100"),
+        ({"id": "b", "prompt": "x", "size": "64x100"}, "line 2: height 100"),
         ({"id": "b", "prompt": "x", "size": "32x32", "width": 64}, "line 2: size goes without"),
         ({"id": "b", "prompt": "x", "steps": "many"}, "line 2: steps must be a whole number"),
         ({"id": "b", "prompt": "x", "seed": True}, "line 2: seed True must be a whole"),
@@ -250,11 +250,3 @@ def test_no_file_and_no_rows(tmp_path: Path) -> None:
         read_rows(tmp_path / "absent", DEFAULTS, seed=0)
     with pytest.raises(ValueError, match="no rows"):
         read_rows(rows_file(tmp_path), DEFAULTS, seed=0)
-
-
-def test_size() -> None:
-    grid = parse_size("512x768")
-    assert (grid.height, grid.width) == (512, 768)
-    for bad in ("512", "512x", "axb", "-32x32", "500x512"):
-        with pytest.raises(ValueError, match=r"size|height"):
-            parse_size(bad)

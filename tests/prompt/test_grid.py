@@ -1,6 +1,6 @@
 import pytest
 
-from moyin.prompt.grid import Grid
+from moyin.prompt.grid import Grid, parse_size
 
 
 def test_sizes_worked_by_hand():
@@ -18,9 +18,20 @@ def test_a_wrong_size_is_refused(size):
         Grid.of_pixels(*size)
 
 
-def test_a_hair_of_a_image_is_refused():
-    with pytest.raises(ValueError, match="too narrow"):
+def test_an_extreme_aspect_ratio_is_refused():
+    with pytest.raises(ValueError, match="9600x32: the longer side"):
         Grid(1, 300).preview()
+
+
+def test_a_size_is_width_by_height():
+    assert parse_size("768x512") == Grid.of_pixels(height=512, width=768)
+    assert parse_size(" 96×32 ").size == "96x32"
+
+
+@pytest.mark.parametrize("text", ["512", "512x", "axb", "-32x32", "500x512"])
+def test_a_wrong_size_text_is_refused(text):
+    with pytest.raises(ValueError, match=r"size|width"):
+        parse_size(text)
 
 
 def test_previews_are_the_processor_s():
