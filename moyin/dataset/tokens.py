@@ -6,6 +6,7 @@ where it was stopped, and is refused by name when another network made it.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,9 @@ class Tokenize:
 
 def digest(network: Any) -> str:
     """sha256 of a network's configuration and weights."""
-    total = hashlib.sha256(repr(network.config).encode())
+    config, kind = network.config, type(network).__name__
+    values = (f"{f.name}={getattr(config, f.name)!r}" for f in dataclasses.fields(config))
+    total = hashlib.sha256(f"{kind}.Config({', '.join(values)})".encode())
     for name, parameter in nn.named_parameters(network).items():
         total.update(name.encode() + ops.numpy(parameter).tobytes())
     return total.hexdigest()

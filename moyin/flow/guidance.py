@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from moyin.backend import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moyin.backend import Tensor
 
 
 def combine(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Past the unconditional velocity towards the conditional one; scale 1 is the latter."""
+    """Extrapolate from the unconditional to the conditional prediction; scale 1 gives the latter.
+
+    Velocities or logits, of any shape and array library.
+    """
     return unconditional + scale * (conditional - unconditional)

@@ -1,25 +1,31 @@
-"""Samplers: from noise to data along a velocity field, which each asks once a step."""
+"""Samplers: integrate a velocity field from noise to data.
+
+Importing this module imports no framework; x may be an array of any library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from moyin.backend import Tensor, ops
 from moyin.flow.schedule import Steps
 
-Velocity = Callable[[Tensor, int], Tensor]
-"""(x [B, ...], number of the step) → velocity [B, ...] at that step's time."""
+if TYPE_CHECKING:
+    from moyin.backend import Tensor
+
+Velocity = Callable[[Any, int], Any]
+"""(x [B, ...], number of the step) → velocity at that step's timestep, of x's shape and dtype."""
 
 Progress = Callable[[int, int], None]
-"""Told (steps done, steps in all) after every step."""
+"""Called after every step with (steps done, all steps)."""
 
 
 def euler(velocity: Velocity, x: Tensor, steps: Steps, progress: Progress | None = None) -> Tensor:
-    """Walk `x` [B, ...] float32 from pure noise to data, one straight stretch a step."""
+    """Integrate x [B, ...] float32 from pure noise to data; one velocity per step, first order."""
     count = len(steps.timesteps)
     for i in range(count):
-        stretch = float(steps.sigmas[i + 1] - steps.sigmas[i])
-        x = x + stretch * ops.cast(velocity(x, i), x.dtype)
+        step_size = float(steps.sigmas[i + 1] - steps.sigmas[i])
+        x = x + step_size * velocity(x, i)
         if progress is not None:
             progress(i + 1, count)
     return x
@@ -28,23 +34,25 @@ def euler(velocity: Velocity, x: Tensor, steps: Steps, progress: Progress | None
 def adams_bashforth(
     velocity: Velocity, x: Tensor, steps: Steps, progress: Progress | None = None
 ) -> Tensor:
-    """As `euler`, but of second order from the second step on.
+    """As `euler`, with second order from the second step on.
 
-    A step goes along the straight line through this velocity and the one before it, in sigma
+    A step integrates the line through this velocity and the previous one, in sigma
     (Hairer, Nørsett and Wanner 1993, III.5: variable step sizes).
     """
-    count, before, stretch_before = len(steps.timesteps), None, 0.0
+    count, previous, previous_size = len(steps.timesteps), None, 0.0
     for i in range(count):
-        stretch = float(steps.sigmas[i + 1] - steps.sigmas[i])
-        now = ops.cast(velocity(x, i), x.dtype)
-        mean = now if before is None else now + stretch / (2 * stretch_before) * (now - before)
-        x, before, stretch_before = x + stretch * mean, now, stretch
+        step_size = float(steps.sigmas[i + 1] - steps.sigmas[i])
+        now = velocity(x, i)
+        mean = now
+        if previous is not None:
+            mean = now + step_size / (2 * previous_size) * (now - previous)
+        x, previous, previous_size = x + step_size * mean, now, step_size
         if progress is not None:
             progress(i + 1, count)
     return x
 
 
-SAMPLERS: dict[str, Callable[[Velocity, Tensor, Steps, Progress | None], Tensor]] = {
+SAMPLERS: dict[str, Callable[[Velocity, Any, Steps, Progress | None], Any]] = {
     "euler": euler,
     "ab2": adams_bashforth,
 }

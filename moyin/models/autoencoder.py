@@ -8,11 +8,10 @@ Axes: b image, c channel, h and w rows and columns.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from moyin.backend import Tensor, nn, ops
-
-GLM_IMAGE_BLOCKS = (128, 512, 1024, 1024)
+from moyin.models.config import AutoencoderConfig
 
 
 class ResidualBlock(nn.Module):
@@ -72,7 +71,7 @@ class UpBlock(nn.Module):
 class Encoder(nn.Module):
     """Pixels → mean and log-variance of the latents, stacked over channels."""
 
-    def __init__(self, config: Autoencoder.Config) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         widths, groups = config.block_channels, config.norm_groups
         self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
@@ -102,7 +101,7 @@ class Encoder(nn.Module):
 class PixelDecoder(nn.Module):
     """Latents → pixels."""
 
-    def __init__(self, config: Autoencoder.Config) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         widths, groups = config.block_channels[::-1], config.norm_groups
         self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
@@ -129,26 +128,9 @@ class PixelDecoder(nn.Module):
 class Autoencoder(nn.Module):
     """Pixels [B, 3, H, W] in −1 … 1 to latents [B, C, H/8, W/8] and back."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """Defaults are GLM-Image's, but for the statistics, which belong to trained weights."""
+    Config: TypeAlias = AutoencoderConfig
 
-        block_channels: tuple[int, ...] = GLM_IMAGE_BLOCKS
-        layers_per_block: int = 3
-        latent_channels: int = 16
-        norm_groups: int = 32
-        latents_mean: tuple[float, ...] = (0.0,) * 16
-        latents_std: tuple[float, ...] = (1.0,) * 16
-
-        def build(self) -> Autoencoder:
-            return Autoencoder(self)
-
-        @property
-        def factor(self) -> int:
-            """Pixels a latent is wide."""
-            return 1 << (len(self.block_channels) - 1)
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)

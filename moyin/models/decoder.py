@@ -15,11 +15,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+from moyin.models.config import DecoderConfig
 from moyin.models.first_block_cache import FirstBlockCache
 
 THETA = 10000.0
@@ -35,32 +36,9 @@ References = tuple[tuple[Tensor, Tensor], ...]
 class Decoder(nn.Module):
     """Velocity of noised latents, given semantic tokens and glyph states."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """Sizes; the defaults are GLM-Image's own (6.9 B parameters)."""
+    Config: TypeAlias = DecoderConfig
 
-        channels: int = 16
-        patch: int = 2
-        layers: int = 30
-        heads: int = 32
-        head_dim: int = 128
-        glyph_dim: int = 1472
-        time_dim: int = 512
-        size_dim: int = 256
-        codes: int = 16384
-
-        def __post_init__(self) -> None:
-            if self.head_dim % 4:
-                raise ValueError(f"head_dim {self.head_dim}: rows and columns need a multiple of 4")
-
-        @property
-        def dim(self) -> int:
-            return self.heads * self.head_dim
-
-        def build(self) -> Decoder:
-            return Decoder(self)
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
         dim, pixels = config.dim, config.channels * config.patch**2
@@ -261,7 +239,7 @@ class MLP(nn.Module):
 class Condition(nn.Module):
     """Time, target size and crop as one activated vector [B, time_dim]."""
 
-    def __init__(self, config: Decoder.Config) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
         self.time = MLP(config.time_dim, config.time_dim, config.time_dim)
@@ -279,7 +257,7 @@ class Condition(nn.Module):
 class Block(nn.Module):
     """Attention and MLP over glyph and image tokens together, modulated apart."""
 
-    def __init__(self, config: Decoder.Config) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         dim = config.dim
         self.modulation = zero(nn.Linear(config.time_dim, 12 * dim))
@@ -321,7 +299,7 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Full attention with normalised, rotated queries and keys: [B, S, D] → [B, S, D]."""
 
-    def __init__(self, config: Decoder.Config) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.heads, self.head_dim = config.heads, config.head_dim
         self.q = nn.Linear(config.dim, config.dim)

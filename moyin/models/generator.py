@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
 from moyin.models import rope
+from moyin.models.config import GeneratorConfig
 
 FALL = 4.0  # nats that a head looking at one id begins with giving those beside it less
 FAINT = 0.1  # of the usual size, that what an id is begins with telling such a head
@@ -40,7 +41,7 @@ class LayerCache:
 class Attention(nn.Module):
     """Grouped-query attention with rotary positions; bias on q, k and v only."""
 
-    def __init__(self, config: Generator.Config) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
         self.heads, self.kv_heads = config.heads, config.kv_heads
@@ -78,7 +79,7 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """SwiGLU (Shazeer 2020) with both input projections in one matrix, the gate first."""
 
-    def __init__(self, config: Generator.Config) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.gate_up = nn.Linear(config.hidden, 2 * config.ffn, bias=False)
         self.down = nn.Linear(config.ffn, config.hidden, bias=False)
@@ -89,7 +90,7 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: Generator.Config) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(config.hidden, config.eps)
         self.attention = Attention(config)
@@ -114,33 +115,10 @@ class Layer(nn.Module):
 class Generator(nn.Module):
     """ids and their (time, row, column) positions → logits of the next image id."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """`vision_vocab` is the codes plus 128; text ids follow. Defaults: GLM-Image's."""
+    Config: TypeAlias = GeneratorConfig
 
-        vocab: int = 168064
-        vision_vocab: int = 16512
-        hidden: int = 4096
-        layers: int = 40
-        heads: int = 32
-        kv_heads: int = 2
-        head_dim: int = 128
-        ffn: int = 13696
-        eps: float = 1e-5
-        theta: float = 10000.0
-        rotary_sections: tuple[int, int, int] = (8, 12, 12)
-        pad_id: int = 167841
-        image_id: int = 167855
-
-        def build(self) -> Generator:
-            return Generator(self)
-
-    def __init__(self, config: Generator.Config) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        if config.heads % config.kv_heads:
-            raise ValueError(f"heads={config.heads} must be a multiple of {config.kv_heads=}")
-        if 2 * sum(config.rotary_sections) > config.head_dim:
-            raise ValueError(f"{config.rotary_sections=} turn more than head_dim={config.head_dim}")
         self.config = config
         # As large as what the sandwiched branches add to it, or it would be lost among them.
         self.embedding = nn.Embedding(config.vocab, config.hidden, std=1.0)

@@ -9,12 +9,12 @@ Axes: b strings, l bytes, d hidden, h heads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+from moyin.models.config import GlyphEncoderConfig
 
 # Where the first heads look before they learn: back (−1) or ahead (1), and by how much the bias
 # falls a byte. Which character of its word a byte belongs to is counted by heads that look one way;
@@ -25,7 +25,7 @@ BEHIND = -10.0  # the bias of bytes on the other side
 
 
 class Attention(nn.Module):
-    def __init__(self, config: GlyphEncoder.Config) -> None:
+    def __init__(self, config: GlyphEncoderConfig) -> None:
         super().__init__()
         self.heads = config.heads
         inner = config.heads * config.head_dim
@@ -48,7 +48,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: GlyphEncoder.Config) -> None:
+    def __init__(self, config: GlyphEncoderConfig) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(config.hidden, config.eps)
         self.attention = Attention(config)
@@ -68,24 +68,9 @@ class Layer(nn.Module):
 class GlyphEncoder(nn.Module):
     """Byte ids → states."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """`buckets` distances, logarithmic up to `max_distance`. Defaults: GLM-Image's."""
+    Config: TypeAlias = GlyphEncoderConfig
 
-        vocab: int = 384
-        hidden: int = 1472
-        layers: int = 12
-        heads: int = 6
-        head_dim: int = 64
-        ffn: int = 3584
-        buckets: int = 32
-        max_distance: int = 128
-        eps: float = 1e-6
-
-        def build(self) -> GlyphEncoder:
-            return GlyphEncoder(self)
-
-    def __init__(self, config: GlyphEncoder.Config) -> None:
+    def __init__(self, config: GlyphEncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab, config.hidden, std=1.0)
@@ -115,7 +100,7 @@ class GlyphEncoder(nn.Module):
         return ops.reshape(ops.permute(bias, (2, 0, 1)), (1, self.config.heads, length, length))
 
 
-def directed_bias(config: GlyphEncoder.Config) -> np.ndarray[Any, Any]:
+def directed_bias(config: GlyphEncoderConfig) -> np.ndarray[Any, Any]:
     """Initial bias float32 [buckets, heads], at each bucket's first distance; beyond LOOKS, 0."""
     number, half = np.arange(config.buckets), config.buckets // 2
     ahead, reach = number >= half, np.arange(config.max_distance + 1)

@@ -7,12 +7,12 @@ Axes: b image, c channel, h and w rows and columns, l = h·w patches row by row,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from moyin.backend import Tensor, nn, ops
+from moyin.models.config import SemanticTokenizerConfig
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +49,7 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm attention and MLP."""
 
-    def __init__(self, config: SemanticTokenizer.Config) -> None:
+    def __init__(self, config: SemanticTokenizerConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
         self.attention = Attention(config.width, config.heads)
@@ -75,23 +75,9 @@ def bilinear(count: int, table: int) -> Array:
 class SemanticTokenizer(nn.Module):
     """Pixels [B, 3, 16·h, 16·w] (halved and normalised) → ids [B, h, w]."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """Defaults are GLM-Image's. `table` is the side of the learned position table."""
+    Config: TypeAlias = SemanticTokenizerConfig
 
-        width: int = 1536
-        layers: int = 40
-        heads: int = 16
-        mlp: int = 6144
-        patch: int = 16
-        table: int = 128
-        codes: int = 16384
-        code_width: int = 2048
-
-        def build(self) -> SemanticTokenizer:
-            return SemanticTokenizer(self)
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: SemanticTokenizerConfig) -> None:
         super().__init__()
         self.config = config
         self.patch_embed = nn.Conv2d(3, config.width, config.patch, stride=config.patch)

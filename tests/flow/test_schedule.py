@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from moyin.backend import ops
 from moyin.checkpoint.names import scheduler as names
-from moyin.flow.schedule import Schedule, logit_normal
+from moyin.flow.schedule import Schedule
 
 SIZES = [(256, 256), (512, 512), (1024, 1024), (1152, 768), (2048, 512), (2048, 2048)]
 
@@ -51,22 +50,3 @@ def test_the_network_is_told_the_time_before_the_shift() -> None:
 def test_steps_refuse_a_count(count: int) -> None:
     with pytest.raises(ValueError, match="from 1 to 1000"):
         Schedule().steps(count, 256)
-
-
-def test_training_pairs_level_and_time_as_generation_does() -> None:
-    steps = Schedule().steps(50, 1024)
-    u = ops.asarray((steps.timesteps + 1) / 1000, ops.float32)
-    sigma, timestep = Schedule().training_sigmas(u, 1024)
-    np.testing.assert_allclose(ops.numpy(sigma), steps.sigmas[:-1], rtol=1e-5)
-    np.testing.assert_allclose(ops.numpy(timestep), steps.timesteps, atol=1e-3)
-
-
-def test_training_times_end_where_generation_can_go() -> None:
-    sigma, timestep = Schedule().training_sigmas(ops.asarray([0.0, 1.0], ops.float32), 256)
-    np.testing.assert_allclose(ops.numpy(timestep), [0, 999], atol=1e-4)
-    np.testing.assert_allclose(ops.numpy(sigma), [0.001, 1], rtol=1e-4)
-
-
-def test_logit_normal_by_hand() -> None:
-    u = logit_normal(ops.asarray([0.0, 2.0], ops.float32), mean=1.0, std=0.5)
-    np.testing.assert_allclose(ops.numpy(u), [1 / (1 + np.e**-1), 1 / (1 + np.e**-2)], rtol=1e-6)

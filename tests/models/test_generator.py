@@ -295,10 +295,3 @@ def test_another_model_is_refused(change, message):
 def test_an_incomplete_configuration_is_refused():
     with pytest.raises(ValueError, match=r"text_config lacks hidden_size, .*vocab_size"):
         names.from_config({})
-
-
-def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="multiple"):
-        Generator.Config(heads=6, kv_heads=4).build()
-    with pytest.raises(ValueError, match="turn more"):
-        Generator.Config(head_dim=16).build()

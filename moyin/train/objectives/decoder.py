@@ -18,7 +18,8 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, device, nn, ops
 from moyin.flow.path import noised, velocity
-from moyin.flow.schedule import Schedule, logit_normal
+from moyin.flow.schedule import Schedule
+from moyin.flow.training_times import logit_normal, training_sigmas
 from moyin.models.decoder import Decoder, zero
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
@@ -158,7 +159,7 @@ class DecoderObjective(Objective):
         b, _, h, w = data.shape
         rows, columns = (int(n) for n in ops.numpy(batch["grid"]))
         times = logit_normal(batch["time"], *self.times)
-        sigma, timestep = self.schedule.training_sigmas(times, rows * columns * PATCHES**2)
+        sigma, timestep = training_sigmas(self.schedule, times, rows * columns * PATCHES**2)
         with autograd.no_grad():
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])

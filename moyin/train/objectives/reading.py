@@ -17,6 +17,7 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.flow.schedule import Schedule
+from moyin.flow.training_times import training_sigmas
 from moyin.models.decoder import Decoder, patchify
 from moyin.prompt.grid import PIXELS
 from moyin.render.legend import Legend
@@ -131,7 +132,7 @@ class ReadingObjective(Objective):
         scene = network.scene(
             ops.cast(glyphs, dtype), mask, ids, kept, height, width, dtype, origin=batch["origin"]
         )
-        _, timestep = Schedule().training_sigmas(ops.ones((b,)), ids.shape[1])
+        _, timestep = training_sigmas(Schedule(), ops.ones((b,)), ids.shape[1])
         sizes = np.tile(PIXELS * ops.numpy(batch["grid"])[None], (b, 1)).astype(np.float32)
         moment = network.moment(timestep, ops.asarray(sizes), ops.zeros((b, 2)), scene)
         before = network.enter(noise, scene)
