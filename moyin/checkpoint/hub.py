@@ -10,7 +10,9 @@ import moyin
 from moyin.checkpoint.layout import MODEL_INDEX
 
 VARIABLE = "MOYIN_CHECKPOINT"
-EMBEDDED = Path(moyin.__file__).parent.parent / "checkpoints" / "nano"
+# Inside an installed package, or beside the package in a clone.
+_PLACES = [p / "checkpoints" / "nano" for p in Path(moyin.__file__).resolve().parents[:2]]
+EMBEDDED = next((place for place in _PLACES if place.is_dir()), _PLACES[0])
 WANTED = ["*.json", "*/*.json", "*/*.safetensors", "*/*.jinja", "*/*.txt"]
 
 
