@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moyin.evaluate.detectors import ink_box
 from moyin.evaluate.task import Item, Suite
-from moyin.ocr.engine import crop, views
-from moyin.ocr.paddle import Pixels, Reading
+from moyin.ocr.detectors import foreground_box
+from moyin.ocr.engine import character_views, crop
+from moyin.ocr.result import OCRResult, Pixels
 
 
 class Oracle:
@@ -20,20 +20,20 @@ class Oracle:
         self.known = {}
         for item in items:
             image = suite.perfect(item)
-            box = ink_box(image)
+            box = foreground_box(image)
             self.known[_key(image)] = item.texts
             if box:
-                for view in [crop(image, box), *views(image, box)]:
+                for view in [crop(image, box), *character_views(image, box)]:
                     self.known[_key(view)] = item.texts
         self.read_count = 0
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
         self.read_count += 1
-        return [Reading(text, 1.0) for text in self.known.get(_key(image_hwc), ())]
+        return [OCRResult(text, 1.0) for text in self.known.get(_key(image_hwc), ())]
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
         self.read_count += 1
-        return Reading(" ".join(self.known.get(_key(crop_hwc), ())), 1.0)
+        return OCRResult(" ".join(self.known.get(_key(crop_hwc), ())), 1.0)
 
 
 def _key(image_hwc: Pixels) -> bytes:

@@ -26,7 +26,6 @@ from PIL import Image
 
 from moyin.dataset.sample import Sample
 from moyin.evaluate import image_files, report
-from moyin.evaluate.detectors import ink_box
 from moyin.evaluate.ocr_cache import Kept
 from moyin.evaluate.options import Options
 from moyin.evaluate.pipeline_probe import FONT, Array, Chain, encoder_states, glyph_retrieval
@@ -34,8 +33,9 @@ from moyin.evaluate.task import Found, Item, Suite
 from moyin.inference.pipeline import GlmImagePipeline
 from moyin.inference.progress import bars
 from moyin.ocr import scores
-from moyin.ocr.engine import Engine, crop, read_boxes
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.detectors import foreground_box
+from moyin.ocr.engine import OCREngine, crop, read_boxes
+from moyin.ocr.result import Pixels
 from moyin.render.legend import Legend
 from moyin.render.renderer import Renderer
 
@@ -86,7 +86,7 @@ def _item(number: int, sample: Sample) -> Item:
     )
 
 
-def boxed(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def boxed(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """What stands at the known place of each line."""
     boxes = [line.box for line in item.truth.lines]
     said = [reading.text for reading in read_boxes(engine, image_hwc, boxes)]
@@ -95,7 +95,7 @@ def boxed(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
 
 def judge(
     chain: Chain,
-    engine: Engine,
+    engine: OCREngine,
     item: Item,
     shown: Mapping[str, Pixels],
     glyphs: Mapping[str, bool],
@@ -105,7 +105,7 @@ def judge(
         gate: scores.characters.of([(item.texts, boxed(engine, shown[gate], item).lines)])
         for gate in ("autoencoder", "decoder")
     }
-    box = ink_box(shown["generator"])
+    box = foreground_box(shown["generator"])
     said = engine.recognise(crop(shown["generator"], box)).text if box else ""
     lines = (said,) if said else ()
     right = {gate: found["characters"] for gate, found in known.items()}
@@ -134,7 +134,9 @@ def ceiling(item: Item, lines: Sequence[str], glyphs: Mapping[str, bool], legend
     return Found(lines=tuple(lines), right=right)
 
 
-def run(place: str | None, options: Options, limit: int | None, engine: Engine, out: Path) -> Path:
+def run(
+    place: str | None, options: Options, limit: int | None, engine: OCREngine, out: Path
+) -> Path:
     """Lead `limit` images, 16 unless told, through the gates of a checkpoint, and report.
 
     Starts again with the next image where it stopped. Returns the path of report.json. Raises
@@ -171,7 +173,7 @@ def run(place: str | None, options: Options, limit: int | None, engine: Engine, 
 
 def _led(
     chain: Chain,
-    engine: Engine,
+    engine: OCREngine,
     item: Item,
     seed: int,
     glyphs: Mapping[str, bool],
@@ -198,7 +200,7 @@ def _fitted(image_hwc: Pixels, sample: Sample) -> Pixels:
     return np.array(Image.fromarray(image_hwc).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _key(chain: Chain, engine: Engine, item: Item, what: str) -> str:
+def _key(chain: Chain, engine: OCREngine, item: Item, what: str) -> str:
     asked = f"{chain.pipeline.digest} {chain.settings} {engine.name} {item.number} {item.prompt}"
     return hashlib.sha256(f"{what} {asked}".encode()).hexdigest()
 

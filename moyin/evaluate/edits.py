@@ -22,7 +22,7 @@ from moyin.evaluate.nano import (
 from moyin.evaluate.task import Item, Suite
 from moyin.ocr import scores
 from moyin.ocr.colours import COLOURS, readable
-from moyin.render import places
+from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.render.captions import QUOTES
 from moyin.render.edits import HELD_OUT_RECOLOURED, HELD_OUT_WRITTEN
 
@@ -83,7 +83,7 @@ def _edited(number: int, before: Expectation) -> Expectation:
     colour = COLOURS[after.colour]
     prompt = phrase.format(
         text=pair[0] + after.text + pair[1],
-        place=pick((places.CHINESE if chinese else places.ENGLISH)[after.place], n),
+        place=pick((CHINESE if chinese else ENGLISH)[after.place], n),
         colour=colour.chinese if chinese else colour.name,
     )
     return replace(after, prompt=prompt)

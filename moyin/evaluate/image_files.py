@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from moyin.evaluate.task import Item
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.result import Pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")

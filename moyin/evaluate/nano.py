@@ -16,12 +16,13 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from moyin.evaluate.detectors import Seen, look
 from moyin.evaluate.task import Found, Item, Suite
 from moyin.ocr import scores
 from moyin.ocr.colours import COLOURS, RGB, readable
-from moyin.ocr.engine import Engine
-from moyin.ocr.paddle import Line, Pixels
+from moyin.ocr.detectors import DetectedText, detect_text
+from moyin.ocr.engine import OCREngine
+from moyin.ocr.places import CHINESE, ENGLISH, PLACES
+from moyin.ocr.result import OCRLine, Pixels
 from moyin.render import captions, fonts, places, squares
 from moyin.render.phrasings import HELD_OUT, PLAIN, SETS, THEMES
 from moyin.render.phrasings.phrasing import Phrasing
@@ -110,7 +111,7 @@ LINES = {
     ),
 }
 COUNT = 50
-ANYWHERE = tuple(place for row in places.PLACES for place in row)
+ANYWHERE = tuple(place for row in PLACES for place in row)
 # Three characters and more have room to be large in the middle column alone.
 MIDDLE_COLUMN = ("top", "middle", "bottom")
 
@@ -153,7 +154,7 @@ def suite(name: str = "nano-50") -> Suite:
     )
 
 
-def _look(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def _look(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     return (_seen_in_lines if _long(item.truth) else seen)(engine, image_hwc, item)
 
 
@@ -182,22 +183,22 @@ def _item(number: int, asked: Expectation) -> Item:
     )
 
 
-def seen(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def seen(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """The one line of an image, cut out and read, its colours and its place."""
-    return _found(look(image_hwc, lambda crop: engine.recognise(crop).text), item)
+    return _found(detect_text(image_hwc, lambda crop: engine.recognise(crop).text), item)
 
 
-def _seen_in_lines(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def _seen_in_lines(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """Its text is what is read line by line from the top, as engines without boxes do."""
     lines = sorted(
         engine.read(image_hwc),
-        key=lambda line: line.box[1] + line.box[3] if isinstance(line, Line) else 0,
+        key=lambda line: line.box[1] + line.box[3] if isinstance(line, OCRLine) else 0,
     )
     text = ("" if item.truth.language == "zh" else " ").join(line.text for line in lines)
-    return _found(look(image_hwc, lambda crop: text), item)
+    return _found(detect_text(image_hwc, lambda crop: text), item)
 
 
-def _found(seen: Seen, item: Item) -> Found:
+def _found(seen: DetectedText, item: Item) -> Found:
     shown = {part: getattr(seen, part) for part in PARTS}
     return Found(
         lines=(seen.text,) if seen.text else (),
@@ -321,7 +322,7 @@ def _prompt(
     opening = phrasing.opening.format(ground=ground)
     line = phrasing.line.format(
         quote=pair[0] + text + pair[1],
-        place=pick((places.CHINESE if chinese else places.ENGLISH)[place], n),
+        place=pick((CHINESE if chinese else ENGLISH)[place], n),
         noun=_noun(text, chinese),
         coloured=phrasing.colour.format(colour=names[colour]),
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from moyin.evaluate.task import Found, Item, Suite
-from moyin.ocr.engine import Engine
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.engine import OCREngine
+from moyin.ocr.result import Pixels
 
 VERSION = 2  # goes up whenever the same engine may find something else in the same image
 
@@ -40,7 +40,7 @@ class Kept:
 class Reader:
     """Looks at images as a suite says; what was found before is not looked for again."""
 
-    def __init__(self, suite: Suite, engine: Engine, path: Path) -> None:
+    def __init__(self, suite: Suite, engine: OCREngine, path: Path) -> None:
         """path: where it is kept."""
         self.suite, self.engine, self.kept = suite, engine, Kept(path)
 

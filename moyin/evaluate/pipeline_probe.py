@@ -15,7 +15,7 @@ from moyin.inference.decode_latents import develop, encode
 from moyin.inference.image_processor import semantic_ids
 from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
 from moyin.inference.semantic_tokens import SemanticTokens
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.result import Pixels
 from moyin.prompt.quotes import glyph_bytes
 from moyin.render import assets
 from moyin.render.legend import Legend

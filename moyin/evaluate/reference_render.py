@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.result import Pixels
 from moyin.render import fonts
 
 FONT = "NotoSansSC-Bold"

@@ -85,7 +85,7 @@ def run(request: EvaluationConfig) -> Path:
     input and where no image at all could be read.
     """
     options = request.options
-    reader_engine = engine.find(options.engine, options.engine_url, options.engine_model)
+    reader_engine = engine.open_engine(options.engine, options.engine_url, options.engine_model)
     if request.suite == "gates":
         return diagnostics.run(
             request.checkpoint, options, request.limit, reader_engine, request.out

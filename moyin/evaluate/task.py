@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from moyin.evaluate import reference_render
-from moyin.evaluate.detectors import ink_box
 from moyin.ocr import scores
-from moyin.ocr.engine import Engine, read_character
-from moyin.ocr.paddle import Pixels
+from moyin.ocr.detectors import foreground_box
+from moyin.ocr.engine import OCREngine, read_character
+from moyin.ocr.result import Pixels
 from moyin.ocr.scores import Scorer, Scores, Sums
 
 RIGHT, OF = " right", " of"  # of the keys under which parts that are right are summed
@@ -48,7 +48,7 @@ class Found:
     seen: Mapping[str, str] = field(default_factory=dict)
 
 
-Look = Callable[[Engine, Pixels, Item], Found]
+Look = Callable[[OCREngine, Pixels, Item], Found]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +94,15 @@ def total(scorer: Scorer, sums: Mapping[str, float]) -> Scores:
     return {**scorer.total(sums), **scores.total_strictly(sums), **parts}
 
 
-def read_whole(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def read_whole(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """All lines that the engine finds."""
     return Found(lines=tuple(line.text for line in engine.read(image_hwc)))
 
 
-def read_ink(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def read_ink(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """What stands out from the background, cut out and read: for single characters, which a search
     for lines passes over."""
-    box = ink_box(image_hwc)
+    box = foreground_box(image_hwc)
     said = read_character(engine, image_hwc, box) if box else ""
     return Found(lines=(said,) if said else ())
 

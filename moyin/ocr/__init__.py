@@ -1,1 +1,1 @@
-"""Reading images back: OCR engines, and the scorers, which are pure functions over strings."""
+"""OCR engines, text scores, and colour and place detectors: functions of strings and pixels."""

@@ -1,9 +1,9 @@
-"""The published benchmarks' scores, by their formulas, with all that these forgive.
+"""Scores of published benchmarks, by their own formulas.
 
 Each is a `scores.Scorer`. Sources: CVTG-2K, Du et al. 2025 (TextCrafter); LongText-Bench, Geng et
 al. 2025 (X-Omni); OneIG-Bench, Chang et al. 2025; one character an image, Qwen-Image's report
-(Wu et al. 2025). Where their texts and their evaluators differ, the evaluators are followed. As
-there, where nothing at all was asked for a score is 0.
+(Wu et al. 2025). Where a paper and its evaluator
+differ, the evaluator is followed. As there, a score without any requested text is 0.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from moyin.ocr.scores import Scorer, Scores, Sums, Texts, levenshtein, plain, share
 
-# What LongText-Bench and OneIG keep: basic Chinese characters, digits, Latin letters and the
-# accented ones of French. Everything else, 〇 and rarer planes included, is dropped on both sides.
+# LongText-Bench and OneIG keep basic Chinese characters, digits, Latin letters and the accented
+# letters of French. Everything else, 〇 and supplementary planes included, is dropped.
 _KEPT = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
 _DROPPED = re.compile(rf"[^{_KEPT}\s]")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -25,13 +25,13 @@ LONGEST_EDIT = {"en": 100, "zh": 50}  # OneIG's M
 
 
 def cvtg_words(prompt: str) -> list[str]:
-    """What CVTG-2K asks for: all that stands in single quotes, lower-cased, split at blanks. An
-    apostrophe opens and closes as a quotation mark does."""
-    return [word for found in _QUOTED.findall(prompt) for word in found.lower().split()]
+    """The words CVTG-2K requests: strings in single quotes, lower-cased, split at blanks. An
+    apostrophe counts as a quotation mark."""
+    return [word for text in _QUOTED.findall(prompt) for word in text.lower().split()]
 
 
 def count_cvtg(asked: Texts, read: Texts) -> Sums:
-    """asked: words (`cvtg_words`); read: lines, of which words are made."""
+    """asked: words (`cvtg_words`); read: lines, which are split into words."""
     words = [word for line in read for word in line.lower().split()] or [""]
     return {
         "words": float(len(asked)),
@@ -46,9 +46,9 @@ def _closeness(word: str, read: Sequence[str]) -> float:
 
 
 def total_cvtg(sums: Mapping[str, float]) -> Scores:
-    """word_accuracy: the share of all asked-for words that stand among those read in their
-    image; a word that is asked for twice and written once counts twice. ned: mean over all
-    asked-for words of 1 − distance to the closest word read / (the longer length + 1e-5)."""
+    """word_accuracy: share of the requested words that are among the recognised words of their
+    image; a word requested twice and written once counts twice. ned: mean over the requested words
+    of 1 − edit distance to the closest recognised word / (longer length + 1e-5)."""
     words = sums.get("words", 0)
     return {
         "word_accuracy": share(sums.get("words found", 0), words, empty=0.0),
@@ -57,18 +57,18 @@ def total_cvtg(sums: Mapping[str, float]) -> Scores:
 
 
 def longtext(language: str) -> Scorer:
-    """LongText-Bench's `text`: the share of all asked-for words (zh: characters) that were read,
-    as multisets, over all images."""
+    """LongText-Bench's `text`: the share of the requested words (zh: characters) that were
+    recognised, as multisets, over all images."""
 
     def parts(texts: Texts) -> Counter[str]:
         kept = _DROPPED.sub("", " ".join(texts))
         return Counter(kept.lower().split() if language == "en" else "".join(kept.split()))
 
     def count(asked: Texts, read: Texts) -> Sums:
-        wanted, there = parts(asked), parts(read)
+        requested, recognised = parts(asked), parts(read)
         return {
-            "parts": float(wanted.total()),
-            "parts found": float((wanted & there).total()),
+            "parts": float(requested.total()),
+            "parts found": float((requested & recognised).total()),
         }
 
     def total(sums: Mapping[str, float]) -> Scores:
@@ -78,19 +78,19 @@ def longtext(language: str) -> Scorer:
 
 
 def oneig(language: str) -> Scorer:
-    """OneIG's scores of text. asked: the file's `text_content` as it stands, one string.
+    """OneIG's text scores. asked: the file's `text_content` as one string.
 
-    ed: mean edit distance, not a share, lower is better; cr: share of images with none; wac:
-    share of the asked-for words (characters, where the text asked for is Chinese) that were read,
-    over all images; text: 1 − min(M, ed)·(1 − cr)·(1 − wac)/M.
+    ed: mean edit distance, lower is better; cr: share of images with distance 0; wac: share of the
+    requested words (characters if the requested text is Chinese) that were recognised, over all
+    images; text: 1 − min(M, ed)·(1 − cr)·(1 − wac)/M.
     """
     longest = LONGEST_EDIT[language]
 
     def count(asked: Texts, read: Texts) -> Sums:
-        wanted, there = _oneig_plain(" ".join(asked)), _oneig_plain("\n".join(read))
-        distance = levenshtein(there, wanted)
-        chinese = _CHINESE.search(wanted)
-        first, second = (Counter(t if chinese else t.split()) for t in (wanted, there))
+        requested, recognised = _oneig_plain(" ".join(asked)), _oneig_plain("\n".join(read))
+        distance = levenshtein(recognised, requested)
+        chinese = _CHINESE.search(requested)
+        first, second = (Counter(t if chinese else t.split()) for t in (requested, recognised))
         return {
             "texts": 1.0,
             "edits": float(distance),
@@ -111,19 +111,19 @@ def oneig(language: str) -> Scorer:
 
 
 def _oneig_plain(text: str) -> str:
-    """Case stays; blanks go where there is any Chinese, and become single ones elsewhere."""
+    """Keeps case. Removes blanks if there is any Chinese, else collapses them."""
     words = _DROPPED.sub("", text).split()
     return "".join(words) if _CHINESE.search("".join(words)) else " ".join(words)
 
 
 def count_character(asked: Texts, read: Texts) -> Sums:
-    """Right is an image in which the one character was read, and nothing else."""
+    """An image is right if exactly the one requested character was recognised."""
     right = plain("".join(asked)) == plain("".join(read))
     return {"asked": 1.0, "right": float(right)}
 
 
 def total_character(sums: Mapping[str, float]) -> Scores:
-    """accuracy: the share of the images that are right."""
+    """accuracy: the share of right images."""
     return {"accuracy": share(sums.get("right", 0), sums.get("asked", 0), empty=0.0)}
 
 

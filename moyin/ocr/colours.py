@@ -1,4 +1,4 @@
-"""Named colours for backgrounds and text, and which pairs of them can be read."""
+"""Named colours of backgrounds and text, and which pairs are readable."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 
 RGB = tuple[int, int, int]
-JITTER = 10  # a drawn colour lies within this many levels of the nominal one, per channel
+JITTER = 10  # largest deviation of a jittered colour from the nominal one, in levels per channel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Colour:
-    """A colour by its English and Chinese name; `rgb` is the nominal value, 0 to 255."""
+    """A colour with its English and Chinese names; rgb: nominal value, 0 to 255."""
 
     name: str
     chinese: str
@@ -54,13 +54,13 @@ def contrast(a: RGB, b: RGB) -> float:
 
 @cache
 def readable(name: str, least: float = 3.0) -> tuple[str, ...]:
-    """The colours whose text can be read on the named one: contrast of at least `least`."""
+    """The text colours with a contrast of at least `least` to the named background."""
     ground = COLOURS[name].rgb
     return tuple(c.name for c in COLOURS.values() if contrast(c.rgb, ground) >= least)
 
 
 def nearest(rgb: RGB) -> str:
-    """The name of the closest named colour (Euclidean distance in sRGB)."""
+    """The nearest named colour by Euclidean distance in sRGB."""
 
     def distance(colour: Colour) -> int:
         return sum((a - b) ** 2 for a, b in zip(colour.rgb, rgb, strict=True))
@@ -69,7 +69,7 @@ def nearest(rgb: RGB) -> str:
 
 
 def jittered(name: str, random: np.random.Generator) -> RGB:
-    """The named colour, shifted a little in every channel."""
+    """The named colour, shifted by at most `JITTER` levels in each channel."""
     shifts = random.integers(-JITTER, JITTER + 1, 3)
     red, green, blue = (
         min(255, max(0, level + int(shift)))

@@ -1,7 +1,7 @@
-"""The interface of all OCR engines, and the ways of reading with one.
+"""The interface of OCR engines, and helpers that use it.
 
-A whole image is searched for lines; where the place of a text is known, its box is cut out and
-read alone, which also works for single characters.
+`read` searches a whole image for lines. Where the position of a text is known, its box is cropped
+and recognised alone, which also works for single characters.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ import numpy as np
 from PIL import Image
 
 from moyin.ocr import paddle
-from moyin.ocr.paddle import Box, Pixels, Reading
+from moyin.ocr.result import Box, OCRResult, Pixels
 
-MARGIN = 0.15  # around a box that is cut out, of its shorter side
-SURE = 0.9  # confidence from which a single character is not looked at again
-SMALL = 32  # pixels a side of a character's smallest view
+MARGIN = 0.15  # around a crop, as a share of the shorter side of its box
+CONFIDENT = 0.9  # a single character recognised with this confidence is not looked at again
+SMALL_VIEW = 32  # pixels per side of the smallest view of a character
 ENGINES = ("pp-ocrv5", "tesseract", "vision")
 
 
-class Engine(Protocol):
-    """Images are uint8 RGB [H, W, 3]. name: as reports name it, with its version."""
+class OCREngine(Protocol):
+    """Images are uint8 RGB [H, W, 3]. name: used in reports, includes the version."""
 
     @property
     def name(self) -> str: ...
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
-        """The lines found in a whole image, from top to bottom."""
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
+        """The lines of a whole image, from top to bottom."""
         ...
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
-        """What a crop of one line says; its text is empty where it says nothing."""
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
+        """The text of a crop that shows one line; empty if the engine reads nothing."""
         ...
 
 
 class PaddleOCR:
-    """PP-OCRv5 mobile, the default: the same words from the same pixels everywhere."""
+    """PP-OCRv5 mobile, the default engine: deterministic on every machine."""
 
     def __init__(self) -> None:
         self.name = paddle.name()
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
         return paddle.read(image_hwc)
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
         return paddle.recognise(crop_hwc)
 
 
-def find(name: str, url: str | None = None, model: str | None = None) -> Engine:
-    """The engine of a name of `ENGINES`; url and model are those of `vision`, a vision-language
-    model behind a chat endpoint.
+def open_engine(name: str, url: str | None = None, model: str | None = None) -> OCREngine:
+    """Open the engine with one of the names in `ENGINES`.
 
-    Raises ValueError for an unknown name, and for a program or address that is missing;
-    ModuleNotFoundError where the package of PP-OCRv5 is not installed.
+    url, model: of `vision`, a vision-language model behind a chat endpoint. Raises ValueError for
+    an unknown name and for a missing program or address; ModuleNotFoundError if the package of
+    PP-OCRv5 is not installed.
     """
     from moyin.ocr.tesseract import Tesseract
-    from moyin.ocr.vision_language import Vision
+    from moyin.ocr.vision_language import VisionLanguageOCR
 
     if name == "pp-ocrv5":
         return PaddleOCR()
@@ -66,42 +66,42 @@ def find(name: str, url: str | None = None, model: str | None = None) -> Engine:
     if name == "vision":
         if not url or not model:
             raise ValueError("the engine vision needs engine_url=URL and engine_model=NAME")
-        return Vision(url=url, model=model)
-    raise ValueError(f"no OCR engine {name} (there are: {', '.join(ENGINES)})")
+        return VisionLanguageOCR(url=url, model=model)
+    raise ValueError(f"unknown OCR engine {name}; available: {', '.join(ENGINES)}")
 
 
-def read_boxes(engine: Engine, image_hwc: Pixels, boxes: Sequence[Box]) -> list[Reading]:
-    """What stands in each box of an image."""
+def read_boxes(engine: OCREngine, image_hwc: Pixels, boxes: Sequence[Box]) -> list[OCRResult]:
+    """Recognise the text in each box of an image."""
     return [engine.recognise(crop(image_hwc, box)) for box in boxes]
 
 
-def read_character(engine: Engine, image_hwc: Pixels, box: Box) -> str:
-    """What a single character in a box of an image is read as, "" for nothing.
+def read_character(engine: OCREngine, image_hwc: Pixels, box: Box) -> str:
+    """Recognise the single character in a box of an image; "" if nothing is recognised.
 
-    Without neighbours an engine is easily wrong: where it is not sure it looks again, at more of
-    the image and at fewer pixels, and the reading with the most confidence in sum is taken.
+    Engines often fail on a character without neighbours. If the first view gives no confident
+    result, two more views are recognised and the text with the largest total confidence wins.
     """
-    found: dict[str, float] = {}
-    for view in views(image_hwc, box):
-        reading = engine.recognise(view)
-        if not found and reading.confidence >= SURE:
-            return reading.text
-        found[reading.text] = found.get(reading.text, 0.0) + reading.confidence
-    return max(found, key=lambda text: found[text])
+    confidence: dict[str, float] = {}
+    for view in character_views(image_hwc, box):
+        result = engine.recognise(view)
+        if not confidence and result.confidence >= CONFIDENT:
+            return result.text
+        confidence[result.text] = confidence.get(result.text, 0.0) + result.confidence
+    return max(confidence, key=lambda text: confidence[text])
 
 
-def views(image_hwc: Pixels, box: Box) -> list[Pixels]:
-    """A character cut out closely, widely, and small. The cuts are square: a flat character such
-    as 一 would be taken for a rule."""
+def character_views(image_hwc: Pixels, box: Box) -> list[Pixels]:
+    """A tight, a wide and a small crop of a character. The crops are square: an engine takes a
+    flat crop of 一 for a rule."""
     square = squared(box)
-    close, wide = (crop(image_hwc, square, margin) for margin in (0.08, 0.5))
+    tight, wide = (crop(image_hwc, square, margin) for margin in (0.08, 0.5))
     small = Image.fromarray(crop(image_hwc, square))
-    small.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
-    return [close, wide, np.array(small)]
+    small.thumbnail((SMALL_VIEW, SMALL_VIEW), Image.Resampling.LANCZOS)
+    return [tight, wide, np.array(small)]
 
 
 def squared(box: Box) -> Box:
-    """The box made as wide as high, or as high as wide, about its middle."""
+    """The box extended to a square around the same centre."""
     left, top, right, bottom = box
     across, down = (left + right) / 2, (top + bottom) / 2
     half = max(right - left, bottom - top) / 2
@@ -109,7 +109,7 @@ def squared(box: Box) -> Box:
 
 
 def crop(image_hwc: Pixels, box: Box, margin: float = MARGIN) -> Pixels:
-    """The box with a margin around it, of its shorter side, as far as the image goes."""
+    """The box with a margin, a share of its shorter side, clipped to the image."""
     left, top, right, bottom = (round(side) for side in box)
     edge = round(margin * min(right - left, bottom - top)) + 2
     return image_hwc[

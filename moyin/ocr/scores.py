@@ -1,9 +1,8 @@
-"""Our own scores of what was read against what was asked for, which forgive nothing.
+"""Strict text scores: the recognised text against the requested text.
 
-Every scorer counts one image at a time into sums, and makes scores of the sums of many: so a
-score of any choice of images, which a bootstrap draws thousands of, is one addition away.
-Scores are shares in [0, 1] unless said otherwise; those of no text at all are 1, since nothing is
-missing.
+A scorer counts each image into sums and computes scores from the added sums of many images, so a
+bootstrap can score any selection of images by adding sums. Scores are shares in [0, 1] unless
+stated otherwise; without any requested text they are 1.
 """
 
 from __future__ import annotations
@@ -13,53 +12,52 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 Sums = dict[str, float]
 Scores = dict[str, float]
 Texts = Sequence[str]
 
-STRAY = 0.5  # a line of which less than this share was asked for is spurious
-# Chinese characters, with radicals, compatibility forms and the rarer planes.
+SPURIOUS = 0.5  # a line is spurious if less than this share of it was requested
+# Chinese characters with radicals, compatibility forms and the supplementary planes.
 _HAN = "\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNIT = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """count: (strings asked for, lines read) → sums; total: sums of any images → scores."""
+    """count: (requested strings, recognised lines) → sums; total: added sums → scores."""
 
     count: Callable[[Texts, Texts], Sums]
     total: Callable[[Mapping[str, float]], Scores]
 
     def of(self, images: Sequence[tuple[Texts, Texts]]) -> Scores:
-        """The scores of (asked for, read) pairs."""
+        """The scores of (requested strings, recognised lines) pairs."""
         return self.total(added([self.count(asked, read) for asked, read in images]))
 
 
 def added(counts: Sequence[Mapping[str, float]]) -> Sums:
-    """Sums key by key; a key that is absent somewhere counts 0 there."""
-    found: Sums = {}
-    for one in counts:
-        for key, value in one.items():
-            found[key] = found.get(key, 0.0) + value
-    return found
+    """Add sums key by key; a missing key counts as 0."""
+    total: Sums = {}
+    for sums in counts:
+        for key, value in sums.items():
+            total[key] = total.get(key, 0.0) + value
+    return total
 
 
 def share(part: float, whole: float, empty: float = 1.0) -> float:
-    """part / whole; `empty` where there is no whole."""
+    """part / whole; `empty` if whole is 0."""
     return part / whole if whole else empty
 
 
 def plain(text: str) -> str:
-    """Letters, digits and characters alone, lower-cased, full-width forms as their plain ones."""
+    """Letters, digits and characters only, NFKC-normalised and lower-cased."""
     return "".join(c for c in _folded(text) if c.isalnum())
 
 
 def units(text: str) -> list[str]:
-    """Chinese characters one by one and words of other scripts, folded as by `plain`."""
+    """Single Chinese characters and whole words of other scripts, folded as in `plain`."""
     return _UNIT.findall(_folded(text))
 
 
@@ -68,59 +66,51 @@ def _folded(text: str) -> str:
 
 
 def exact(asked: str, read: str) -> bool:
-    """Whether the two say the same, after `plain`."""
+    """Whether both texts are equal after `plain`."""
     return plain(asked) == plain(read)
 
 
 def ned(asked: str, read: str) -> float:
-    """1 − Levenshtein distance / the longer one's length, after `plain`: order counts."""
+    """Normalised edit similarity after `plain`: 1 − Levenshtein distance / longer length."""
     first, second = plain(asked), plain(read)
     return 1 - share(levenshtein(first, second), max(len(first), len(second)), empty=0.0)
 
 
 def levenshtein(a: str, b: str) -> int:
-    """The fewest insertions, deletions and substitutions of characters that turn a into b."""
-    if not a or not b:
-        return len(a) + len(b)
-    letters: Any = np.array([ord(c) for c in b])
-    place = np.arange(len(b) + 1)
-    row = place.copy()
-    for number, letter in enumerate(a, 1):
-        best = np.minimum(row[1:] + 1, row[:-1] + (letters != ord(letter)))
-        # An insertion costs one a place: take the places off, and the least so far wins.
-        row = np.minimum.accumulate(np.concatenate([[number], best]) - place) + place
-    return int(row[-1])
+    """The smallest number of character insertions, deletions and substitutions from a to b."""
+    return Levenshtein.distance(a, b)
 
 
-def stray(asked: Texts, read: Texts) -> int:
-    """Characters, after `plain`, of the lines read that have nothing to do with what was asked
-    for: those of which less than `STRAY` stand in it."""
-    wanted = Counter(plain("".join(asked)))
+def count_spurious(asked: Texts, read: Texts) -> int:
+    """The number of characters, after `plain`, in spurious lines: those that share less than
+    `SPURIOUS` of their characters with the requested text."""
+    requested = Counter(plain("".join(asked)))
     lines = [plain(line) for line in read]
-    return sum(len(line) for line in lines if (Counter(line) & wanted).total() < STRAY * len(line))
+    spurious = (n for n in lines if (Counter(n) & requested).total() < SPURIOUS * len(n))
+    return sum(map(len, spurious))
 
 
 def count_strictly(asked: Texts, read: Texts) -> Sums:
     """The sums of one image for `strict`."""
-    whole, found = " ".join(asked), " ".join(read)
-    wanted, there = Counter(units(whole)), Counter(units(found))
+    requested_text, text = " ".join(asked), " ".join(read)
+    requested, recognised = Counter(units(requested_text)), Counter(units(text))
     return {
         "images": 1.0,
-        "units asked": float(wanted.total()),
-        "units read": float(there.total()),
-        "units shared": float((wanted & there).total()),
-        "order": ned(whole, found),
-        "exact": float(exact(whole, found)),
-        "characters read": float(len(plain(found))),
-        "characters stray": float(stray(asked, read)),
+        "units asked": float(requested.total()),
+        "units read": float(recognised.total()),
+        "units shared": float((requested & recognised).total()),
+        "order": ned(requested_text, text),
+        "exact": float(exact(requested_text, text)),
+        "characters read": float(len(plain(text))),
+        "characters stray": float(count_spurious(asked, read)),
     }
 
 
 def total_strictly(sums: Mapping[str, float]) -> Scores:
-    """precision and f1: of `units`, as multisets, over all images; precision is 0 where text was
-    asked for and none was read. ordered_ned: `ned` of the whole text, mean over images. exact:
-    images that say just what was asked for. spurious: the share of the characters read that
-    stand in stray lines; lower is better."""
+    """precision, f1: of `units` as multisets over all images; precision is 0 if text was requested
+    and none was recognised. ordered_ned: mean over images of `ned` of the whole text. exact: share
+    of images whose text equals the requested one. spurious: share of the recognised characters
+    that stand in spurious lines; lower is better."""
     get = sums.get
     images, shared = get("images", 0), get("units shared", 0)
     asked, read = get("units asked", 0), get("units read", 0)
@@ -135,16 +125,16 @@ def total_strictly(sums: Mapping[str, float]) -> Scores:
 
 def count_characters(asked: Texts, read: Texts) -> Sums:
     """The sums of one image for `characters`."""
-    wanted, there = Counter(plain("".join(asked))), Counter(plain("".join(read)))
+    requested, recognised = Counter(plain("".join(asked))), Counter(plain("".join(read)))
     return {
-        "characters asked": float(wanted.total()),
-        "characters found": float((wanted & there).total()),
+        "characters asked": float(requested.total()),
+        "characters found": float((requested & recognised).total()),
     }
 
 
 def total_characters(sums: Mapping[str, float]) -> Scores:
-    """characters: the share of the characters asked for that were read, as multisets of `plain`;
-    order and what is too much cost nothing."""
+    """characters: the share of the requested characters that were recognised, as multisets after
+    `plain`; order and additional text do not count."""
     return {"characters": share(sums.get("characters found", 0), sums.get("characters asked", 0))}
 
 

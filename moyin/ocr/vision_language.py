@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from moyin.clients.http import Refused, Server
-from moyin.ocr.paddle import Pixels, Reading
+from moyin.ocr.result import OCRResult, Pixels
 
 KEY = "MOYIN_VISION_KEY"
 NOTHING = "NO TEXT"
@@ -23,7 +23,7 @@ ASK = (
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
-class Vision:
+class VisionLanguageOCR:
     """Asks `{url}/chat/completions` once an image, at temperature 0.
 
     Raises ValueError as `remote.Server` does; a model that writes no text is `Refused`.
@@ -34,12 +34,12 @@ class Vision:
         self.server = server or Server(url=url, key=KEY)
         self.name = f"{model} (vision-language model)"
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
         """The lines it writes; it gives no boxes, and its confidence is always 1."""
-        return [Reading(line, 1.0) for line in self._ask(image_hwc)]
+        return [OCRResult(line, 1.0) for line in self._ask(image_hwc)]
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
-        return Reading(" ".join(self._ask(crop_hwc)), 1.0)
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
+        return OCRResult(" ".join(self._ask(crop_hwc)), 1.0)
 
     def _ask(self, image_hwc: Pixels) -> list[str]:
         png = io.BytesIO()

@@ -14,12 +14,12 @@ import numpy as np
 
 from moyin.dataset.sample import Line, Thing
 from moyin.ocr.colours import COLOURS
+from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.render.assets import PHOTOGRAPHS
 from moyin.render.fonts import style
 from moyin.render.layouts import FREE, shipped
 from moyin.render.phrasings import SETS, THEMES
 from moyin.render.phrasings.phrasing import Phrasing
-from moyin.render.places import CHINESE, ENGLISH
 from moyin.render.text import pick
 
 QUOTES = ("''", "“”", '""', "「」")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from moyin.dataset.sample import Box, Edit, Line, Sample
 from moyin.ocr.colours import COLOURS, RGB, jittered
+from moyin.ocr.places import CHINESE, ENGLISH, PLACES
 from moyin.render import fonts, places, text
 from moyin.render.captions import QUOTES, captions
 from moyin.render.layouts import FREE
@@ -146,7 +147,7 @@ class EditRenderer(Renderer):
         clear of all that is taken; None where none was found."""
         squares = bool(self.config.squares)
         resized = squares and random.random() < self.config.resized
-        cell = next((r, c) for r in range(3) for c in range(3) if places.PLACES[r][c] == old.place)
+        cell = next((r, c) for r in range(3) for c in range(3) if PLACES[r][c] == old.place)
         for _ in range(TRIES):
             said = self._text(squares and self.config.prominent == 1, random)
             alike = resized or list(map(_kind, said)) == list(map(_kind, old.text))
@@ -200,7 +201,7 @@ def _instructions(
     written = HELD_OUT_WRITTEN if held_out else WRITTEN
     phrases = (HELD_OUT_RECOLOURED if held_out else RECOLOURED) if recoloured else written
     found = []
-    for language, where in (("en", places.ENGLISH), ("zh", places.CHINESE)):
+    for language, where in (("en", ENGLISH), ("zh", CHINESE)):
         pair = text.pick(QUOTES, random)
         phrase = text.pick(phrases[language], random)
         named = line.colour if language == "en" else COLOURS[line.colour].chinese

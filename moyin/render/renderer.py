@@ -16,6 +16,7 @@ from PIL import Image
 
 from moyin.dataset.sample import Box, Line, Sample, Thing
 from moyin.ocr.colours import COLOURS, jittered
+from moyin.ocr.places import PLACES, place_of
 from moyin.prompt.grid import PIXELS
 from moyin.render import assets, backgrounds, fonts, places, squares, text
 from moyin.render.captions import captions
@@ -179,8 +180,8 @@ class Renderer:
         )
         made = compose(wish, self.fonts, random)
         size = config.size
-        made.lines = [replace(line, place=places.place_of(line.box, size)) for line in made.lines]
-        made.things = [replace(one, place=places.place_of(one.box, size)) for one in made.things]
+        made.lines = [replace(line, place=place_of(line.box, size, size)) for line in made.lines]
+        made.things = [replace(one, place=place_of(one.box, size, size)) for one in made.things]
         return made
 
     def _script(self, layout: Layout, turn: str, random: np.random.Generator) -> str:
@@ -273,7 +274,7 @@ class Renderer:
             squares=found.squares,
             colour=colour,
             font=font.name,
-            place=places.PLACES[cell[0]][cell[1]],
+            place=PLACES[cell[0]][cell[1]],
         )
 
     def _freely(
@@ -325,7 +326,7 @@ class Renderer:
         """Row and column of a free place: the middle in that share of the draws, else any."""
         if random.random() < middle and "middle" not in taken:
             return 1, 1
-        free = [(r, c) for r in range(3) for c in range(3) if places.PLACES[r][c] not in taken]
+        free = [(r, c) for r in range(3) for c in range(3) if PLACES[r][c] not in taken]
         return text.pick(free, random)
 
     def _text(self, prominent: bool, random: np.random.Generator) -> str:
@@ -368,7 +369,7 @@ class Renderer:
             box = places.box_in(cell, (side, side), self.config.size, self._margin, random)
             boxes = [item.box for item in taken]
             if box is not None and not places.overlaps(box, boxes, self._margin / 2):
-                things.append(self._thing(image, box, places.PLACES[cell[0]][cell[1]], random))
+                things.append(self._thing(image, box, PLACES[cell[0]][cell[1]], random))
             if len(things) == wanted:
                 break
         return things

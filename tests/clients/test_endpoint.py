@@ -84,7 +84,7 @@ def test_a_whole_report(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monkey
         return Reply(body=drawn_reply(prompt, before).body, seconds=0.05)
 
     images = serve(behave)
-    monkeypatch.setattr(engine, "find", lambda *names: Oracle(SUITE))
+    monkeypatch.setattr(engine, "open_engine", lambda *names: Oracle(SUITE))
     patient = Server(url=images.url, key="MOYIN_IMAGES_KEY", pause=0.001)
     monkeypatch.setattr("moyin.evaluate.endpoint.Server", lambda **more: patient)
     request = EvaluationConfig(

@@ -8,9 +8,9 @@ import numpy as np
 from moyin.evaluate.edits import edits_50, suite
 from moyin.evaluate.nano import nano_50
 from moyin.ocr.colours import COLOURS, contrast
+from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.prompt.quotes import quoted
 from moyin.render.edits import RECOLOURED, WRITTEN
-from moyin.render.places import CHINESE, ENGLISH
 
 
 def test_the_suite_is_fixed() -> None:

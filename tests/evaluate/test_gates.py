@@ -16,7 +16,7 @@ from moyin.evaluate.runner import EvaluationConfig, run
 from moyin.evaluate.task import Item
 from moyin.inference.pipeline import GlmImagePipeline
 from moyin.ocr import engine
-from moyin.ocr.paddle import Pixels, Reading
+from moyin.ocr.result import OCRResult, Pixels
 from moyin.render.legend import Legend
 from moyin.train.objectives.glyph_encoder import bitmap
 
@@ -31,12 +31,12 @@ class Parrot:
     def __init__(self, word: str = "") -> None:
         self.word, self.count = word, 0
 
-    def read(self, image_hwc: Pixels) -> list[Reading]:
+    def read(self, image_hwc: Pixels) -> list[OCRResult]:
         raise AssertionError
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
         self.count += 1
-        return Reading(self.word, 1.0)
+        return OCRResult(self.word, 1.0)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_whole_run_and_its_second_start(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parrot = Parrot("和")
-    monkeypatch.setattr(engine, "find", lambda *names: parrot)
+    monkeypatch.setattr(engine, "open_engine", lambda *names: parrot)
 
     def request(limit: int) -> EvaluationConfig:
         return EvaluationConfig(

@@ -10,11 +10,11 @@ import pytest
 
 from moyin.evaluate.nano import Expectation, brief_50, lines_50, nano_50, perfect, suite, wording_50
 from moyin.ocr.colours import COLOURS, JITTER, contrast
-from moyin.ocr.paddle import Line
+from moyin.ocr.places import CHINESE, ENGLISH
+from moyin.ocr.result import OCRLine
 from moyin.prompt.quotes import quoted
 from moyin.render import assets
 from moyin.render.phrasings import HELD_OUT, SEEN, SETS
-from moyin.render.places import CHINESE, ENGLISH
 
 
 def test_the_suite_is_fixed() -> None:
@@ -126,12 +126,12 @@ class Knowing:
     name = "knowing"
 
     def __init__(self, text: str) -> None:
-        self.line = Line(text, 1.0, (0.0, 0.0, 1.0, 1.0))
+        self.line = OCRLine(text, 1.0, (0.0, 0.0, 1.0, 1.0))
 
-    def read(self, image_hwc: Any) -> list[Line]:
+    def read(self, image_hwc: Any) -> list[OCRLine]:
         return [self.line]
 
-    def recognise(self, crop_hwc: Any) -> Line:
+    def recognise(self, crop_hwc: Any) -> OCRLine:
         return self.line
 
 
@@ -140,7 +140,7 @@ class Lines:
 
     name = "lines"
 
-    def read(self, image_hwc: Any) -> list[Line]:
+    def read(self, image_hwc: Any) -> list[OCRLine]:
         ink = (image_hwc != image_hwc[0, 0]).any(2).any(1)
         edges = np.flatnonzero(np.diff(ink.astype(int))).reshape(-1, 2)
         found = []
@@ -150,7 +150,7 @@ class Lines:
             else:
                 found.append([top, bottom])
         return [
-            Line("上中下"[n], 1.0, (0.0, top, 512.0, bottom))
+            OCRLine("上中下"[n], 1.0, (0.0, top, 512.0, bottom))
             for n, (top, bottom) in enumerate(found)
         ][::-1]
 

@@ -9,7 +9,8 @@ import pytest
 from moyin.evaluate.task import Item
 from moyin.evaluate.tasks import posters
 from moyin.ocr.colours import COLOURS, contrast
-from moyin.ocr.paddle import Line, Pixels, Reading
+from moyin.ocr.places import PLACES
+from moyin.ocr.result import OCRLine, OCRResult, Pixels
 from moyin.prompt.quotes import quoted
 
 SUITE = posters.suite()
@@ -20,25 +21,25 @@ class Boxes:
 
     name = "boxes"
 
-    def __init__(self, *lines: Reading) -> None:
+    def __init__(self, *lines: OCRResult) -> None:
         self.lines = lines
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
         return self.lines
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
         raise AssertionError
 
 
-def around(item: Item) -> list[Line]:
+def around(item: Item) -> list[OCRLine]:
     """Lines of an item's texts, with boxes in the third where each belongs."""
-    spots = [spot for row in posters.places.PLACES for spot in row]
+    spots = [spot for row in PLACES for spot in row]
     lines = []
     for text, spot in zip(item.texts, item.truth.spots, strict=True):
         row, column = divmod(spots.index(spot), 3)
         left, top = 171 * column - (120 if column == 1 else 0), 171 * row + 40
         lines.append(
-            Line(text, 1.0, (max(0, left), top, left + 400 - 140 * (column != 1), top + 90))
+            OCRLine(text, 1.0, (max(0, left), top, left + 400 - 140 * (column != 1), top + 90))
         )
     return lines
 
@@ -64,7 +65,7 @@ def test_what_is_wrong_is_seen() -> None:
     item = next(i for i in SUITE.items if len(i.texts) == 2 and i.truth.thing is not None)
     lines = around(item)
     upside_down = SUITE.perfect(item)[::-1].copy()
-    swapped = [Line(a.text, 1.0, b.box) for a, b in zip(lines, lines[::-1], strict=True)]
+    swapped = [OCRLine(a.text, 1.0, b.box) for a, b in zip(lines, lines[::-1], strict=True)]
     found = posters.look(Boxes(*swapped), upside_down, item)
     assert found.right["place"] == 0
     assert found.right["background"] == 1
@@ -77,12 +78,12 @@ def test_what_is_wrong_is_seen() -> None:
 
 def test_lines_are_matched_once_and_the_closest_first() -> None:
     box = (0.0, 0.0, 1.0, 1.0)
-    near, exact = Line("春大来了", 1.0, box), Line("春天来了", 1.0, box)
+    near, exact = OCRLine("春大来了", 1.0, box), OCRLine("春天来了", 1.0, box)
     assert posters.match(["春天来了", "春天来啦"], [near, exact]) == [exact, near]
-    assert posters.match(["春天来了"], [Line("夏日", 1.0, box)]) == [None]
+    assert posters.match(["春天来了"], [OCRLine("夏日", 1.0, box)]) == [None]
 
 
 def test_an_engine_without_boxes_is_refused() -> None:
     item = SUITE.items[0]
     with pytest.raises(ValueError, match="where a line is"):
-        posters.look(Boxes(Reading("春天", 1.0)), SUITE.perfect(item), item)
+        posters.look(Boxes(OCRResult("春天", 1.0)), SUITE.perfect(item), item)

@@ -25,7 +25,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
     """In place of the OCR engine: it knows the perfect renders of the first prompts."""
     suite = build("one-character", OPTIONS)
     known = Oracle(suite, suite.some(4))
-    monkeypatch.setattr(engine, "find", lambda *names: known)
+    monkeypatch.setattr(engine, "open_engine", lambda *names: known)
     return known
 
 
@@ -102,7 +102,7 @@ def test_prompts_without_text_are_named(
     options = replace(OPTIONS, prompts=prompts)
     suite = build("oneig-en", options)
     known = Oracle(suite, [item for item in suite.items if item.texts])
-    monkeypatch.setattr(engine, "find", lambda *names: known)
+    monkeypatch.setattr(engine, "open_engine", lambda *names: known)
     given.mkdir()
     for item in suite.items:
         Image.fromarray(suite.perfect(item)).save(given / f"{item.id}_0.png")
@@ -206,7 +206,7 @@ def test_our_own_suites(
     suite: str, tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mute = Oracle(build(suite, OPTIONS), ())
-    monkeypatch.setattr(engine, "find", lambda *names: mute)
+    monkeypatch.setattr(engine, "open_engine", lambda *names: mute)
     place = str(small_checkpoint)
     run(asked(tmp_path, suite=suite, checkpoint=place, limit=2))
     report = read(tmp_path)

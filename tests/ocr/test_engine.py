@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from moyin.ocr import engine, tesseract
-from moyin.ocr.paddle import Pixels, Reading
+from moyin.ocr.result import OCRResult, Pixels
 from moyin.ocr.tesseract import Tesseract
 
 # What tesseract 5 writes for two lines, the second of Chinese characters, each a word.
@@ -69,7 +69,7 @@ def test_tesseracts_table() -> None:
 
 def test_tesseract_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch)
-    reader = engine.find("tesseract")
+    reader = engine.open_engine("tesseract")
     assert reader.name == "tesseract 5.5.0 (eng+chi_sim)"
     assert [line.text for line in reader.read(blank())] == ['FRESH "BREAD', "春天 ABC"]
     assert reader.recognise(blank()).text == 'FRESH "BREAD 春天 ABC'
@@ -85,15 +85,15 @@ def test_tesseract_that_is_absent_or_broken(
     with pytest.raises(ValueError, match="no data for English"):
         Tesseract()
     install(tmp_path, monkeypatch, broken=True)
-    with pytest.raises(ValueError, match="tesseract fails: Error in pixReadStream"):
+    with pytest.raises(ValueError, match="tesseract failed: Error in pixReadStream"):
         Tesseract().read(blank())
 
 
 def test_unknown_engines() -> None:
-    with pytest.raises(ValueError, match="there are: pp-ocrv5, tesseract, vision"):
-        engine.find("eyes")
+    with pytest.raises(ValueError, match="available: pp-ocrv5, tesseract, vision"):
+        engine.open_engine("eyes")
     with pytest.raises(ValueError, match="engine_url=URL"):
-        engine.find("vision")
+        engine.open_engine("vision")
 
 
 class Sizes:
@@ -101,11 +101,11 @@ class Sizes:
 
     name = "sizes"
 
-    def read(self, image_hwc: Pixels) -> Sequence[Reading]:
+    def read(self, image_hwc: Pixels) -> Sequence[OCRResult]:
         return []
 
-    def recognise(self, crop_hwc: Pixels) -> Reading:
-        return Reading(f"{crop_hwc.shape[1]}x{crop_hwc.shape[0]}", 1.0)
+    def recognise(self, crop_hwc: Pixels) -> OCRResult:
+        return OCRResult(f"{crop_hwc.shape[1]}x{crop_hwc.shape[0]}", 1.0)
 
 
 def test_known_boxes_are_cut_out_with_a_margin() -> None:
@@ -124,7 +124,7 @@ def test_pp_ocr_reads_whole_images_boxes_and_crops() -> None:
     ImageDraw.Draw(image).text((40, 40), "欢迎光临", "navy", font)
     ImageDraw.Draw(image).text((40, 200), "OPEN LATE", "navy", font)
     image = np.array(image)
-    reader = engine.find("pp-ocrv5")
+    reader = engine.open_engine("pp-ocrv5")
     assert reader.name.startswith("PP-OCRv5 mobile")
     assert [line.text for line in reader.read(image)] == ["欢迎光临", "OPEN LATE"]
     boxes = [(40.0, 55.0, 264.0, 115.0), (40.0, 215.0, 330.0, 275.0)]

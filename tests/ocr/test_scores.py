@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from moyin.ocr import scores
@@ -46,6 +48,25 @@ def test_exact() -> None:
 )
 def test_levenshtein(a: str, b: str, distance: int) -> None:
     assert scores.levenshtein(a, b) == scores.levenshtein(b, a) == distance
+
+
+def distance_by_table(a: str, b: str) -> int:
+    """Wagner and Fischer's dynamic programme."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row = row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y)))
+    return row[-1]
+
+
+@pytest.mark.parametrize("alphabet", ["ab", "abc 春天来了", "𠙶é1\U0001f600好"])
+def test_levenshtein_agrees_with_the_textbook(alphabet: str) -> None:
+    chance = random.Random(alphabet)
+    for _ in range(200):
+        a, b = ("".join(chance.choices(alphabet, k=chance.randint(0, 25))) for _ in range(2))
+        assert scores.levenshtein(a, b) == distance_by_table(a, b)
+        assert scores.levenshtein(a, a + b) == len(b)
 
 
 def test_ned_counts_order() -> None:

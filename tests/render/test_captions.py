@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from moyin.dataset.sample import Line, Thing
+from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.prompt.quotes import quoted
 from moyin.render.captions import captions
 from moyin.render.phrasings import SETS
-from moyin.render.places import CHINESE, ENGLISH
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 RED = {"kind": "flat", "colour": "red"}

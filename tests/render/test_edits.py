@@ -9,9 +9,9 @@ import pytest
 
 from moyin.dataset.sample import Line, Sample
 from moyin.ocr.colours import COLOURS
+from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.prompt.quotes import quoted
 from moyin.render.edits import EditRenderer
-from moyin.render.places import CHINESE, ENGLISH
 from moyin.render.renderer import Renderer
 
 COMMON = {"size": 128, "characters": 300, "max_characters": 6}

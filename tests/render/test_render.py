@@ -12,6 +12,7 @@ import pytest
 
 from moyin.dataset.sample import Sample
 from moyin.ocr.colours import COLOURS, contrast
+from moyin.ocr.places import place_of
 from moyin.prompt.quotes import quoted
 from moyin.render import assets, fonts, places
 from moyin.render.renderer import Renderer
@@ -51,7 +52,7 @@ def test_everything_stands_inside_the_image_apart_and_in_a_place_of_its_own(
             assert min(item.box) >= 0
             assert max(item.box) <= 128
             assert not places.overlaps(item.box, others, 0)
-            assert places.place_of(item.box, 128) == item.place
+            assert place_of(item.box, 128, 128) == item.place
 
 
 def test_captions_quote_exactly_what_is_written(samples: list[Sample]) -> None:
@@ -154,7 +155,7 @@ def test_squares_lie_on_the_grid_of_ids() -> None:
     sides = set()
     for index in range(30):
         line = renderer(7, index).lines[0]
-        assert places.place_of(line.box, 512) == line.place
+        assert place_of(line.box, 512, 512) == line.place
         left, top, _, bottom = line.squares[0]
         side = bottom - top
         if ord(line.text[0]) < 0x2E80:  # a letter's cell is narrower than its square

@@ -18,7 +18,7 @@ from moyin.dataset.dataset import Dataset
 from moyin.inference.pipeline import GlmImagePipeline
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.ocr import scores
-from moyin.ocr.engine import find, read_boxes
+from moyin.ocr.engine import open_engine, read_boxes
 from moyin.recipes import nano
 from moyin.train import Optimizer, Training, run
 
@@ -48,7 +48,7 @@ def painted(checkpoint: Path, dataset: Dataset) -> list[np.ndarray]:
 
 def read(images: list[np.ndarray], dataset: Dataset) -> float:
     """Share of the characters that OCR reads right, each line in its place."""
-    engine = find("pp-ocrv5")
+    engine = open_engine("pp-ocrv5")
     pairs = []
     for number, image in enumerate(images):
         line = dataset.sample(number).lines[0]

@@ -15,13 +15,13 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from moyin.evaluate import detectors
 from moyin.evaluate.task import Found, Item, Suite
-from moyin.ocr import scores
+from moyin.ocr import detectors, scores
 from moyin.ocr.colours import COLOURS, readable
-from moyin.ocr.engine import Engine
-from moyin.ocr.paddle import Line, Pixels, Reading
-from moyin.render import assets, fonts, places
+from moyin.ocr.engine import OCREngine
+from moyin.ocr.places import CHINESE, ENGLISH, PLACES, place_of
+from moyin.ocr.result import OCRLine, OCRResult, Pixels
+from moyin.render import assets, fonts
 from moyin.render.text_shape import Shape
 
 T = TypeVar("T")
@@ -108,23 +108,23 @@ def _lines(count: int) -> str:
 
 def _chinese(poster: Poster) -> str:
     parts = [
-        f"{places.CHINESE[spot][0]}用{COLOURS[colour].chinese}色写着“{text}”"
+        f"{CHINESE[spot][0]}用{COLOURS[colour].chinese}色写着“{text}”"
         for text, colour, spot in zip(poster.texts, poster.colours, poster.spots, strict=True)
     ]
     if poster.thing is not None:
         thing = assets.object_names()[poster.thing].chinese
-        parts.append(f"{places.CHINESE[poster.thing_spot][0]}画着{thing}")
+        parts.append(f"{CHINESE[poster.thing_spot][0]}画着{thing}")
     return f"一张纯{COLOURS[poster.background].chinese}色背景的海报，{'，'.join(parts)}"
 
 
 def _english(poster: Poster) -> str:
     parts = [
-        f'"{text}" in {colour} {places.ENGLISH[spot][0]}'
+        f'"{text}" in {colour} {ENGLISH[spot][0]}'
         for text, colour, spot in zip(poster.texts, poster.colours, poster.spots, strict=True)
     ]
     if poster.thing is not None:
         thing = assets.object_names()[poster.thing].english
-        parts.append(f"{thing} {places.ENGLISH[poster.thing_spot][0]}")
+        parts.append(f"{thing} {ENGLISH[poster.thing_spot][0]}")
     article = "An" if poster.background[0] in "aeiou" else "A"
     return f"{article} {poster.background} poster, plain background, with {', '.join(parts)}"
 
@@ -150,7 +150,7 @@ def perfect(poster: Poster) -> Pixels:
 
 def _corner(spot: str, extent: tuple[int, int]) -> tuple[int, int]:
     """Left and top: the centre in the middle of the spot, but inside the image."""
-    number = [place for row in places.PLACES for place in row].index(spot)
+    number = [place for row in PLACES for place in row].index(spot)
     left, top = (
         round(min(max((2 * third + 1) * SIDE / 6 - length / 2, MARGIN), SIDE - MARGIN - length))
         for third, length in zip((number % 3, number // 3), extent, strict=True)
@@ -158,32 +158,30 @@ def _corner(spot: str, extent: tuple[int, int]) -> tuple[int, int]:
     return left, top
 
 
-def look(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
+def look(engine: OCREngine, image_hwc: Pixels, item: Item) -> Found:
     """Read the whole image, and check every part of it.
 
     Raises ValueError for an engine that gives no boxes.
     """
     poster: Poster = item.truth
     lines = _boxed(engine.read(image_hwc))
-    ground = detectors.border(image_hwc)
+    ground = detectors.border_colour(image_hwc)
     matched = match(poster.texts, lines)
     high, wide = image_hwc.shape[:2]
     colours = ["" if m is None else detectors.colour_in(image_hwc, m.box, ground) for m in matched]
-    spots = ["" if m is None else detectors.place(m.box, high, wide) for m in matched]
+    spots = ["" if m is None else place_of(m.box, high, wide) for m in matched]
     boxes = detectors.regions(image_hwc)
     others = [b for b in boxes if not any(_overlap(b, line.box) for line in lines)]
     right = {
-        "background": float(detectors.name(ground) == poster.background),
+        "background": float(detectors.colour_name(ground) == poster.background),
         "colour": _share(colours, poster.colours),
         "place": _share(spots, poster.spots),
         "regions": float(len(boxes) == len(poster.texts) + (poster.thing is not None)),
     }
     if poster.thing is not None:
-        right["object"] = float(
-            poster.thing_spot in [detectors.place(b, high, wide) for b in others]
-        )
+        right["object"] = float(poster.thing_spot in [place_of(b, high, wide) for b in others])
     seen = {
-        "background": detectors.name(ground),
+        "background": detectors.colour_name(ground),
         "colour": ", ".join(c or "none" for c in colours),
         "place": ", ".join(s or "none" for s in spots),
         "regions": str(len(boxes)),
@@ -191,7 +189,7 @@ def look(engine: Engine, image_hwc: Pixels, item: Item) -> Found:
     return Found(lines=tuple(line.text for line in lines), right=right, seen=seen)
 
 
-def match(texts: Sequence[str], lines: Sequence[Line]) -> list[Line | None]:
+def match(texts: Sequence[str], lines: Sequence[OCRLine]) -> list[OCRLine | None]:
     """For each text the line that says it, each line used once, the closest pairs first; None
     where no line is near."""
     pairs = sorted(
@@ -202,7 +200,7 @@ def match(texts: Sequence[str], lines: Sequence[Line]) -> list[Line | None]:
         ),
         reverse=True,
     )
-    found: list[Line | None] = [None] * len(texts)
+    found: list[OCRLine | None] = [None] * len(texts)
     used: set[int] = set()
     for near, t, n in pairs:
         if near >= NEAR and found[-t] is None and -n not in used:
@@ -211,8 +209,8 @@ def match(texts: Sequence[str], lines: Sequence[Line]) -> list[Line | None]:
     return found
 
 
-def _boxed(readings: Sequence[Reading]) -> list[Line]:
-    lines = [line for line in readings if isinstance(line, Line)]
+def _boxed(readings: Sequence[OCRResult]) -> list[OCRLine]:
+    lines = [line for line in readings if isinstance(line, OCRLine)]
     if len(lines) < len(readings):
         raise ValueError("posters needs an engine that says where a line is: take another")
     return lines

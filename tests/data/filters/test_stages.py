@@ -178,8 +178,9 @@ def test_agreement_by_hand() -> None:
 
 def test_text_is_read_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     from moyin.ocr import paddle
+    from moyin.ocr.result import OCRLine
 
-    lines = [paddle.Line("SALE", 0.9, (0, 0, 1, 1)), paddle.Line("noise", 0.2, (0, 0, 1, 1))]
+    lines = [OCRLine("SALE", 0.9, (0, 0, 1, 1)), OCRLine("noise", 0.2, (0, 0, 1, 1))]
     monkeypatch.setattr(paddle, "read", lambda image: lines)
     stage = Reading.Config(images="quoted", recall=0.6).build()
     black = np.zeros((4, 4, 3), np.uint8)

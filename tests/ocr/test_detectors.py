@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from moyin.evaluate import detectors
-from moyin.evaluate.detectors import Seen, look
 from moyin.evaluate.nano import nano_50, perfect
+from moyin.ocr import detectors
+from moyin.ocr.detectors import DetectedText, detect_text
 from moyin.ocr.engine import crop
+
+pytest.importorskip("cv2", reason="needs moyin[ocr]")
 
 
 def blind(crop: np.ndarray) -> str:
@@ -16,7 +18,7 @@ def blind(crop: np.ndarray) -> str:
 
 def test_perfect_images_are_seen_as_asked() -> None:
     for one in nano_50()[::5]:
-        seen = look(perfect(one, 256), blind)
+        seen = detect_text(perfect(one, 256), blind)
         assert (seen.background, seen.colour, seen.place) == (
             one.background,
             one.colour,
@@ -34,7 +36,7 @@ def block(noise: float = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("noise", [0, 12, 25])
 def test_a_block_by_hand(noise: float) -> None:
-    seen = look(block(noise), blind)
+    seen = detect_text(block(noise), blind)
     assert (seen.background, seen.colour, seen.place) == ("blue", "yellow", "bottom right")
     assert seen.box is not None
     assert np.abs(np.array(seen.box) - (170, 180, 230, 220)).max() <= 2
@@ -44,39 +46,33 @@ def test_a_block_by_hand(noise: float) -> None:
 def test_soft_edges_do_not_change_the_colour() -> None:
     for one in nano_50()[1::6]:
         soft = Image.fromarray(perfect(one, 256)).filter(ImageFilter.GaussianBlur(2))
-        assert look(np.array(soft), blind).colour == one.colour
+        assert detect_text(np.array(soft), blind).colour == one.colour
 
 
 def test_specks_are_passed_over() -> None:
     image = block()
     image[20:30, 20:30] = 255  # a speck of a twenty-fourth of the block
     image[60, 10:200] = 255  # a hair
-    assert look(image, blind) == look(block(), blind)
+    assert detect_text(image, blind) == detect_text(block(), blind)
 
 
 def test_a_second_large_part_counts() -> None:
     image = block()
     image[20:60, 10:70] = (250, 214, 36)
-    seen = look(image, blind)
+    seen = detect_text(image, blind)
     assert seen.box == (10, 20, 230, 220)
     assert seen.place == "middle"
 
 
 def test_an_empty_image() -> None:
     image = np.full((64, 64, 3), (246, 150, 186), np.uint8)
-    assert look(image, blind) == Seen(background="pink")
+    assert detect_text(image, blind) == DetectedText(background="pink")
 
 
 def test_what_fills_the_image_is_nowhere() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (16, 16, 1), np.uint8) * np.uint8(255)
     image = noise.repeat(3, axis=2).repeat(16, axis=0).repeat(16, axis=1)
-    assert look(image, blind).place == ""
-
-
-def test_places_of_a_wide_image() -> None:
-    assert detectors.place((0, 0, 10, 10), 100, 400) == "top left"
-    assert detectors.place((180, 60, 220, 80), 90, 400) == "bottom"
-    assert detectors.place((390, 40, 400, 50), 90, 400) == "right"
+    assert detect_text(image, blind).place == ""
 
 
 def test_the_colour_inside_a_box() -> None:
@@ -94,4 +90,37 @@ def test_regions_by_hand() -> None:
     assert len(boxes) == 2
     assert np.abs(np.array(boxes) - [(20, 20, 140, 60), (170, 180, 230, 220)]).max() <= 4
     assert detectors.regions(np.full((64, 64, 3), 200, np.uint8)) == []
-    assert detectors.ink_box(np.full((64, 64, 3), 200, np.uint8)) is None
+    assert detectors.foreground_box(np.full((64, 64, 3), 200, np.uint8)) is None
+
+
+def reference_groups(cells: np.ndarray) -> list[set[tuple[int, int]]]:
+    """Groups of cells at most two apart, grown one by one."""
+    left = {(int(r), int(c)) for r, c in np.argwhere(cells)}
+    groups = []
+    while left:
+        group, edge = set(), {left.pop()}
+        while edge:
+            group |= edge
+            edge = {
+                b for b in left if any(max(abs(b[0] - a[0]), abs(b[1] - a[1])) < 3 for a in edge)
+            }
+            left -= edge
+        groups.append(group)
+    return groups
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_regions_agree_with_a_search_cell_by_cell(seed: int) -> None:
+    """An image of 64x64 pixels has one pixel a cell; no group here is a speck."""
+    random = np.random.default_rng(seed)
+    cells = np.zeros((64, 64), bool)
+    cells[4:-4, 4:-4] = random.random((56, 56)) < 0.06
+    image = np.where(cells[..., None], np.uint8(0), np.uint8(255)).repeat(3, axis=2)
+    groups = reference_groups(cells)
+    largest = max(map(len, groups))
+    expected = []
+    for group in groups:
+        if len(group) >= detectors.SPECK * largest:
+            rows, columns = zip(*group, strict=True)
+            expected.append((min(columns), min(rows), max(columns) + 1, max(rows) + 1))
+    assert sorted(detectors.regions(image)) == sorted(expected)
