@@ -14,11 +14,12 @@ SHARED := tests/backend tests/models tests/flow tests/dataset/test_records.py
 
 CORE := tests/backend tests/models tests/flow tests/prompt tests/dataset tests/render
 
-.PHONY: help poster test test-wheel test-slow pipeline data lint bench bench-full clean
+.PHONY: help poster test wheel test-wheel test-slow pipeline data lint bench bench-full clean
 
 help:
 	@echo "make poster     draw poster.png; PROMPT='…' says what"
 	@echo "make test       the quick tests, on PyTorch and, where it has a wheel, on MindSpore"
+	@echo "make wheel      build dist/moyin-*.whl, with the default checkpoint inside"
 	@echo "make test-wheel install the wheel with the newest numpy 2, draw with it, test the core"
 	@echo "make test-slow  the heavy checks"
 	@echo "make pipeline   from nothing to an image: prepare, train five stages, generate"
@@ -40,6 +41,11 @@ test: .venv/full .venv-mindspore/python
 	else \
 		echo "MindSpore has no wheel for this platform: its tests are left out"; \
 	fi
+
+wheel:
+	rm -rf dist
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/pip wheel --no-deps -w dist .
 
 # What a user gets: the wheel in an environment of its own, in another folder, without a network; and
 # the tests of the core with the newest numpy 2, which constraints.txt does not name.
@@ -92,7 +98,7 @@ bench-full: .venv/full
 	$(BIN)/python benchmarks/full.py
 
 clean:
-	rm -rf .venv .venv-mindspore .venv-wheel build poster.png *.egg-info
+	rm -rf .venv .venv-mindspore .venv-wheel build dist poster.png *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
