@@ -81,7 +81,7 @@ data: .venv/full
 	$(BIN)/python benchmarks/images.py $(DATA)
 	$(BIN)/moyin prepare nano/data --out $(DATA)/dataset --report \
 		inputs=$(DATA)/clip-art,$(DATA)/photographs,$(DATA)/mixed \
-		count=12300 renderer.size=256 fit.size=256
+		count=12300 renderer.size=256 resize.size=256
 
 lint: .venv/full
 	$(BIN)/ruff check

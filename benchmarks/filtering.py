@@ -60,9 +60,9 @@ def make(folder: Path, count: int) -> Path:
 
 
 def moyin(folder: Path, out: Path) -> list[str]:
-    fields = [f"inputs={folder}", "count=0", "workers=1", "fit.size=512", "fit.longest=3"]
+    fields = [f"inputs={folder}", "count=0", "workers=1", "resize.size=512", "resize.longest=3"]
     # The recipe's chain but for OCR, which has no counterpart.
-    fields += ["reading.images=none"]
+    fields += ["ocr.images=none"]
     return [
         *(sys.executable, "-m", "moyin.cli", "prepare", "nano/data"),
         *("--out", str(out / "dataset"), *fields),

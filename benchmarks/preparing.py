@@ -34,10 +34,10 @@ def make(folder: Path, count: int) -> None:
 
 def measure(folder: Path, workers: int) -> None:
     """Prepare the folder and print what it took, as JSON."""
-    from moyin.data.filters.resize import Fit
+    from moyin.data.filters.resize import ResizeFilter
     from moyin.data.preparation import Preparation, prepare
 
-    config = Preparation(inputs=(folder,), fit=Fit.Config(size=SIDE), workers=workers)
+    config = Preparation(inputs=(folder,), resize=ResizeFilter.Config(size=SIDE), workers=workers)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
         rows = len(prepare(config, Path(out) / "dataset"))

@@ -147,16 +147,16 @@ def kept() -> dict[str, tuple[bytes, str]]:
     clear = photograph(12).convert("RGBA")
     clear.putalpha(Image.fromarray(np.tile(np.arange(96, dtype=np.uint8) * 2, (96, 1))))
     return {
-        "cmyk.jpg": (encoded(photograph(10).convert("CMYK"), "JPEG"), "was CMYK"),
-        "sixteen.png": (encoded(grey16, "PNG"), "was 16 bit or more"),
-        "alpha.png": (encoded(clear, "PNG"), "alpha laid on white"),
+        "cmyk.jpg": (encoded(photograph(10).convert("CMYK"), "JPEG"), "converted from CMYK"),
+        "sixteen.png": (encoded(grey16, "PNG"), "converted from 16 bit or more"),
+        "alpha.png": (encoded(clear, "PNG"), "alpha composited on white"),
         "moving.gif": (encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "first"),
         "moving.webp": (
             encoded(photograph(42), "WEBP", save_all=True, append_images=[photograph(43)]),
             "first frame of several",
         ),
-        "wrong-ending.jpg": (encoded(photograph(13), "PNG"), "a PNG named .jpg"),
-        "turned.jpg": (with_exif(14, orientation=6), "turned upright"),
+        "wrong-ending.jpg": (encoded(photograph(13), "PNG"), "a PNG file named .jpg"),
+        "turned.jpg": (with_exif(14, orientation=6), "rotated upright"),
         "large-exif.jpg": (with_exif(15, description="x" * 60_000), ""),
         "palette.png": (encoded(photograph(16).convert("P"), "PNG"), ""),
         "UPPER.PNG": (encoded(photograph(17), "PNG"), ""),
@@ -167,7 +167,7 @@ def kept() -> dict[str, tuple[bytes, str]]:
         "line\nbreak.png": (encoded(photograph(23), "PNG"), ""),
         "control.png": (encoded(photograph(24), "PNG"), "unprintable characters"),
         "control.txt": (b"a \x1b[31mred\x00 cat\xe2\x80\xae", "beside"),
-        "megabyte.png": (encoded(photograph(25), "PNG"), "captions cut"),
+        "megabyte.png": (encoded(photograph(25), "PNG"), "captions truncated"),
         "megabyte.txt": (MEGABYTE.encode(), "beside"),
         "gb.png": (encoded(photograph(26), "PNG"), ""),
         "gb.txt": ("一只黑色的猫在睡觉".encode("gb18030"), "beside"),

@@ -1,4 +1,4 @@
-"""One image on its way from a source into the dataset, and what was decided about it."""
+"""One image on its way from a source into the dataset, with the decisions made about it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import numpy as np
 from moyin.dataset.sample import Sample
 
 Value = str | int | float
-EMPTY = np.zeros((0, 0, 3), np.uint8)  # the image of what has not been decoded yet
+NO_PIXELS = np.zeros((0, 0, 3), np.uint8)  # the image of an item that is not decoded
+UNKNOWN_BACKGROUND = "found"  # background kind of images that were not rendered
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What is known of one image so far. Stages return changed copies.
+    """An image and what the stages know about it. Stages return changed copies.
 
-    source, key: which input it is from and where in it, printable. content: the file's bytes
-    until they are decoded into `sample.image`. values: what the dataset's columns will hold.
-    notes: what had to be mended. stage, reason, detail: who dropped it and why; empty while it
-    is kept. A reason is one of few, and counted; the detail is this image's own.
+    source: the input it comes from. key: its name in the source. Both are printable.
+    content: the encoded file; empty once it is decoded into `sample.image`.
+    values: the values of the dataset's columns.
+    notes: repairs, such as "alpha composited on white".
+    stage, reason, detail: the stage that dropped the item, and why; empty while it is kept. There
+    are few different reasons, and they are counted; a detail belongs to one image.
     """
 
     source: str
@@ -40,38 +43,40 @@ class Item:
 
     @property
     def rendered(self) -> bool:
-        """Whether Moyin drew it itself: then everything about it is known."""
-        return self.sample.background.get("kind") != FOUND
+        """Whether Moyin rendered the image, so that its text and boxes are known exactly."""
+        return self.sample.background.get("kind") != UNKNOWN_BACKGROUND
+
+    @property
+    def name(self) -> str:
+        """Source and key, for messages."""
+        return f"{self.source}/{self.key}"
 
     def drop(self, stage: str, reason: str, detail: str = "") -> Item:
         return replace(self, stage=stage, reason=reason, detail=printable(detail))
 
     def with_sample(self, **fields: Any) -> Item:
-        """A copy whose sample has these fields."""
+        """A copy with these fields of its sample replaced."""
         return replace(self, sample=replace(self.sample, **fields))
 
     def with_values(self, **values: Value) -> Item:
         return replace(self, values={**self.values, **values})
 
-    def noted(self, *notes: str) -> Item:
+    def with_notes(self, *notes: str) -> Item:
         return replace(self, notes=(*self.notes, *notes))
 
 
-FOUND = "found"  # the kind of ground of an image that was not rendered: nobody knows
-
-
-def found(
+def source_item(
     source: str, key: str, content: bytes = b"", captions: tuple[str, ...] = (), fault: str = ""
 ) -> Item:
-    """An image as a source gives it; one with a fault is dropped at once."""
-    sample = Sample(EMPTY, captions, (), {"kind": FOUND}, (), 0, 0)
+    """The item that a source yields. One with a `fault` ("REASON: DETAIL") is dropped at once."""
+    sample = Sample(NO_PIXELS, captions, (), {"kind": UNKNOWN_BACKGROUND}, (), 0, 0)
     item = Item(source=printable(source), key=printable(key), sample=sample, content=content)
     reason, _, detail = fault.partition(": ")
     return item.drop("source", reason, detail) if fault else item
 
 
-def printable(text: str, longest: int = 300) -> str:
-    """Text for logs and reports: control characters and broken encodings as escapes, and short."""
+def printable(text: str, max_length: int = 300) -> str:
+    """Text for logs and reports: short, with control characters and invalid bytes escaped."""
     safe = text.encode("utf-8", "backslashreplace").decode()
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
-    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
+    return safe if len(safe) <= max_length else f"{safe[: max_length - 1]}…"

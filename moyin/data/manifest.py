@@ -1,7 +1,7 @@
-"""What was decided about every image, kept beside the dataset: DATASET/decisions/00000.parquet, …
+"""The manifest: one decision about every image, in DATASET/manifest/00000.parquet, …
 
-A file covers one shard of the dataset and is written after it, and says how far the sources were
-read by then. So the last file is where a run goes on, whatever stopped it.
+Each file covers one shard of the dataset and is written after it. Its metadata hold the position
+in the sources, so the last file says where an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moyin.dataset.atomic_file import replacing
+from moyin.dataset.dataset import Dataset
 
 SCHEMA = pa.schema(
     {
@@ -26,8 +27,8 @@ SCHEMA = pa.schema(
         "reason": pa.string(),
         "detail": pa.string(),
         "notes": pa.list_(pa.string()),
-        "pixels": pa.string(),
-        "look": pa.string(),
+        "pixel_hash": pa.string(),
+        "phash": pa.string(),
         "thumbnail": pa.binary(),
     }
 )
@@ -36,44 +37,46 @@ Decision = dict[str, Any]  # the fields of SCHEMA
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a run is: shares read whole, items decided of the next one, shards written.
+    """How far a run got.
 
-    sources: a digest of all shares so far, by which changed sources are told.
+    partitions: partitions read completely. items: items decided in the next one. shards: shards
+    written. sources: digest of all partitions so far, which detects changed sources.
     """
 
-    shares: int = 0
+    partitions: int = 0
     items: int = 0
     shards: int = 0
     sources: str = ""
     finished: bool = False
 
 
-class Journal:
-    """The decisions of one dataset. ValueError where a file of it is damaged."""
+class Manifest:
+    """The decisions about the images of one dataset. ValueError if one of its files is damaged."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        names = (path / f"{number:05d}.parquet" for number in range(len(list(path.glob("*")))))
-        self.files = [name for name in names if name.exists()]
+    def __init__(self, dataset: Dataset) -> None:
+        self.path = dataset.path / "manifest"
+        count = len(list(self.path.glob("*")))
+        paths = (self.path / f"{number:05d}.parquet" for number in range(count))
+        self.files = [path for path in paths if path.exists()]
 
     @property
     def position(self) -> Position:
-        """Where to go on."""
+        """Where to resume."""
         if not self.files:
             return Position()
-        fields = _read(self.files[-1], []).schema.metadata
-        return Position(**json.loads(fields[b"position"]))
+        metadata = _read(self.files[-1], []).schema.metadata
+        return Position(**json.loads(metadata[b"position"]))
 
     def append(self, decisions: Sequence[Decision], position: Position) -> None:
-        """Write the decisions made since the last file, whole or not at all."""
+        """Write the decisions made since the last file, atomically."""
         path = self.path / f"{len(self.files):05d}.parquet"
-        known = SCHEMA.with_metadata({"position": json.dumps(asdict(position))})
+        schema = SCHEMA.with_metadata({"position": json.dumps(asdict(position))})
         with replacing(path) as file:
-            pq.write_table(pa.Table.from_pylist(list(decisions), known), file, compression="zstd")
+            pq.write_table(pa.Table.from_pylist(list(decisions), schema), file, compression="zstd")
         self.files.append(path)
 
     def decisions(self, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[Decision]:
-        """All decisions in order, one file in memory at a time."""
+        """All decisions in order; one file is in memory at a time."""
         for path in self.files:
             yield from _read(path, columns).to_pylist()
 

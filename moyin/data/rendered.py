@@ -1,7 +1,7 @@
-"""A dataset of rendered images alone: on all cores, to the same bytes, and it can grow.
+"""A dataset of rendered images alone: rendered on all cores, with the same bytes, extensible.
 
-Nothing is filtered, so every image's row is known before it is drawn. `preparation` filters, and
-takes images from anywhere.
+No image is filtered, so the row of every image is known in advance. `preparation` filters images
+and takes them from any source.
 """
 
 from __future__ import annotations
@@ -9,71 +9,65 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
 from moyin.data.run import local
-from moyin.data.show import Speed
 from moyin.dataset.dataset import SHARD, Dataset
+from moyin.dataset.progress import OnProgress, ignore
 from moyin.render import fonts
 from moyin.render.renderer import VERSION, Renderer
 
-Advance = Callable[[int], None]
-Rows = tuple[int, range]  # a shard's number, and the images in it
+Shard = tuple[int, range]  # its number and the numbers of its images
 
 
-def maker_digest(config: Renderer.Config, seed: int) -> str:
-    """SHA-256 of all that decides what `render` draws."""
-    made = {"version": VERSION, "seed": seed, "config": asdict(config)}
+def config_digest(config: Renderer.Config, seed: int) -> str:
+    """SHA-256 of everything that determines the rendered images."""
+    fields = {"version": VERSION, "seed": seed, "config": asdict(config)}
     if config.font_folder:
-        made["fonts"] = fonts.digests(config.font_folder)
-    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+        fields["fonts"] = fonts.digests(config.font_folder)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def render(
-    config: Renderer.Config, out: Path | str, count: int, seed: int, workers: int | None = None
+    config: Renderer.Config,
+    out: Path | str,
+    count: int,
+    seed: int,
+    workers: int | None = None,
+    on_progress: OnProgress = ignore,
 ) -> Dataset:
     """Render images 0 to `count` - 1 of `seed` into the dataset `out`, and return it.
 
-    The dataset's bytes do not depend on `workers` (default: one a core). What is there already is
-    kept, so an interrupted run goes on; KeyboardInterrupt passes through once the shards under
-    way are written. ValueError if `out` holds what another configuration or seed made.
+    The dataset's bytes do not depend on `workers` (default: one a core). Existing rows are kept,
+    so an interrupted run resumes; KeyboardInterrupt is raised once the shards in progress are
+    written. ValueError if `out` was made with another configuration or seed.
     """
     if count < 1:
-        raise ValueError(f"count is {count}; a dataset has at least one image")
-    dataset = Dataset.create(out, asdict(config), seed, count, maker_digest(config, seed))
+        raise ValueError(f"count must be at least 1, not {count}")
+    dataset = Dataset.create(out, asdict(config), seed, count, config_digest(config, seed))
     starts = range(0, count, SHARD)
-    shares = [(i, range(first, min(first + SHARD, count))) for i, first in enumerate(starts)]
-    todo = [(i, rows) for i, rows in shares if dataset.shard_rows(i) < len(rows)]
-    workers = min(workers or os.cpu_count() or 1, len(todo))
-    left = sum(len(rows) for _, rows in todo)
-    results = local.ordered(Rendering(config, dataset.path), todo, workers)
-    with _progress(count, count - left) as advance, closing(results):
+    shards = [(i, range(first, min(first + SHARD, count))) for i, first in enumerate(starts)]
+    remaining = [(i, rows) for i, rows in shards if dataset.shard_rows(i) < len(rows)]
+    workers = min(workers or os.cpu_count() or 1, len(remaining))
+    done = count - sum(len(rows) for _, rows in remaining)
+    on_progress("render", done, count)
+    with closing(local.ordered(RenderShard(config, dataset.path), remaining, workers)) as results:
         for (_, rows), _ in results:
-            advance(len(rows))
+            done += len(rows)
+            on_progress("render", done, count)
     return Dataset.open(out)
 
 
 @dataclass(frozen=True)
-class Rendering:
-    """Called with a shard's number and images, it draws and writes them."""
+class RenderShard:
+    """Renders and writes one shard."""
 
     renderer: Renderer.Config
     path: Path
 
-    def __call__(self, shard: Rows) -> None:
+    def __call__(self, shard: Shard) -> None:
         number, indices = shard
         renderer, dataset = self.renderer.build(), Dataset.open(self.path)
         dataset.write_shard(number, [renderer(dataset.header["seed"], index) for index in indices])
-
-
-@contextmanager
-def _progress(count: int, done: int) -> Iterator[Advance]:
-    columns = ("render", BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("render", total=count, completed=done)
-        yield lambda rows: progress.advance(task, rows)

@@ -1,11 +1,11 @@
-"""Datasets as WebDataset tars, Parquet or MindRecord files, and back again, row for row.
+"""Export datasets as WebDataset tar, Parquet or MindRecord files, and import them again.
 
-    OUT/_columns.json    what the dataset was, by which it is made again
-    OUT/00000.tar        00000000.png, 00000000.json, 00000000.ids.npy, 00000000.values.json, …
-    OUT/00000.parquet    the same as columns: image, meta, ids, level, …
-    OUT/00000.mindrecord the same, where MindSpore is the backend
+    OUT/_columns.json    the dataset's header, which the import needs
+    OUT/00000.tar        00000000.png, 00000000.json, 00000000.tokens.npy, 00000000.values.json, …
+    OUT/00000.parquet    the same as columns: image, meta, tokens, level, …
+    OUT/00000.mindrecord the same; needs MindSpore as the backend
 
-An image is an encoded one, an array the content of a .npy file, and of what is JSON the text.
+Images are encoded, arrays are the content of a .npy file, and JSON is text.
 """
 
 from __future__ import annotations
@@ -20,75 +20,75 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.progress import track
 
 from moyin.dataset.atomic_file import replacing
 from moyin.dataset.column import SCALARS, Column
 from moyin.dataset.dataset import BASE, Dataset
+from moyin.dataset.progress import OnProgress, ignore, track
 
-HEADER = "_columns.json"  # Parquet's readers pass over a name that begins so
-VALUES = "values.json"  # the scalars of a row, together in one file of a tar
+HEADER = "_columns.json"  # Parquet readers skip names that begin with an underscore
+VALUES = "values.json"  # all scalars of a row in one file of a tar
 SUFFIXES = {"png": "png", "json": "json", "array": "npy", "npy": "npy"}
 RECORDS = {"json": "string", "text": "string", "int64": "int64", "float64": "float64"}
 GROUP = 16  # rows of a Parquet row group: images are large
 
 Columns = dict[str, Column]
 Row = dict[str, Any]
-Stored = dict[str, list[Any]]  # a shard's rows by column, as the dataset has them
+Stored = dict[str, list[Any]]  # the encoded rows of a shard, by column
 
 
-def export_dataset(path: Path, out: Path, kind: str) -> Path:
-    """Write the dataset as `webdataset`, `parquet` or `mindrecord`; goes on where it was stopped.
+def export_dataset(path: Path, out: Path, kind: str, on_progress: OnProgress = ignore) -> Path:
+    """Write the dataset as `webdataset`, `parquet` or `mindrecord`, or resume such an export.
 
-    ValueError where `out` holds another export, a column of the dataset is not complete, or there
-    is no MindSpore for MindRecord.
+    ValueError if `out` holds another export, if a column of the dataset is incomplete, or for
+    MindRecord without MindSpore.
     """
     if kind not in FILES:
-        raise ValueError(f"format {kind}: it must be one of {', '.join(FILES)}")
+        raise ValueError(f"the format must be one of {', '.join(FILES)}, not {kind}")
     suffix, write, _ = FILES[kind]
     dataset = Dataset.open(path)
     columns = {name: dataset.column(name) for name in dataset.columns}
     for name in columns:
         if dataset.rows_of(name) != len(dataset):
-            had = f"{dataset.rows_of(name)} of {len(dataset)} rows"
-            raise ValueError(f"column {name!r} of {path} has {had}: complete or drop it first")
+            rows = f"{dataset.rows_of(name)} of {len(dataset)} rows"
+            raise ValueError(f"column {name!r} of {path} has {rows}: complete or drop it first")
     _begin(out, {"kind": kind, "shards": dataset.shard_count, "dataset": dataset.header})
     first = 0
-    for number in track(range(dataset.shard_count), description=f"export of {path}"):
+    count = dataset.shard_count
+    for number in track(range(count), "export", count, on_progress):
         file = out / f"{number:05d}{suffix}"
-        rows = dataset.shard_rows(number)
         if not file.exists():
             stored = {name: dataset.shard(name, number) for name in columns}
             write(file, columns, stored, first)
-        first += rows
+        first += dataset.shard_rows(number)
     return out
 
 
-def import_dataset(path: Path, out: Path) -> Dataset:
-    """Make the dataset again that was exported to `path`; goes on where it was stopped.
+def import_dataset(path: Path, out: Path, on_progress: OnProgress = ignore) -> Dataset:
+    """Recreate the dataset that was exported to `path`, or resume an interrupted import.
 
-    ValueError where `path` is no export, a file of it is damaged, or `out` is another dataset.
+    ValueError if `path` is no export, a file of it is damaged, or `out` is another dataset.
     """
     try:
         header = json.loads((path / HEADER).read_text(encoding="utf-8"))
-        made, (suffix, _, read) = header["dataset"], FILES[header["kind"]]
+        fields, (suffix, _, read) = header["dataset"], FILES[header["kind"]]
     except (OSError, ValueError, KeyError) as error:
-        told = "images from elsewhere come in by moyin prepare"
-        raise ValueError(f"{path} holds no {HEADER} of an exported dataset; {told}") from error
-    columns = {name: Column.from_json(made["columns"][name]) for name in made["columns"]}
+        raise ValueError(
+            f"{path} holds no {HEADER} of an exported dataset; moyin prepare reads other images"
+        ) from error
+    columns = {name: Column.from_json(fields["columns"][name]) for name in fields["columns"]}
     digest = columns["image"].digest
-    dataset = Dataset.create(out, made["recipe"], made["seed"], made["count"], digest)
+    dataset = Dataset.create(out, fields["recipe"], fields["seed"], fields["count"], digest)
     for name in columns.keys() - BASE.keys():
         dataset.begin_column(name, columns[name])
-    for number in track(range(header["shards"]), description=f"import of {path}"):
+    for number in track(range(header["shards"]), "import", header["shards"], on_progress):
         file = path / f"{number:05d}{suffix}"
         if dataset.shard_rows(number, tuple(columns)):
             continue
         try:
             rows = [_row(columns, row) for row in read(file, columns)]
         except (OSError, ValueError, KeyError, tarfile.TarError) as error:
-            mend = "if it is damaged or cut short, export it again"
-            raise ValueError(f"{file} cannot be read ({error}): {mend}") from error
+            raise ValueError(f"{file} cannot be read ({error}): export it again") from error
         for name in columns:
             dataset.write_column(name, number, [row[name] for row in rows])
     return dataset
@@ -96,17 +96,17 @@ def import_dataset(path: Path, out: Path) -> Dataset:
 
 def _begin(out: Path, header: dict[str, Any]) -> None:
     text = json.dumps(header, ensure_ascii=False, indent=1)
-    place = out / HEADER
-    if place.exists() and place.read_text(encoding="utf-8") != text:
+    path = out / HEADER
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{out} holds an export of another dataset, or of another state of this one"
         )
-    with replacing(place) as file:
+    with replacing(path) as file:
         file.write(text.encode())
 
 
 def _row(columns: Columns, row: Row) -> Row:
-    """A row as a dataset takes it, from that of a file."""
+    """The row of a dataset, from the row of a file."""
     return {name: _value(column, row[name]) for name, column in columns.items()}
 
 
@@ -119,7 +119,7 @@ def _value(column: Column, content: Any) -> Any:
 
 
 def _portable(column: Column, stored: Any) -> Any:
-    """A stored row as others can read it."""
+    """An encoded row in a form that other programs read."""
     if column.kind != "array":
         return stored
     content = io.BytesIO()
@@ -151,13 +151,13 @@ def _read_tar(path: Path, columns: Columns) -> Iterator[Row]:
             key, _, suffix = member.name.partition(".")
             file = tar.extractfile(member)
             content = file.read() if file is not None else b""
-            found = json.loads(content) if suffix == VALUES else {suffixes[suffix]: content}
-            rows.setdefault(key, {}).update(found)
+            cells = json.loads(content) if suffix == VALUES else {suffixes[suffix]: content}
+            rows.setdefault(key, {}).update(cells)
     return iter(rows.values())
 
 
 def _suffix(name: str, column: Column) -> str:
-    """`image` and `meta` go by the key alone, as WebDataset's readers expect."""
+    """The suffix of a member; `image` and `meta` have none but the type, as WebDataset expects."""
     suffix = SUFFIXES[column.kind]
     return suffix if name in BASE else f"{name}.{suffix}"
 

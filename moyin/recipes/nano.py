@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from moyin.data.filters.ocr_filter import Reading
-from moyin.data.filters.resize import Fit
+from moyin.data.filters.ocr_filter import OcrFilter
+from moyin.data.filters.resize import ResizeFilter
 from moyin.data.preparation import Preparation
 from moyin.models.autoencoder import Autoencoder
 from moyin.models.decoder import Decoder
@@ -139,8 +139,8 @@ def data() -> Preparation:
     return Preparation(
         count=12_000,
         renderer=layouts().renderer,
-        fit=Fit.Config(longest=1.0, crop=0.45),
-        reading=Reading.Config(images="quoted"),
+        resize=ResizeFilter.Config(longest=1.0, crop=0.45),
+        ocr=OcrFilter.Config(images="quoted"),
     )
 
 

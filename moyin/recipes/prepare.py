@@ -1,4 +1,4 @@
-"""What `moyin prepare` makes of a recipe: a dataset of rendered images, or of the user's own."""
+"""Make a dataset from a recipe: of rendered images alone, or filtered from any source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moyin.dataset.tokens import Tokenize
+from moyin.dataset.progress import OnProgress, ignore
+from moyin.dataset.tokenize import Tokenize
 from moyin.render.renderer import Renderer
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """What `moyin prepare` renders, and the columns that networks add to it."""
+    """Images to render, and the columns that networks add to them."""
 
     renderer: Renderer.Config
     count: int
@@ -24,19 +25,26 @@ class Images:
     tokenize: Tokenize = field(default_factory=Tokenize)
 
 
-def prepared(recipe: Any, out: Path, ray: str | None = None) -> Dataset:
-    """The dataset `out` as a recipe of images has it, made by the cluster at the address `ray` if
-    there is one. ValueError for another kind of recipe."""
+def prepared(
+    recipe: Any, out: Path, ray: str | None = None, on_progress: OnProgress = ignore
+) -> Dataset:
+    """The dataset `out`, made by a recipe of images.
+
+    ray: address of a Ray cluster that filters the images. ValueError for a recipe that trains, and
+    for a Ray cluster with a recipe that only renders.
+    """
     from moyin.data import preparation, rendered
 
     if not isinstance(recipe, Images | preparation.Preparation):
-        raise ValueError("this recipe trains: moyin train takes it; smoke/data prepares images")
+        raise ValueError("this recipe trains; a recipe such as smoke/data prepares images")
     if ray is not None and isinstance(recipe, Images):
-        raise ValueError("this recipe only renders, here: --ray is for smoke/data and nano/data")
+        raise ValueError("this recipe only renders, on this machine; a Ray cluster filters images")
     recipe.tokenize.check()
     if isinstance(recipe, preparation.Preparation):
-        dataset = preparation.prepare(recipe, out, ray)
+        dataset = preparation.prepare(recipe, out, ray, on_progress)
     else:
-        dataset = rendered.render(recipe.renderer, out, recipe.count, recipe.seed, recipe.workers)
-    recipe.tokenize(dataset)
+        dataset = rendered.render(
+            recipe.renderer, out, recipe.count, recipe.seed, recipe.workers, on_progress
+        )
+    recipe.tokenize(dataset, on_progress)
     return dataset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moyin.data.filters.resize import Fit
+from moyin.data.filters.resize import ResizeFilter
 from moyin.data.preparation import Preparation
 from moyin.models.autoencoder import Autoencoder
 from moyin.models.decoder import Decoder
@@ -43,7 +43,7 @@ def data() -> Preparation:
         inputs=(assets.FOLDER / "photographs",),
         count=493,
         renderer=images().renderer,
-        fit=Fit.Config(longest=1.0, crop=0.45),
+        resize=ResizeFilter.Config(longest=1.0, crop=0.45),
     )
 
 

@@ -22,7 +22,7 @@ def semantic_columns(source: Source, legend: Legend | None = None) -> None:
     """
     network = None if legend is not None else source.network("semantic")
     for dataset in source.images.parts:
-        tokens.semantic_columns(dataset, network, legend)
+        tokens.token_columns(dataset, network, legend)
 
 
 def latent_column(source: Source, dtype: Any) -> None:

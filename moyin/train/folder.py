@@ -16,7 +16,7 @@ from rich.progress import track
 
 from moyin.data import readers
 from moyin.data.filters.decode import Decode
-from moyin.data.filters.resize import covering
+from moyin.data.filters.resize import center_crop
 from moyin.data.item import Item
 from moyin.data.readers.captions import IMAGES
 from moyin.dataset.dataset import Dataset
@@ -61,8 +61,8 @@ def dataset_of(folder: Path, out: Path, size: tuple[int, int]) -> Dataset:
 
 def _items(folder: Path) -> Iterator[Item]:
     """The images, in order; files of other kinds that lie between them are passed over."""
-    for share in readers.shares(folder):
-        for item in share.read():
+    for partition in readers.partitions(folder):
+        for item in partition.read():
             image = PurePosixPath(item.key).suffix.lower() in IMAGES
             if image or not (folder / item.key).is_file():
                 yield _kept(folder, item)
@@ -95,7 +95,7 @@ def _sample(folder: Path, item: Item, size: tuple[int, int], number: int) -> Sam
     sample = _kept(folder, decoded).sample
     return replace(
         sample,
-        image=covering(sample.image, size),
+        image=center_crop(sample.image, size),
         captions=_captions(folder, item),
         index=number,
     )

@@ -11,14 +11,16 @@ import pytest
 
 from moyin.data import preparation
 from moyin.data.filters.decode import Decode
-from moyin.data.filters.resize import Fit
-from moyin.data.manifest import Decision, Journal
+from moyin.data.filters.resize import ResizeFilter
+from moyin.data.manifest import Decision, Manifest
 from moyin.data.preparation import Preparation
-from moyin.data.readers import shares
+from moyin.data.readers import partitions
 from moyin.data.run.worker import Work
 from moyin.dataset.dataset import Dataset
 
-CONFIG = Preparation(fit=Fit.Config(size=96), decode=Decode.Config(megapixels=4), workers=1)
+CONFIG = Preparation(
+    resize=ResizeFilter.Config(size=96), decode=Decode.Config(megapixels=4), workers=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def prepared(
     config = dataclasses.replace(CONFIG, inputs=(folder / "in",))
     dataset = preparation.prepare(config, folder / "dataset")
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    decisions = Journal(dataset.path / "decisions").decisions()
+    decisions = Manifest(dataset).decisions()
     return dataset, {d["key"]: d for d in decisions}, (after - before) / 1024
 
 
@@ -50,14 +52,14 @@ def test_a_bad_file_is_dropped_with_its_reason(name: str, reason: str, prepared)
 
 
 @pytest.mark.parametrize(("name", "reason"), corpus.ODD.items())
-def test_what_is_no_file_is_told(name: str, reason: str, prepared) -> None:
+def test_what_is_no_file_is_dropped(name: str, reason: str, prepared) -> None:
     assert prepared[1][name]["reason"].startswith(reason)
 
 
 @pytest.mark.parametrize(
     ("name", "note"), [(n, note) for n, (_, note) in corpus.kept().items() if note != "beside"]
 )
-def test_what_can_be_mended_is_kept_and_noted(name: str, note: str, prepared) -> None:
+def test_what_can_be_repaired_is_kept_and_noted(name: str, note: str, prepared) -> None:
     decision = prepared[1][name.replace("\n", "\\n")]
     assert (decision["kept"], decision["reason"]) == (True, "")
     assert not note or any(said.startswith(note) for said in decision["notes"])
@@ -69,7 +71,7 @@ def test_every_file_has_one_decision_and_every_kept_one_a_row(prepared) -> None:
     whole = len(corpus.dropped()) + len(corpus.kept()) + len(corpus.ODD) - len(beside)
     assert len(decisions) == whole + 2
     assert decisions["latin-\\udce9.png"]["kept"]
-    assert decisions["inside"]["reason"] == "tar cut short"
+    assert decisions["inside"]["reason"] == "truncated tar"
     keys = [str(key) for key in dataset.values("key")]
     assert keys == [key for key, d in decisions.items() if d["kept"]]
     assert all(dataset.sample(i).image.shape[2] == 3 for i in range(len(dataset)))
@@ -92,5 +94,5 @@ def test_memory_stays_bounded(prepared) -> None:
 def test_stages_are_pure(tmp_path: Path) -> None:
     corpus.write(tmp_path / "in")
     work = Work(CONFIG.stages)
-    (share,) = list(shares(tmp_path / "in"))[1:2]
-    assert repr(work(share)) == repr(work(share))
+    (partition,) = list(partitions(tmp_path / "in"))[1:2]
+    assert repr(work(partition)) == repr(work(partition))

@@ -8,7 +8,7 @@ import corpus
 import numpy as np
 import pytest
 
-from moyin.data.filters.resize import Fit
+from moyin.data.filters.resize import ResizeFilter
 from moyin.data.preparation import Preparation, prepare
 from moyin.data.report import histogram, write
 from moyin.dataset.dataset import Dataset
@@ -46,7 +46,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     (root / "in" / "0.txt").write_text("<script>alert(1)</script> a cat")
     renderer = Renderer.Config(size=96, fonts=("NotoSansSC-Bold",), characters=100)
     config = Preparation(
-        inputs=(root / "in",), count=3, renderer=renderer, fit=Fit.Config(size=96), workers=1
+        inputs=(root / "in",),
+        count=3,
+        renderer=renderer,
+        resize=ResizeFilter.Config(size=96),
+        workers=1,
     )
     return prepare(config, root / "dataset")
 
@@ -55,7 +59,7 @@ def test_the_page_tells_what_was_dropped_and_shows_it(dataset: Dataset) -> None:
     page = Page(write(dataset).read_text("utf-8"))
     assert not page.open or page.open == ["html"]
     text = re.sub(r"\s+", " ", page.text)
-    assert "8 images of 10 that came in" in text
+    assert "8 of 10 images kept" in text
     assert "decode 10 1 9 damaged 1" in text
     assert "duplicates 9 1 8 exact copy 1" in text
     assert "in 5 2" in text
@@ -77,7 +81,7 @@ def test_a_dataset_without_decisions_has_a_page_too(tmp_path: Path) -> None:
     from moyin.data.rendered import render
 
     made = render(Renderer.Config(size=64), tmp_path / "s", 2, seed=0, workers=1)
-    assert "2 images of 2 that came in" in write(made).read_text("utf-8")
+    assert "2 of 2 images kept" in write(made).read_text("utf-8")
 
 
 def test_histograms_by_hand() -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 import corpus
 import pytest
 
-from moyin.data import preparation
-from moyin.data.filters.resize import Fit
-from moyin.data.manifest import Journal
+from moyin.data.filters.resize import ResizeFilter
+from moyin.data.manifest import Manifest
 from moyin.data.preparation import Preparation, prepare
+from moyin.data.writer import COLUMNS, exclusive
 from moyin.dataset import dataset as datasets
 from moyin.dataset.dataset import Dataset
 from moyin.render.renderer import Renderer
@@ -41,7 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(folder: Path, **fields: object) -> Preparation:
     made = Preparation(
-        inputs=(folder,), count=20, renderer=RENDERER, fit=Fit.Config(size=96), workers=1
+        inputs=(folder,),
+        count=20,
+        renderer=RENDERER,
+        resize=ResizeFilter.Config(size=96),
+        workers=1,
     )
     return dataclasses.replace(made, **fields)  # type: ignore[arg-type]
 
@@ -59,7 +63,7 @@ def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_every_image_is_decided_once_and_copies_are_dropped(undisturbed: Dataset) -> None:
-    decisions = list(Journal(undisturbed.path / "decisions").decisions())
+    decisions = list(Manifest(undisturbed).decisions())
     assert len(decisions) == 170
     assert len({(d["source"], d["key"]) for d in decisions}) == 170
     reasons = [d["reason"] for d in decisions if d["source"] == "in"]
@@ -72,7 +76,7 @@ def test_every_image_is_decided_once_and_copies_are_dropped(undisturbed: Dataset
 
 
 def test_columns_hold_what_was_measured(undisturbed: Dataset) -> None:
-    assert set(undisturbed.columns) == {"image", "meta", *preparation.COLUMNS}
+    assert set(undisturbed.columns) == {"image", "meta", *COLUMNS}
     (row,) = undisturbed.read(["source", "bucket", "source_height", "language"], [0])
     assert row == {"source": "in", "bucket": "96x96", "source_height": 96, "language": "en zh"}
     drawn = undisturbed.read(["source", "characters"], [len(undisturbed) - 1])[0]
@@ -86,9 +90,7 @@ def test_two_workers_write_the_same_rows(
     # Spawned workers have shards of their usual size, but only this process writes any.
     two = prepare(config(folder, workers=2), tmp_path / "two")
     assert two.digest() == undisturbed.digest()
-    assert list(Journal(two.path / "decisions").decisions()) == list(
-        Journal(undisturbed.path / "decisions").decisions()
-    )
+    assert list(Manifest(two).decisions()) == list(Manifest(undisturbed).decisions())
 
 
 def test_a_finished_dataset_stays_as_it_is(undisturbed: Dataset, folder: Path) -> None:
@@ -149,13 +151,13 @@ def test_nothing_to_prepare_and_nothing_kept_are_errors(tmp_path: Path) -> None:
         prepare(Preparation(inputs=(tmp_path / "nowhere",)), tmp_path / "nowhere-dataset")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match="no image was kept of 1"):
+    with pytest.raises(ValueError, match="all 1 images were dropped"):
         prepare(Preparation(inputs=(tmp_path / "in",), workers=1), tmp_path / "dataset")
 
 
 def test_two_runs_do_not_write_to_one_dataset(folder: Path, tmp_path: Path) -> None:
     prepare(config(folder, inputs=(), count=1), tmp_path / "dataset")
-    with preparation.alone(tmp_path / "dataset"), pytest.raises(ValueError, match="another run"):
+    with exclusive(tmp_path / "dataset"), pytest.raises(ValueError, match="another run"):
         prepare(config(folder, inputs=(), count=1), tmp_path / "dataset")
 
 
@@ -207,5 +209,5 @@ def test_fifty_kills_change_nothing(undisturbed: Dataset, folder: Path, tmp_path
         count += killed(folder, out, 4, seed)
         dataset = prepare(config(folder), out)
         assert dataset.digest() == undisturbed.digest()
-        keys = [(d["source"], d["key"]) for d in Journal(out / "decisions").decisions()]
+        keys = [(d["source"], d["key"]) for d in Manifest(Dataset.open(out)).decisions()]
         assert len(keys) == len(set(keys)) == 170

@@ -10,7 +10,7 @@ import pytest
 
 from moyin.backend import NAME
 from moyin.data.item import Item
-from moyin.data.readers import shares
+from moyin.data.readers import partitions
 from moyin.dataset import dataset as datasets
 from moyin.dataset.dataset import Dataset
 from moyin.dataset.export import export_dataset, import_dataset
@@ -35,7 +35,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def items(path: Path) -> list[Item]:
-    return [item for share in shares(path) for item in share.read()]
+    return [item for partition in partitions(path) for item in partition.read()]
 
 
 @HERE
@@ -77,7 +77,7 @@ def test_images_and_captions_come_in_a_share_at_a_time(tmp_path: Path) -> None:
         [{"image": p, "label": n, "caption": f"一张图 {n}"} for n, p in enumerate(images)]
     )
     writer.commit()
-    assert len(list(shares(folder))) == 2
+    assert len(list(partitions(folder))) == 2
     found = items(folder)
     assert [item.content for item in found] == images
     assert found[66].key == "some.mindrecord:66"

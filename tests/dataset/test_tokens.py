@@ -13,7 +13,7 @@ from moyin.data.preparation import Preparation, prepare
 from moyin.dataset import dataset as datasets
 from moyin.dataset import tokens
 from moyin.dataset.dataset import Dataset
-from moyin.dataset.tokens import Tokenize
+from moyin.dataset.tokenize import Tokenize
 from moyin.inference.image_processor import semantic_ids
 from moyin.recipes.prepare import prepared
 from moyin.render.renderer import Renderer
@@ -106,6 +106,6 @@ def test_a_checkpoint_without_the_network_is_told_before_any_work(
 ) -> None:
     place = checkpoint(tmp_path / "half", 1, "autoencoder")
     lacking = Tokenize(columns=("latents", "tokens"), checkpoint=place)
-    with pytest.raises(ValueError, match=r"tokens need a trained semantic.*tokenize.checkpoint"):
+    with pytest.raises(ValueError, match=r"tokens needs a trained semantic.*tokenize.checkpoint"):
         prepared(dataclasses.replace(recipe, tokenize=lacking), tmp_path / "dataset")
     assert not (tmp_path / "dataset").exists()

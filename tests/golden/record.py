@@ -47,7 +47,8 @@ MACHINE = {"step", "images_per_s", "memory_gib", "share_of_peak"}
 LINE = ("text", "box", "characters", "squares", "colour", "font", "place", "role", "vertical")
 LINE += ("effects", "quad", "quads")
 OBJECT = ("name", "chinese", "box", "place")
-COLUMNS: dict[str, str] = {}  # a column's name now, and the one it was recorded by
+# A column's name now, and the one it was recorded by.
+COLUMNS = {"pixel_hash": "pixels", "phash": "look", "ocr_text": "read"}
 
 FIRST = "red"  # the picture that is edited
 PROMPTS: dict[str, tuple[str, ...]] = {

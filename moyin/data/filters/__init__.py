@@ -1,7 +1,7 @@
-"""Stages: pure functions over batches of items, each dropping some with a reason.
+"""Stages: pure functions over batches of items that measure, change or drop them.
 
-A stage sees only items that are kept so far, and its result depends on nothing but them and its
-configuration, so that it may run anywhere, in any order, and again.
+A stage receives only items that are still kept. Its result depends on nothing but them and its
+configuration, so it may run anywhere, in any order, and again.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from moyin.data.item import Item
 
 
 class Stage(Protocol):
-    """What `Config.build` of every stage makes; `name` stands in decisions and reports."""
+    """What `Config.build` of every stage returns. `name`: its name in the manifest and reports."""
 
     name: str
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        """The items in their order, changed or dropped."""
+        """The items in the same order, changed or dropped."""
         ...
 
 
 class StageConfig(Protocol):
-    """A frozen dataclass, so that a worker process can make the stage for itself."""
+    """A frozen dataclass, from which a worker process builds the stage."""
 
     def build(self) -> Stage: ...
 
 
 def run(stages: Sequence[Stage], items: Sequence[Item]) -> list[Item]:
-    """All items in their order, after all stages."""
+    """All items in the same order, after all stages."""
     results = list(items)
     for stage in stages:
         kept = [i for i, item in enumerate(results) if item.kept]

@@ -1,4 +1,4 @@
-"""Clarity: images without contrast or without sharp edges are dropped."""
+"""Drop images without contrast or without sharp edges."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from moyin.dataset.sample import Pixels
 Array = np.ndarray[Any, Any]
 
 
-class Clarity:
-    """Measures `contrast` and `sharpness`, in grey levels, and drops what has too little."""
+class BlurFilter:
+    """Measures `contrast` and `sharpness`, in grey levels, and drops images below the minimum."""
 
-    name = "clarity"
+    name = "blur"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """contrast: standard deviation of the grey levels. sharpness: see `sharpness`."""
+        """Minimum standard deviation of the grey levels, and minimum `sharpness`."""
 
         contrast: float = 4.0
         sharpness: float = 2.0
 
-        def build(self) -> Clarity:
-            return Clarity(self)
+        def build(self) -> BlurFilter:
+            return BlurFilter(self)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        return [self._measured(item) for item in items]
+        return [self._filter(item) for item in items]
 
-    def _measured(self, item: Item) -> Item:
-        grey = greys(item.sample.image)
-        contrast, sharp = float(grey.std()), sharpness(grey)
+    def _filter(self, item: Item) -> Item:
+        levels = grey_levels(item.sample.image)
+        contrast, sharp = float(levels.std()), sharpness(levels)
         measured = item.with_values(contrast=round(contrast, 3), sharpness=round(sharp, 3))
         if contrast < self.config.contrast:
             return measured.drop(self.name, "flat", f"contrast {contrast:.1f}")
@@ -47,13 +47,13 @@ class Clarity:
         return measured
 
 
-def greys(image: Pixels) -> Array:
+def grey_levels(image: Pixels) -> Array:
     """Grey levels from 0 to 255, float32 [height, width]."""
     return np.asarray(Image.fromarray(image).convert("L"), np.float32)
 
 
-def sharpness(grey: Array) -> float:
-    """The standard deviation of the Laplacian, in grey levels (Pech-Pacheco et al. 2000)."""
-    middle = grey[1:-1, 1:-1]
-    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((around - 4 * middle).std())
+def sharpness(levels: Array) -> float:
+    """Standard deviation of the Laplacian, in grey levels (Pech-Pacheco et al. 2000)."""
+    center = levels[1:-1, 1:-1]
+    neighbours = levels[:-2, 1:-1] + levels[2:, 1:-1] + levels[1:-1, :-2] + levels[1:-1, 2:]
+    return float((neighbours - 4 * center).std())

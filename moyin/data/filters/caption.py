@@ -1,10 +1,11 @@
-"""Captions for images that have none: a model is asked, or simple sentences are made."""
+"""Captions for images that have none: from a vision-language model, or from templates."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -12,14 +13,26 @@ import numpy as np
 from PIL import Image
 
 from moyin.clients.captioner import Captioner
-from moyin.data.filters.caption_filter import cleaned
+from moyin.clients.http import Denied
+from moyin.data.filters.caption_filter import clean_captions
 from moyin.data.item import Item
 from moyin.dataset.sample import Pixels
 from moyin.ocr.colours import COLOURS, nearest
 
-# A word of a file's name: camera names and numbers (IMG_1234, dsc) say nothing.
 _WORD = re.compile("[^\\W\\d_]{2,}")
-_NAMELESS = {"img", "dsc", "dscn", "image", "picture", "photo", "pic", "scan", "untitled", "file"}
+# Words of file names that say nothing about the image, such as those of cameras: IMG_1234.
+_MEANINGLESS = {
+    "img",
+    "dsc",
+    "dscn",
+    "image",
+    "picture",
+    "photo",
+    "pic",
+    "scan",
+    "untitled",
+    "file",
+}
 
 ENGLISH = (
     "a picture of {subject}{text}",
@@ -36,14 +49,19 @@ CHINESE = (
 
 
 class Caption:
-    """Gives captions to what has none, and to everything if `always`."""
+    """Captions images that have no caption, or all that are not rendered if `always`.
+
+    An image whose caption the model does not deliver is dropped; the run goes on. It ends with
+    ValueError if the server refuses every request, as it does for a wrong key.
+    """
 
     name = "caption"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """url, model: a server with OpenAI's chat completions that takes images, such as
-        http://127.0.0.1:8000/v1; without one, sentences are made of file name, colour and text."""
+        """url, model: a server with OpenAI's chat completions and image input, such as
+        http://127.0.0.1:8000/v1. Without one, templates are filled with the words of the file
+        name, or else the main colour, and with the text read by OCR."""
 
         url: str = ""
         model: str = ""
@@ -57,40 +75,48 @@ class Caption:
         self._captioner = Captioner(url=config.url, model=config.model) if config.url else None
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        return [self._captioned(item) for item in items]
+        if self._captioner is None:
+            return [self._caption(item) for item in items]
+        with ThreadPoolExecutor(max(1, len(items))) as pool:
+            return list(pool.map(self._caption, items))
 
-    def _captioned(self, item: Item) -> Item:
-        has = bool(cleaned(item.sample.captions, 100))
-        if item.rendered or (has and not self.config.always):
+    def _caption(self, item: Item) -> Item:
+        captioned = bool(clean_captions(item.sample.captions, 100))
+        if item.rendered or (captioned and not self.config.always):
             return item
-        if self._captioner is not None:
+        if self._captioner is None:
+            return item.with_sample(captions=fill_templates(item)).with_notes("template captions")
+        try:
             return item.with_sample(captions=self._captioner(item.sample.image))
-        return item.with_sample(captions=sentences(item)).noted("captions made from its name")
+        except Denied:
+            raise
+        except ValueError as error:
+            return item.drop(self.name, "captioner failed", str(error))
 
 
-def sentences(item: Item) -> tuple[str, str]:
+def fill_templates(item: Item) -> tuple[str, str]:
     """An English and a Chinese caption, from the file's name or the main colour, and the text
-    that was read. Which sentence it is depends on the image's name alone."""
+    read by OCR. The choice of the template depends on the item's key alone."""
     name = subject(item.key)
     colour = COLOURS[main_colour(item.sample.image)]
-    lines = str(item.values.get("read", "")).replace('"', "").split("\n")
-    said = [line for line in lines if line]
+    text = str(item.values.get("ocr_text", "")).replace('"', "")
+    lines = [line for line in text.split("\n") if line]
     number = int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:4], "big")
     english = ENGLISH[number % len(ENGLISH)].format(
         subject=name or f"something mostly {colour.name}",
-        text=" with the words " + ", ".join(f'"{line}"' for line in said) if said else "",
+        text=" with the words " + ", ".join(f'"{line}"' for line in lines) if lines else "",
     )
     chinese = CHINESE[number % len(CHINESE)].format(
         subject=f" {name} " if name else f"以{colour.chinese}色为主的画面",
-        text="，上面写着" + "、".join(f"“{line}”" for line in said) if said else "",
+        text="，上面写着" + "、".join(f"“{line}”" for line in lines) if lines else "",
     )
     return english, " ".join(chinese.split())
 
 
 def subject(key: str) -> str:
-    """The words of a file's name, if they say anything: photos/red-fox_02.jpg is red fox."""
+    """The meaningful words of a file's name: "red fox" for photos/red-fox_02.jpg."""
     words = [word.lower() for word in _WORD.findall(PurePosixPath(key).stem)]
-    return " ".join(word for word in words if word not in _NAMELESS)
+    return " ".join(word for word in words if word not in _MEANINGLESS)
 
 
 def main_colour(image: Pixels) -> str:

@@ -1,4 +1,4 @@
-"""Wording: captions are cleaned, and those that are too short or in another language go."""
+"""Clean captions, and drop those that are too short or in an unwanted language."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from moyin.data.item import Item
 from moyin.prompt.quotes import quoted
 from moyin.render import assets
 
-# Control characters but blanks, halves of surrogate pairs, marks that turn the direction of
-# writing, and what stands for bytes that were no text.
+# Control characters except white space, halves of surrogate pairs, marks that change the writing
+# direction, the byte order mark and the replacement character.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff\ufffd]"
 )
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af]")
 
 
-class Wording:
-    """Adds `language` ("zh", "en" or "en zh"), `caption_length`, the longest caption's characters,
-    and of the text in the image `characters`, their number, and `level`, the highest in the
-    Table of General Standard Chinese Characters: 0 without Chinese, 4 for what is not in it."""
+class CaptionFilter:
+    """Cleans captions and drops images without a usable one.
 
-    name = "wording"
+    Adds `language` ("zh", "en" or "en zh") and `caption_length`, the characters of the longest
+    caption; of the text in the image, `characters`, their number, and `level`, the highest level
+    in the Table of General Standard Chinese Characters: 0 without Chinese characters, 4 for
+    characters that are not in the table.
+    """
+
+    name = "caption_filter"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """languages: those of captions that stay. shortest, longest: characters of a caption; a
-        longer one is cut."""
+        """languages: of the captions to keep. shortest, longest: length of a caption in
+        characters; a longer one is truncated."""
 
         languages: tuple[str, ...] = ("en", "zh")
         shortest: int = 2
@@ -38,60 +42,62 @@ class Wording:
 
         def __post_init__(self) -> None:
             if not self.languages or not {"en", "zh"}.issuperset(self.languages):
-                raise ValueError(f"languages are en and zh, not {', '.join(self.languages)}")
+                raise ValueError(f"languages must be en and zh, not {', '.join(self.languages)}")
             if not 0 < self.shortest <= self.longest:
-                raise ValueError("shortest is above 0 and at most longest")
+                raise ValueError("shortest must be above 0 and at most longest")
 
-        def build(self) -> Wording:
-            return Wording(self)
+        def build(self) -> CaptionFilter:
+            return CaptionFilter(self)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        return [self._worded(item) for item in items]
+        return [self._filter(item) for item in items]
 
-    def _worded(self, item: Item) -> Item:
-        said = item.sample.captions
-        clean = cleaned(said, self.config.longest)
-        long = [caption for caption in clean if len(caption) >= self.config.shortest]
-        known = {caption: language(caption) for caption in long}
-        left = tuple(c for c, spoken in known.items() if spoken in self.config.languages)
-        languages = " ".join(sorted({known[caption] for caption in left}))
-        worded = item.with_sample(captions=left).noted(*notes(said, clean))
+    def _filter(self, item: Item) -> Item:
+        original = item.sample.captions
+        clean = clean_captions(original, self.config.longest)
+        long_enough = [caption for caption in clean if len(caption) >= self.config.shortest]
+        languages = {caption: language(caption) for caption in long_enough}
+        kept = tuple(c for c in languages if languages[c] in self.config.languages)
         text = "".join(line.text for line in item.sample.lines)
-        worded = worded.with_values(
-            language=languages,
-            caption_length=max(map(len, left), default=0),
+        item = item.with_sample(captions=kept).with_notes(*repairs(original, clean))
+        item = item.with_values(
+            language=" ".join(sorted({languages[caption] for caption in kept})),
+            caption_length=max(map(len, kept), default=0),
             characters=len("".join(text.split())),
             level=level(text),
         )
-        if left:
-            return worded
-        reason = "caption in another language" if long else "no caption"
-        return worded.drop(self.name, reason, clean[0][:80] if clean else "")
+        if kept:
+            return item
+        reason = "caption in another language" if long_enough else "no caption"
+        return item.drop(self.name, reason, clean[0][:80] if clean else "")
 
 
-def cleaned(captions: Sequence[str], longest: int) -> tuple[str, ...]:
-    """Captions in composed characters, without what cannot be printed, one blank for many, cut
-    after `longest` characters at a blank if there is one; none empty, none twice."""
-    found = (_clean(caption, longest) for caption in captions)
-    return tuple(dict.fromkeys(caption for caption in found if caption))
+def clean_captions(captions: Sequence[str], max_length: int) -> tuple[str, ...]:
+    """The distinct captions that are not empty, in composed Unicode form, without unprintable
+    characters and repeated white space, truncated to `max_length` at a space if there is one."""
+    cleaned = (_clean(caption, max_length) for caption in captions)
+    return tuple(dict.fromkeys(caption for caption in cleaned if caption))
 
 
-def notes(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """What `cleaned` mended."""
-    told = []
+def repairs(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """What `clean_captions` repaired."""
+    notes = []
     if any(_UNPRINTABLE.search(caption) for caption in before):
-        told.append("unprintable characters taken out of a caption")
+        notes.append("unprintable characters removed from a caption")
     if sum(map(len, before)) > 2 * sum(map(len, after)) + 100:
-        told.append("captions cut")
-    return told
+        notes.append("captions truncated")
+    return notes
 
 
 def language(caption: str) -> str:
-    """`zh` where a sixth of the letters outside quotes is Chinese, which says as much as the rest;
-    `en` where the others are Latin, of whichever language; else `other`."""
+    """The language of the text outside quotes: `zh`, `en` or `other`.
+
+    `zh`: at least one sixth of the letters is Chinese, since one character says as much as
+    several letters. `en`: most other letters are Latin, whichever language it is.
+    """
     for text in quoted(caption):
         caption = caption.replace(text, "")
     letters = [c for c in caption if c.isalpha()]
@@ -114,10 +120,10 @@ def _levels() -> dict[str, int]:
     return {c: number for number in (1, 2, 3) for c in assets.characters(number)}
 
 
-def _clean(caption: str, longest: int) -> str:
-    # Cut before anything else is done: a caption may be a megabyte long.
-    bounded = _UNPRINTABLE.sub("", caption[: 8 * longest])
+def _clean(caption: str, max_length: int) -> str:
+    # Truncated first: a caption may be a megabyte long.
+    bounded = _UNPRINTABLE.sub("", caption[: 8 * max_length])
     text = " ".join(unicodedata.normalize("NFC", bounded).split())
-    if len(text) <= longest:
+    if len(text) <= max_length:
         return text
-    return text[:longest].rpartition(" ")[0] or text[:longest]
+    return text[:max_length].rpartition(" ")[0] or text[:max_length]

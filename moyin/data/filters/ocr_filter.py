@@ -1,4 +1,4 @@
-"""Reading: what text an OCR engine finds in an image, and how well the captions tell of it."""
+"""Read the text in an image by OCR, and compare it with the captions."""
 
 from __future__ import annotations
 
@@ -12,75 +12,73 @@ from moyin.ocr import paddle, scores
 from moyin.prompt.quotes import quoted
 
 
-class Reading:
-    """Adds `read`, the text found, and `text_precision` and `text_recall` against the captions.
+class OcrFilter:
+    """Adds `ocr_text`, and `text_precision` and `text_recall` against the captions.
 
-    Text of a caption is what stands in its quotes. Precision: which share of the characters read
-    is in the captions; recall: which share of theirs was read; -1 where there is none, or the
-    image was not read.
+    The text of a caption is what it quotes. Precision: share of the recognised characters that the
+    caption has. Recall: share of the caption's characters that were recognised. Both are -1
+    without such characters, and for images that were not read.
     """
 
-    name = "reading"
+    name = "ocr"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """images: none, those whose captions quote something, those found, or all.
+        """images: which images to read: none, those not rendered whose captions quote text, all
+        those not rendered, or all.
 
-        sure: the engine's confidence from which on a line counts. recall: an image whose captions
-        quote text is dropped if less of it was read.
+        confidence: minimum confidence of a recognised line. recall: images whose captions quote
+        text are dropped below this recall.
         """
 
-        images: Literal["none", "quoted", "found", "all"] = "none"
-        sure: float = 0.6
+        images: Literal["none", "quoted", "inputs", "all"] = "none"
+        confidence: float = 0.6
         recall: float = 0.0
 
-        def build(self) -> Reading:
-            return Reading(self)
+        def build(self) -> OcrFilter:
+            return OcrFilter(self)
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        return [self._read(item) for item in items]
+        return [self._filter(item) for item in items]
 
-    def _read(self, item: Item) -> Item:
-        told = asked(item)
-        if not self._wanted(item, told):
-            return item.with_values(read="", text_precision=-1.0, text_recall=-1.0)
+    def _filter(self, item: Item) -> Item:
+        expected = expected_text(item)
+        if not self._selects(item, expected):
+            return item.with_values(ocr_text="", text_precision=-1.0, text_recall=-1.0)
         lines = paddle.read(item.sample.image)
-        text = "\n".join(line.text for line in lines if line.confidence >= self.config.sure)
-        precision, recall = agreement(told, text)
-        read = item.with_values(
-            read=text, text_precision=round(precision, 4), text_recall=round(recall, 4)
+        text = "\n".join(line.text for line in lines if line.confidence >= self.config.confidence)
+        precision, recall = agreement(expected, text)
+        item = item.with_values(
+            ocr_text=text, text_precision=round(precision, 4), text_recall=round(recall, 4)
         )
         if 0 <= recall < self.config.recall:
-            return read.drop(self.name, "text not found", f"{told!r}, but {text!r} was read")
-        return read
+            return item.drop(self.name, "text not found", f"expected {expected!r}, read {text!r}")
+        return item
 
-    def _wanted(self, item: Item, told: str) -> bool:
-        which = self.config.images
+    def _selects(self, item: Item, expected: str) -> bool:
         return {
             "none": False,
-            "quoted": bool(told) and not item.rendered,
-            "found": not item.rendered,
+            "quoted": bool(expected) and not item.rendered,
+            "inputs": not item.rendered,
             "all": True,
-        }[which]
+        }[self.config.images]
 
 
-def asked(item: Item) -> str:
-    """The text that the image is said to hold: its lines, or else the caption's that quotes
-    most."""
+def expected_text(item: Item) -> str:
+    """The text of the image's lines, or else of the caption that quotes most."""
     if item.sample.lines:
         return "".join(line.text for line in item.sample.lines)
     return max(("".join(quoted(caption)) for caption in item.sample.captions), key=len, default="")
 
 
-def agreement(told: str, read: str) -> tuple[float, float]:
-    """Precision and recall of the characters read, as multisets of `scores.plain`; -1 where there
-    are none."""
-    wanted, there = Counter(scores.plain(told)), Counter(scores.plain(read))
-    shared = (wanted & there).total()
+def agreement(expected: str, recognised: str) -> tuple[float, float]:
+    """Precision and recall of the characters as multisets of `scores.plain`; -1 without any."""
+    wanted, read = Counter(scores.plain(expected)), Counter(scores.plain(recognised))
+    shared = (wanted & read).total()
     return (
-        scores.share(shared, there.total(), empty=-1.0),
+        scores.share(shared, read.total(), empty=-1.0),
         scores.share(shared, wanted.total(), empty=-1.0),
     )

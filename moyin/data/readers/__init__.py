@@ -1,10 +1,10 @@
-"""Where images come from. A source is cut into shares, each small enough for one worker.
+"""Sources of images, cut into partitions that are each small enough for one worker.
 
-    share = next(shares(Path("photos")))     what to read, a few hundred bytes
-    items = share.read()                     the images themselves, where they are needed
+    partition = next(partitions(Path("photos")))   a reference, a few hundred bytes
+    items = partition.read()                       the images, read where they are needed
 
-Shares come in one order on every machine and in every run: what was done is known by how many
-shares were, and nothing is listed whole.
+Partitions come in the same order on every machine and in every run, so their number says how far
+a run got. No source is listed as a whole.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Protocol
 
 from moyin.data.item import Item
 
-SHARE = 64  # images a share, at most
-LARGEST = 2**26  # bytes of an image's file
+PARTITION = 64  # maximum images of a partition
+MAX_BYTES = 2**26  # of an image file
 
 
-class Share(Protocol):
-    """A piece of a source: picklable, and equal to itself in the next run."""
+class Partition(Protocol):
+    """A part of a source: picklable, with a `repr` that is the same in every run."""
 
     def read(self) -> Iterator[Item]:
-        """The images of this piece, in order; a broken one is an item that is dropped."""
+        """The images of this part, in order; an unreadable one is an item that is dropped."""
         ...
 
 
-def shares(path: Path) -> Iterator[Share]:
-    """The images under a folder, or in one file: images, tars, Parquet, Arrow, MindRecord.
+def partitions(path: Path) -> Iterator[Partition]:
+    """The images under a folder or in one file: images, tar, Parquet, Arrow or MindRecord.
 
-    ValueError where there is nothing.
+    ValueError if the path does not exist.
     """
     from moyin.data.readers import files
 
     if not path.exists():
         raise ValueError(f"no folder or file {path} to prepare images from")
-    yield from files.shares(path)
+    yield from files.partitions(path)

@@ -1,4 +1,4 @@
-"""The captions that stand beside an image, in whatever form people keep them."""
+"""Captions that accompany an image, in the common formats."""
 
 from __future__ import annotations
 
@@ -7,50 +7,54 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moyin.data.readers import walk
+from moyin.data.readers import listing
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
 FIELDS = ("caption", "captions", "text", "texts", "prompt", "title", "description")
-MOST = 64  # captions of one image
+MAX_CAPTIONS = 64  # of one image
 
 
-def of_fields(fields: Any) -> tuple[str, ...]:
-    """The captions in a row of a table or a JSON object: strings or lists of them, under one of
-    `FIELDS` or a name such as `caption_zh`; empty where there are none."""
+def from_fields(fields: Any) -> tuple[str, ...]:
+    """The captions in a table row or a JSON object: strings, or lists of them, in a field of
+    `FIELDS` or one with a suffix such as `caption_zh`; empty without such fields."""
     if not isinstance(fields, Mapping):
         return ()
-    named = (name for name in fields if isinstance(name, str) and is_field(name))
-    return tuple(text for name in named for text in _strings(fields[name]))[:MOST]
+    names = (name for name in fields if isinstance(name, str) and is_caption_field(name))
+    return tuple(text for name in names for text in _strings(fields[name]))[:MAX_CAPTIONS]
 
 
-def is_field(name: str) -> bool:
-    """Whether a column of this name holds captions."""
+def is_caption_field(name: str) -> bool:
+    """Whether a field of this name holds captions."""
     return name.lower().partition("_")[0] in FIELDS
 
 
-def of_text(content: bytes, is_json: bool) -> tuple[str, ...]:
-    """The captions in a file's bytes: one text, or JSON's fields. ValueError for broken JSON."""
-    text = _decoded(content)
+def from_file(content: bytes, is_json: bool) -> tuple[str, ...]:
+    """The captions in a file's bytes: one text, or JSON fields. ValueError for invalid JSON."""
+    text = _decode(content)
     if not is_json:
         return (text,) if text.strip() else ()
     try:
-        return of_fields(json.loads(text))
+        return from_fields(json.loads(text))
     except (ValueError, RecursionError):
-        raise ValueError("captions are no JSON") from None
+        raise ValueError("captions are not JSON") from None
 
 
-def beside(image: Path, suffixes: Sequence[str], largest: int) -> tuple[str, ...]:
-    """The captions in the files of this image's name with other endings.
+def sidecar_captions(image: Path, suffixes: Sequence[str], max_bytes: int) -> tuple[str, ...]:
+    """The captions in files with the image's name and one of these suffixes.
 
-    ValueError where one of them cannot be read.
+    ValueError if such a file cannot be read.
     """
     paths = (image.with_suffix(suffix) for suffix in suffixes)
-    there = (walk.inside(path.parent, path.name) for path in paths if path.is_file())
-    return tuple(t for p in there for t in of_text(walk.load(p, largest), p.suffix == ".json"))
+    existing = (listing.inside(path.parent, path.name) for path in paths if path.is_file())
+    return tuple(
+        caption
+        for path in existing
+        for caption in from_file(listing.load(path, max_bytes), path.suffix == ".json")
+    )
 
 
-def belongs(path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether this file holds the captions of an image that stands beside it."""
+def is_sidecar(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether this file holds the captions of an image in the same folder."""
     if path.suffix not in suffixes:
         return False
     return any(path.with_suffix(end).is_file() for s in IMAGES for end in (s, s.upper()))
@@ -61,8 +65,8 @@ def _strings(value: Any) -> list[str]:
     return [text for text in values if isinstance(text, str) and text.strip()]
 
 
-def _decoded(content: bytes) -> str:
-    """UTF-8, or the older encoding of Chinese text; what is neither has marks in it."""
+def _decode(content: bytes) -> str:
+    """Text in UTF-8 or in the older Chinese encoding; other bytes become replacement characters."""
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return content.decode(encoding)

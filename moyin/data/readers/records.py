@@ -1,4 +1,4 @@
-"""MindRecord files, MindSpore's own tables: read where MindSpore is the backend."""
+"""MindRecord files, MindSpore's table format; reading them needs MindSpore as the backend."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from moyin.data.item import Item, found
-from moyin.data.readers import SHARE, Share, tables
+from moyin.data.item import Item, source_item
+from moyin.data.readers import PARTITION, Partition, tables
 from moyin.data.readers.files import Faults
-from moyin.data.readers.walk import Entry
+from moyin.data.readers.listing import Entry
 
 SUFFIX = ".mindrecord"
-TYPES = {"bytes": pa.binary(), "string": pa.string()}  # any other kind is no image or caption
+TYPES = {"bytes": pa.binary(), "string": pa.string()}  # types of images and captions
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,28 @@ class Records:
 
         path = self.root / self.file
         try:
-            names, _ = described(path)
+            names, _ = describe(path)
             rows = io.read_records(path, names, self.first, self.last)
             for number, row in enumerate(rows, self.first):
                 folder = (self.root / self.file).parent
-                yield tables.item(self.root, folder, f"{self.file}:{number}", row)
+                yield tables.row_item(self.root, folder, f"{self.file}:{number}", row)
         except (OSError, ValueError) as error:
-            yield found(self.root.name, self.file, fault=f"damaged table: {error}")
+            yield source_item(self.root.name, self.file, fault=f"damaged table: {error}")
 
 
-def shares(root: Path, name: str) -> Iterator[Share]:
-    """The rows of a file, 64 at a time."""
+def partitions(root: Path, name: str) -> Iterator[Partition]:
+    """The rows of a file, 64 per partition."""
     try:
-        _, count = described(root / name)
+        _, count = describe(root / name)
     except (OSError, ValueError) as error:
         yield Faults(root.name, (Entry(name, f"unreadable table: {error}"),))
         return
-    for first in range(0, count, SHARE):
-        yield Records(root, name, first, min(first + SHARE, count))
+    for first in range(0, count, PARTITION):
+        yield Records(root, name, first, min(first + PARTITION, count))
 
 
-def described(path: Path) -> tuple[list[str], int]:
-    """The fields to read, and how many rows there are. ValueError where none holds images."""
+def describe(path: Path) -> tuple[list[str], int]:
+    """The fields to read, and the number of rows. ValueError if no field holds images."""
     from moyin.backend import io
 
     kinds, count = io.record_kinds(path)

@@ -1,4 +1,4 @@
-"""Images that Moyin draws itself, as one more source."""
+"""Rendered images as a source."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moyin.data.item import Item
-from moyin.data.readers import SHARE, Share
+from moyin.data.readers import PARTITION, Partition
 from moyin.render.renderer import Renderer
 
 SOURCE = "rendered"
-NO_GLYPH = "another draft for a glyph that its font lacks"  # noted once for each draft
+NO_GLYPH = "redrawn: a font lacked a glyph"  # one note per dropped draft
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Images `first` to `last` - 1 of the endless row that configuration and seed name."""
+    """Images `first` to `last` - 1 of the sequence that configuration and seed determine."""
 
     renderer: Renderer.Config
     seed: int
@@ -27,10 +27,10 @@ class Rendered:
         for index in range(self.first, self.last):
             sample = renderer(self.seed, index)
             item = Item(source=SOURCE, key=f"{index}", sample=sample)
-            yield item.noted(*[NO_GLYPH] * sample.dropped)
+            yield item.with_notes(*[NO_GLYPH] * sample.dropped)
 
 
-def shares(renderer: Renderer.Config, seed: int, count: int) -> Iterator[Share]:
+def partitions(renderer: Renderer.Config, seed: int, count: int) -> Iterator[Partition]:
     """The first `count` images."""
-    for first in range(0, count, SHARE):
-        yield Rendered(renderer, seed, first, min(first + SHARE, count))
+    for first in range(0, count, PARTITION):
+        yield Rendered(renderer, seed, first, min(first + PARTITION, count))

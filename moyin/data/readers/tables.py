@@ -1,7 +1,7 @@
 """Tables of images: Parquet and Arrow files, as Hugging Face's datasets keep them.
 
-An image stands in a column of bytes, or of {bytes, path} as `datasets` has it, or is named by a
-path below the table's folder.
+An image is in a column of bytes, or of {bytes, path} as in `datasets`, or is named by a path
+below the table's folder.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moyin.data.item import Item, found
-from moyin.data.readers import LARGEST, SHARE, Share, captions, walk
+from moyin.data.item import Item, source_item
+from moyin.data.readers import MAX_BYTES, PARTITION, Partition, captions, listing
 from moyin.data.readers.files import Faults
-from moyin.data.readers.walk import Entry
+from moyin.data.readers.listing import Entry
 
-IMAGES = ("image", "image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
-PATHS = ("file_name", "image_path", "image_path", "path", "file", "filename", *IMAGES)
+IMAGES = ("image", "picture", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
+PATHS = ("file_name", "image_path", "picture_path", "path", "file", "filename", *IMAGES)
 BROKEN = (pa.ArrowException, OSError, ValueError)
 
 
@@ -38,10 +38,10 @@ class Rows:
         folder = (self.root / self.table).parent
         try:
             for number, row in enumerate(self._rows(), self.first):
-                yield item(self.root, folder, f"{self.table}:{self.group}:{number}", row)
+                yield row_item(self.root, folder, f"{self.table}:{self.group}:{number}", row)
         except BROKEN as error:
             key = f"{self.table}:{self.group}"
-            yield found(self.root.name, key, fault=f"damaged table: {error}")
+            yield source_item(self.root.name, key, fault=f"damaged table: {error}")
 
     def _rows(self) -> list[dict[str, Any]]:
         path = self.root / self.table
@@ -49,17 +49,17 @@ class Rows:
             with pa.memory_map(str(path)) as file:
                 batch = _batch(file, self.group)
                 names = columns(batch.schema)
-                part = batch.slice(self.first, self.last - self.first).select(names)
-                rows: list[dict[str, Any]] = part.to_pylist()
+                selected = batch.slice(self.first, self.last - self.first).select(names)
+                rows: list[dict[str, Any]] = selected.to_pylist()
                 return rows
         with pq.ParquetFile(path, memory_map=True) as file:
             names = columns(file.schema_arrow)
-            batches = file.iter_batches(SHARE, row_groups=[self.group], columns=names)
-            return next(b.to_pylist() for i, b in enumerate(batches) if i * SHARE == self.first)
+            batches = file.iter_batches(PARTITION, row_groups=[self.group], columns=names)
+            return next(b.to_pylist() for i, b in enumerate(batches) if i * PARTITION == self.first)
 
 
-def parquet_shares(root: Path, name: str) -> Iterator[Share]:
-    """The rows of a Parquet file, 64 at a time."""
+def parquet_partitions(root: Path, name: str) -> Iterator[Partition]:
+    """The rows of a Parquet file, 64 per partition."""
     try:
         with pq.ParquetFile(root / name, memory_map=True) as file:
             columns(file.schema_arrow)
@@ -68,22 +68,22 @@ def parquet_shares(root: Path, name: str) -> Iterator[Share]:
         yield _damaged(root, name, error)
         return
     for group, rows in enumerate(sizes):
-        yield from _cut(root, name, group, rows)
+        yield from _row_partitions(root, name, group, rows)
 
 
-def arrow_shares(root: Path, name: str) -> Iterator[Share]:
-    """The rows of an Arrow file or stream, 64 at a time."""
+def arrow_partitions(root: Path, name: str) -> Iterator[Partition]:
+    """The rows of an Arrow file or stream, 64 per partition."""
     try:
         with pa.memory_map(str(root / name)) as file:
             for group, batch in enumerate(_batches(file)):
                 columns(batch.schema)
-                yield from _cut(root, name, group, batch.num_rows)
+                yield from _row_partitions(root, name, group, batch.num_rows)
     except BROKEN as error:
         yield _damaged(root, name, error)
 
 
 def names_files(path: Path) -> bool:
-    """Whether this is a table whose rows name images by their paths, and hold none."""
+    """Whether this is a table whose rows hold paths of images instead of images."""
     try:
         if path.suffix.lower() == ".parquet":
             schema = pq.read_schema(path, memory_map=True)
@@ -98,17 +98,17 @@ def names_files(path: Path) -> bool:
     return _is_text(kind)
 
 
-def _cut(root: Path, name: str, group: int, rows: int) -> Iterator[Share]:
-    for first in range(0, rows, SHARE):
-        yield Rows(root, name, group, first, min(first + SHARE, rows))
+def _row_partitions(root: Path, name: str, group: int, rows: int) -> Iterator[Partition]:
+    for first in range(0, rows, PARTITION):
+        yield Rows(root, name, group, first, min(first + PARTITION, rows))
 
 
-def _damaged(root: Path, name: str, error: Exception) -> Share:
+def _damaged(root: Path, name: str, error: Exception) -> Partition:
     return Faults(root.name, (Entry(name, f"damaged table, or one without images: {error}"),))
 
 
 def _batches(file: Any) -> Iterator[pa.RecordBatch]:
-    """The record batches of a memory-mapped file, which are views of it."""
+    """The record batches of a memory-mapped file, as views of it."""
     try:
         reader = pa.ipc.open_file(file)
     except pa.ArrowInvalid:
@@ -124,11 +124,11 @@ def _batch(file: Any, number: int) -> pa.RecordBatch:
 
 
 def columns(schema: pa.Schema) -> list[str]:
-    """The columns to read. ValueError where none holds images."""
+    """The columns to read, the images first. ValueError if no column holds images."""
     images = [name for name in schema.names if _holds_images(name, schema.field(name).type)]
     if not images:
-        raise ValueError(f"no column of images among {', '.join(schema.names)}")
-    texts = [n for n in schema.names if captions.is_field(n) and n not in images]
+        raise ValueError(f"no column of images in {', '.join(schema.names)}")
+    texts = [n for n in schema.names if captions.is_caption_field(n) and n not in images]
     return [images[0], *texts]
 
 
@@ -144,8 +144,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
-    """A row of a table in `folder` as an item: the first column is the image, the others are its
+def row_item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
+    """The item of a row of a table in `folder`. The first column is the image, the others are
     captions."""
     image, *_ = row.values()
     content, path = image, None
@@ -155,11 +155,11 @@ def item(root: Path, folder: Path, key: str, row: Mapping[str, Any]) -> Item:
         content, path = None, image
     try:
         if not content and path:
-            content = walk.load(walk.inside(folder, path), LARGEST)
+            content = listing.load(listing.inside(folder, path), MAX_BYTES)
         if not content:
             raise ValueError("row without an image")
-        if len(content) > LARGEST:
-            raise ValueError(f"file too large: more than {LARGEST >> 20} MiB")
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"file too large: more than {MAX_BYTES >> 20} MiB")
     except ValueError as error:
-        return found(root.name, key, fault=str(error))
-    return found(root.name, key, content, captions.of_fields(row))
+        return source_item(root.name, key, fault=str(error))
+    return source_item(root.name, key, content, captions.from_fields(row))

@@ -1,4 +1,4 @@
-"""What a worker does with a share: read it, take its images through the stages, pack them."""
+"""What a worker does with a partition: read it, run the stages, encode the results."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from functools import lru_cache
 from PIL import Image
 
 from moyin.data.filters import Stage, StageConfig, run
-from moyin.data.item import EMPTY, Item
-from moyin.data.readers import Share
+from moyin.data.item import NO_PIXELS, Item
+from moyin.data.readers import Partition
 from moyin.dataset.column import Column
 
-AT_ONCE = 4  # images in memory at a time, each perhaps of many megapixels
-THUMBNAIL = 128  # pixels of a side
+BATCH = 4  # images in memory at a time; each may have many megapixels
+THUMBNAIL = 128  # pixels of the longer side
+IMAGE_COLUMN = Column(kind="png", digest="")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An image after all stages: the item without its pixels, and these as PNG if it is kept,
-    or as a small JPEG if it is not and there are any."""
+    """An item after all stages, without its pixels. image: these as PNG if the item is kept, else
+    as a small JPEG, or empty if it was never decoded."""
 
     item: Item
     image: bytes
@@ -30,36 +31,34 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """The stages of a run; called with a share, it gives the outcomes of all its images."""
+    """The stages of a run. Called with a partition, it returns the outcomes of all its images."""
 
     stages: tuple[StageConfig, ...]
 
-    def __call__(self, share: Share) -> list[Outcome]:
-        stages = _built(self.stages)
-        return [_packed(item) for some in _parts(share.read()) for item in run(stages, some)]
+    def __call__(self, partition: Partition) -> list[Outcome]:
+        stages = _build(self.stages)
+        return [_outcome(item) for batch in _batches(partition) for item in run(stages, batch)]
 
 
 @lru_cache(maxsize=1)
-def _built(configs: tuple[StageConfig, ...]) -> list[Stage]:
-    """The stages of this process, made once."""
+def _build(configs: tuple[StageConfig, ...]) -> list[Stage]:
+    """The stages of this process, built once."""
     return [config.build() for config in configs]
 
 
-def _parts(items: Iterator[Item]) -> Iterator[Sequence[Item]]:
-    while some := list(itertools.islice(items, AT_ONCE)):
-        yield some
+def _batches(partition: Partition) -> Iterator[Sequence[Item]]:
+    items = partition.read()
+    while batch := list(itertools.islice(items, BATCH)):
+        yield batch
 
 
-def _packed(item: Item) -> Outcome:
+def _outcome(item: Item) -> Outcome:
     image = item.sample.image
     if item.kept:
-        content = IMAGE.encode(image)
+        content = IMAGE_COLUMN.encode(image)
     else:
         content = thumbnail(Image.fromarray(image)) if image.size else b""
-    return Outcome(item.with_sample(image=EMPTY), content)
-
-
-IMAGE = Column(kind="png", digest="")
+    return Outcome(item.with_sample(image=NO_PIXELS), content)
 
 
 def thumbnail(image: Image.Image) -> bytes:

@@ -80,7 +80,7 @@ def test_a_dataset_of_another_seed_or_configuration_is_not_touched(tmp_path: Pat
 
 
 def test_no_images_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="count is 0"):
+    with pytest.raises(ValueError, match="at least 1, not 0"):
         render(CONFIG, tmp_path / "s", 0, seed=1)
 
 
@@ -97,7 +97,7 @@ def test_the_digest_follows_the_fonts_of_a_folder(tmp_path: Path) -> None:
     told = [fonts.digests(str(folder)) for folder in (first, second, other)]
     assert told[0] == told[1] != told[2]
     configs = [Renderer.Config(font_folder=str(first)), Renderer.Config()]
-    assert len({module.maker_digest(config, 0) for config in configs}) == 2
-    before = module.maker_digest(configs[0], 0)
+    assert len({module.config_digest(config, 0) for config in configs}) == 2
+    before = module.config_digest(configs[0], 0)
     shutil.copy(fonts.shipped()["RobotoSlab-Bold"].path, first / "Mine.woff2")
-    assert module.maker_digest(configs[0], 0) != before
+    assert module.config_digest(configs[0], 0) != before

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from moyin.data.item import Item
-from moyin.data.readers import Share, rendered, shares, tables, walk
+from moyin.data.readers import Partition, listing, partitions, rendered, tables
 from moyin.render.renderer import Renderer
 
 
@@ -23,7 +23,7 @@ def image(number: int) -> bytes:
 
 
 def items(path: Path) -> list[Item]:
-    return [item for share in shares(path) for item in share.read()]
+    return [item for partition in partitions(path) for item in partition.read()]
 
 
 def told(found: list[Item]) -> list[tuple[str, tuple[str, ...], str]]:
@@ -50,7 +50,7 @@ def test_files_come_sorted_with_the_captions_beside_them(tmp_path: Path) -> None
     }
     found = items(put(tmp_path / "in", files))
     wanted = [("a.png", ("一", "one", "first"), ""), ("b/2.png", ("two\n",), "")]
-    assert told(found) == [*wanted, ("c.png", (), "captions are no JSON")]
+    assert told(found) == [*wanted, ("c.png", (), "captions are not JSON")]
     assert found[0].content == files["a.png"]
     assert {item.source for item in found} == {"in"}
 
@@ -60,15 +60,15 @@ def test_a_large_folder_is_walked_in_order_with_few_names_in_memory(
 ) -> None:
     names = [f"{number:03d}" for number in range(100)]
     put(tmp_path, dict.fromkeys(reversed(names), b""))
-    monkeypatch.setattr(walk, "AT_ONCE", 7)
-    assert [entry.name for entry in walk.walk(tmp_path)] == names
+    monkeypatch.setattr(listing, "MAX_NAMES", 7)
+    assert [entry.name for entry in listing.list_files(tmp_path)] == names
 
 
-def test_shares_are_small_and_the_same_each_time(tmp_path: Path) -> None:
+def test_partitions_are_small_and_the_same_each_time(tmp_path: Path) -> None:
     put(tmp_path, {f"{number:03d}.png": b"x" for number in range(130)})
-    found: list[Share] = list(shares(tmp_path))
-    assert [len(list(share.read())) for share in found] == [64, 64, 2]
-    assert repr(found) == repr(list(shares(tmp_path)))
+    found: list[Partition] = list(partitions(tmp_path))
+    assert [len(list(partition.read())) for partition in found] == [64, 64, 2]
+    assert repr(found) == repr(list(partitions(tmp_path)))
 
 
 def test_a_metadata_table_names_its_images_and_none_outside(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_metadata_table_names_its_images_and_none_outside(tmp_path: Path) -> N
         "path out of its folder",
         "path out of its folder",
         "row without file_name",
-        "row is no JSON",
+        "row is not JSON",
     ]
 
 
@@ -117,35 +117,35 @@ def test_webdataset_tars(tmp_path: Path) -> None:
     assert [item.content for item in found[:2]] == [image(1), image(2)]
 
 
-def test_a_tar_of_many_samples_is_cut_into_shares(tmp_path: Path) -> None:
+def test_a_tar_of_many_samples_is_cut_into_partitions(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for number in range(100):
             info = tarfile.TarInfo(f"{number:03d}.png")
             info.size = 3
             tar.addfile(info, io.BytesIO(b"abc"))
-    found = list(shares(tmp_path / "a.tar"))
-    assert [len(list(share.read())) for share in found] == [64, 36]
+    found = list(partitions(tmp_path / "a.tar"))
+    assert [len(list(partition.read())) for partition in found] == [64, 36]
 
 
-def hugging_font(count: int) -> pa.Table:
+def hugging_face(count: int) -> pa.Table:
     images = [{"bytes": image(n % 5), "path": f"{n}.png"} for n in range(count)]
     return pa.table({"image": images, "text": [f"caption {n}" for n in range(count)]})
 
 
-def test_parquet_as_hugging_font_writes_it(tmp_path: Path) -> None:
+def test_parquet_as_hugging_face_writes_it(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    table = hugging_font(150)
+    table = hugging_face(150)
     pq.write_table(table, tmp_path / "data/train-00000-of-00001.parquet", row_group_size=100)
     found = items(tmp_path)
     assert [item.sample.captions for item in found] == [(f"caption {n}",) for n in range(150)]
     assert found[149].content == image(149 % 5)
-    sizes = [len(list(share.read())) for share in shares(tmp_path)]
+    sizes = [len(list(partition.read())) for partition in partitions(tmp_path)]
     assert sizes == [64, 36, 50]
 
 
 @pytest.mark.parametrize("opened", [pa.ipc.new_file, pa.ipc.new_stream])
 def test_arrow_as_datasets_saves_it(tmp_path: Path, opened) -> None:
-    table = hugging_font(90)
+    table = hugging_face(90)
     with opened(tmp_path / "data-00000-of-00001.arrow", table.schema) as writer:
         writer.write_table(table, max_chunksize=80)
     found = items(tmp_path)
@@ -165,7 +165,7 @@ def test_parquet_with_paths_or_bytes_of_any_name(tmp_path: Path) -> None:
     assert [(i.content, i.reason) for i in found] == [(b"x", ""), (b"", "row without an image")]
     pq.write_table(pa.table({"number": [1]}), tmp_path / "r.parquet")
     (item,) = items(tmp_path / "r.parquet")
-    assert item.detail == "no column of images among number"
+    assert item.detail == "no column of images in number"
 
 
 @pytest.mark.parametrize("end", ["parquet", "arrow"])
@@ -200,7 +200,7 @@ def test_a_damaged_row_group_loses_its_rows_alone(tmp_path: Path) -> None:
 
 def test_rendered_images_are_a_source_too() -> None:
     config = Renderer.Config(size=64, fonts=("NotoSansSC-Bold",))
-    first, second = rendered.shares(config, 3, 67)
+    first, second = rendered.partitions(config, 3, 67)
     assert (first.last, second.first) == (64, 64)
     found = list(second.read())
     assert [item.key for item in found] == ["64", "65", "66"]
@@ -212,8 +212,8 @@ def test_drafts_that_lacked_a_glyph_are_noted(monkeypatch: pytest.MonkeyPatch) -
     config = Renderer.Config(size=64, fonts=("NotoSansSC-Bold",))
     drawn = config.build()(3, 0)
     monkeypatch.setattr(Renderer, "__call__", lambda _, seed, index: replace(drawn, dropped=index))
-    (share,) = rendered.shares(config, 3, 3)
-    assert [item.notes.count(rendered.NO_GLYPH) for item in share.read()] == [0, 1, 2]
+    (partition,) = rendered.partitions(config, 3, 3)
+    assert [item.notes.count(rendered.NO_GLYPH) for item in partition.read()] == [0, 1, 2]
 
 
 def test_what_holds_images_is_told_by_name_and_type() -> None:
@@ -221,5 +221,5 @@ def test_what_holds_images_is_told_by_name_and_type() -> None:
         "image",
         "text",
     ]
-    with pytest.raises(ValueError, match="no column of images among blob"):
+    with pytest.raises(ValueError, match="no column of images in blob"):
         tables.columns(pa.schema({"blob": pa.binary()}))

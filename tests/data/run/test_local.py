@@ -22,7 +22,7 @@ def deadly(folder: Path, lives: int, number: int) -> int:
 
 def test_the_work_of_a_killed_worker_is_done_again(tmp_path: Path) -> None:
     work = partial(deadly, tmp_path, 2)
-    with pytest.warns(UserWarning, match="going on with workers=1"):
+    with pytest.warns(UserWarning, match="continuing with workers=1"):
         assert list(local.ordered(work, range(9), 2)) == [(n, n * n) for n in range(9)]
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -35,6 +35,6 @@ def test_a_task_that_kills_every_worker_is_told(tmp_path: Path) -> None:
             done.append(task)
 
     told = pytest.raises(ChildProcessError, match="start again")
-    with pytest.warns(UserWarning, match="want of memory"), told:
+    with pytest.warns(UserWarning, match="lack of memory"), told:
         run()
     assert done == [0, 1, 2]

@@ -12,20 +12,20 @@ from chat import Chat
 from PIL import Image
 
 from moyin.data.filters import run
-from moyin.data.filters.blur import Clarity, greys, sharpness
+from moyin.data.filters.blur import BlurFilter, grey_levels, sharpness
 from moyin.data.filters.caption import Caption, main_colour, subject
-from moyin.data.filters.caption_filter import Wording, language, level
+from moyin.data.filters.caption_filter import CaptionFilter, language, level
 from moyin.data.filters.decode import Decode
 from moyin.data.filters.duplicates import Duplicates
-from moyin.data.filters.fingerprint import Fingerprint, distance, look
-from moyin.data.filters.ocr_filter import Reading, agreement
-from moyin.data.filters.resize import Fit, buckets, covering
+from moyin.data.filters.image_hash import ImageHash, distance, phash
+from moyin.data.filters.ocr_filter import OcrFilter, agreement
+from moyin.data.filters.resize import ResizeFilter, buckets, center_crop
 from moyin.data.filters.score import Score, quality
-from moyin.data.item import Item, found
+from moyin.data.item import Item, source_item
 
 
 def item(image: np.ndarray, *captions: str, key: str = "a.png") -> Item:
-    return found("s", key, captions=captions).with_sample(image=image)
+    return source_item("s", key, captions=captions).with_sample(image=image)
 
 
 def test_colours_survive_decoding() -> None:
@@ -33,7 +33,9 @@ def test_colours_survive_decoding() -> None:
     files = {"blue.png": corpus.encoded(blue, "PNG")}
     files["grey.png"] = corpus.encoded(Image.fromarray(np.full((4, 4), 32896, np.uint16)), "PNG")
     files["turned.jpg"] = corpus.with_exif(1, orientation=6)
-    decoded = Decode.Config().build()([found("s", name, data) for name, data in files.items()])
+    decoded = Decode.Config().build()(
+        [source_item("s", name, data) for name, data in files.items()]
+    )
     # Half blue on white: 255 * 127 / 255 of the other channels are left.
     assert decoded[0].sample.image[0, 0].tolist() == pytest.approx([127, 127, 255], abs=1)
     assert decoded[1].sample.image[0, 0].tolist() == [128, 128, 128]
@@ -56,7 +58,7 @@ def test_buckets_have_the_area_and_the_shapes_asked_for() -> None:
 def test_an_image_comes_to_its_bucket_by_its_middle() -> None:
     image = np.zeros((600, 1300, 3), np.uint8)
     image[:, 200:1100] = 255
-    (fitted,) = Fit.Config().build()([item(image)])
+    (fitted,) = ResizeFilter.Config().build()([item(image)])
     assert fitted.values["bucket"] == "384x672"
     assert fitted.sample.image.shape == (384, 672, 3)
     # Scaled by 384 / 600, of which 672 show 1050 pixels: 75 of the 200 black ones on each side.
@@ -68,7 +70,7 @@ def test_an_image_comes_to_its_bucket_by_its_middle() -> None:
 def test_rounding_does_not_lead_out_of_the_image(shape: tuple[int, int]) -> None:
     # 116 / 224 * 224 is more than 116.
     image = np.zeros((*shape, 3), np.uint8)
-    assert covering(image, (224, 288)).shape == (224, 288, 3)
+    assert center_crop(image, (224, 288)).shape == (224, 288, 3)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_rounding_does_not_lead_out_of_the_image(shape: tuple[int, int]) -> None
     [((100, 100), "too small"), ((2000, 500), "too long and narrow"), ((512, 512), "")],
 )
 def test_what_does_not_fit_is_dropped(shape: tuple[int, int], reason: str) -> None:
-    (fitted,) = Fit.Config().build()([item(np.zeros((*shape, 3), np.uint8))])
+    (fitted,) = ResizeFilter.Config().build()([item(np.zeros((*shape, 3), np.uint8))])
     assert fitted.reason == reason
 
 
@@ -87,15 +89,15 @@ def test_the_laplacian_of_a_chessboard() -> None:
     assert sharpness(np.full((9, 9), 7, np.float32)) == 0
     grey = np.repeat(np.array([[0, 200]], np.uint8), 50, 1)[None].repeat(9, 1)[0]
     image = np.repeat(grey[:, :, None], 3, 2)
-    (measured,) = Clarity.Config().build()([item(image)])
+    (measured,) = BlurFilter.Config().build()([item(image)])
     assert measured.values["contrast"] == 100
-    assert greys(image).std() == 100
+    assert grey_levels(image).std() == 100
 
 
 def test_a_look_is_of_the_frequencies() -> None:
     across = np.cos(np.pi * (np.arange(64) + 0.5) * 3 / 64)
     wave = np.repeat((127.5 + 100 * across)[None], 64, 0).astype(np.uint8)
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(look(np.dstack([wave] * 3))), np.uint8))
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(phash(np.dstack([wave] * 3))), np.uint8))
     coarse = bits[:64].reshape(8, 8)
     # Mean and third frequency across are the only ones far above all others.
     assert (coarse[0, 0], coarse[0, 3]) == (1, 1)
@@ -117,7 +119,7 @@ def test_copies_are_found_and_others_are_not() -> None:
     }
     seen = [item(np.array(image), key=name) for name, image in images.items()]
     known = Duplicates.Config().build()
-    decided = [known(one) for one in Fingerprint.Config().build()(seen)]
+    decided = [known(one) for one in ImageHash.Config().build()(seen)]
     known.close()
     reasons = {one.key: one.reason for one in decided}
     assert reasons == {
@@ -150,7 +152,7 @@ def test_languages(text: str, spoken: str) -> None:
 
 
 def test_captions_are_cleaned_and_judged() -> None:
-    stage = Wording.Config(longest=12).build()
+    stage = CaptionFilter.Config(longest=12).build()
     black = np.zeros((4, 4, 3), np.uint8)
     clean, foreign, none = stage(
         [
@@ -182,13 +184,13 @@ def test_text_is_read_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
     lines = [OCRLine("SALE", 0.9, (0, 0, 1, 1)), OCRLine("noise", 0.2, (0, 0, 1, 1))]
     monkeypatch.setattr(paddle, "read", lambda image: lines)
-    stage = Reading.Config(images="quoted", recall=0.6).build()
+    stage = OcrFilter.Config(images="quoted", recall=0.6).build()
     black = np.zeros((4, 4, 3), np.uint8)
     told = [item(black, 'a sign "SALE"'), item(black, 'a sign "OPENING"'), item(black, "a sign")]
     right, wrong, unread = stage(told)
-    assert (right.values["read"], right.values["text_recall"]) == ("SALE", 1.0)
+    assert (right.values["ocr_text"], right.values["text_recall"]) == ("SALE", 1.0)
     assert wrong.reason == "text not found"
-    assert unread.values == {"read": "", "text_precision": -1.0, "text_recall": -1.0}
+    assert unread.values == {"ocr_text": "", "text_precision": -1.0, "text_recall": -1.0}
 
 
 def test_captions_without_a_captioner() -> None:
@@ -214,8 +216,9 @@ def test_a_captioner_is_shown_the_image() -> None:
     assert captioned.sample.captions == ("a chart", "一张图")
     body = json.dumps(chat.asked[0].body)
     assert "data:image/png;base64," in body
-    with pytest.raises(ValueError, match=r"the captioner at .* cannot be reached"):
-        stage([item(image)])
+    (dropped,) = stage([item(image)])
+    assert (dropped.stage, dropped.reason) == ("caption", "captioner failed")
+    assert dropped.detail.startswith("the captioner at http://127.0.0.1")
 
 
 def test_quality_by_hand() -> None:
@@ -225,7 +228,7 @@ def test_quality_by_hand() -> None:
     assert quality(measured) == pytest.approx(0.5**0.5)
     read = measured.with_values(text_precision=0.5, text_recall=1.0)
     assert quality(read) == pytest.approx(0.25**0.25)
-    (scored,) = Score.Config(least=0.8).build()([measured])
+    (scored,) = Score.Config(minimum=0.8).build()([measured])
     assert (scored.reason, scored.stage) == ("low quality", "score")
 
 

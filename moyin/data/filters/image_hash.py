@@ -1,4 +1,4 @@
-"""Fingerprints, by which copies of an image are found: of its pixels, and of how it looks."""
+"""Hashes that find copies of an image: an exact one of the pixels, and a perceptual one."""
 
 from __future__ import annotations
 
@@ -15,38 +15,40 @@ from moyin.data.item import Item
 from moyin.dataset.sample import Pixels
 
 Array = np.ndarray[Any, Any]
-COARSE, FINE = 8, 16  # lowest frequencies on a side of the two hashes: 64 and 256 bits
-SIDE = 64  # pixels of the small image that is looked at
+COARSE, FINE = 8, 16  # lowest frequencies per axis of the two hashes: 64 and 256 bits
+SIDE = 64  # pixels to which the image is scaled
 
 
-class Fingerprint:
-    """Adds `pixels`, a digest of the pixels, and `look`, the perceptual hash in hex."""
+class ImageHash:
+    """Adds `pixel_hash`, a digest of the pixels, and `phash`, the perceptual hash, in hex."""
 
-    name = "fingerprint"
+    name = "image_hash"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        def build(self) -> Fingerprint:
-            return Fingerprint()
+        def build(self) -> ImageHash:
+            return ImageHash()
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
         return [
-            item.with_values(pixels=pixels(item.sample.image), look=look(item.sample.image))
+            item.with_values(
+                pixel_hash=pixel_hash(item.sample.image), phash=phash(item.sample.image)
+            )
             for item in items
         ]
 
 
-def pixels(image: Pixels) -> str:
+def pixel_hash(image: Pixels) -> str:
     """64 bits of a SHA-256 over size and pixels, in hex."""
-    total = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).data)
-    return total.hexdigest()[:16]
+    digest = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).data)
+    return digest.hexdigest()[:16]
 
 
-def look(image: Pixels) -> str:
+def phash(image: Pixels) -> str:
     """A coarse and a fine pHash of 64 and 256 bits, in hex (Zauner 2010).
 
-    Bits say which of the lowest frequencies of the image, scaled to 64x64, are above their
-    median. The coarse one finds candidates, the fine one tells whether they are copies.
+    Each bit says whether one of the lowest frequencies of the image, scaled to 64x64, is above
+    their median. The coarse hash finds candidates; the fine one decides whether they are copies.
     """
     small = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     cosines = _cosines()
@@ -55,7 +57,7 @@ def look(image: Pixels) -> str:
 
 
 def distance(first: str, second: str) -> int:
-    """How many bits of two hashes in hex differ."""
+    """Number of different bits of two hashes in hex."""
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 

@@ -1,4 +1,4 @@
-"""A folder's files, sorted, with bounded memory however many there are."""
+"""List the files of a folder in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -9,46 +9,49 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-AT_ONCE = 50_000  # names held at a time; a larger folder is read again for the next ones
+MAX_NAMES = 50_000  # names in memory at a time; a larger folder is read several times
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file by its path relative to the root, or a fault: what stands there instead."""
+    """A file by its path relative to the root. fault: why it cannot be read, if so."""
 
     name: str
     fault: str = ""
 
 
-def walk(root: Path) -> Iterator[Entry]:
-    """Every file below `root`, folders where their names sort; names that begin with a dot are
-    left out, links to folders are not followed, and links out of `root` are faults."""
-    yield from _walk(root.resolve(), "")
+def list_files(root: Path) -> Iterator[Entry]:
+    """Every file below `root`, depth first, in the order of the names.
+
+    Names that begin with a dot are skipped, links to folders are not followed, and links that
+    lead out of `root` are faults.
+    """
+    yield from _list(root.resolve(), "")
 
 
-def _walk(root: Path, folder: str) -> Iterator[Entry]:
+def _list(root: Path, folder: str) -> Iterator[Entry]:
     try:
-        for name, is_folder in _sorted(root / folder):
+        for name, is_folder in _sorted_names(root / folder):
             path = f"{folder}/{name}" if folder else name
             if is_folder:
-                yield from _walk(root, path)
+                yield from _list(root, path)
             else:
                 yield Entry(path, _fault(root, path))
     except OSError as error:
         yield Entry(folder or ".", f"not readable: {error.strerror}")
 
 
-def _sorted(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Names and whether each is a folder, in order: the smallest, then those after them."""
+def _sorted_names(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Sorted names, each with whether it is a folder; at most MAX_NAMES are in memory."""
     last = ""
     while True:
         with os.scandir(folder) as entries:
             later = (e for e in entries if e.name > last and not e.name.startswith("."))
-            found = heapq.nsmallest(AT_ONCE, later, key=lambda entry: entry.name)
-        yield from ((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
-        if len(found) < AT_ONCE:
+            smallest = heapq.nsmallest(MAX_NAMES, later, key=lambda entry: entry.name)
+        yield from ((entry.name, entry.is_dir(follow_symlinks=False)) for entry in smallest)
+        if len(smallest) < MAX_NAMES:
             return
-        last = found[-1].name
+        last = smallest[-1].name
 
 
 def _fault(root: Path, name: str) -> str:
@@ -57,7 +60,7 @@ def _fault(root: Path, name: str) -> str:
         if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
             return "link out of its folder: not followed"
         kind = path.stat().st_mode
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular links
         return f"not readable: {getattr(error, 'strerror', None) or error}"
     if stat.S_ISDIR(kind):
         return "link to a folder: not followed"
@@ -65,7 +68,7 @@ def _fault(root: Path, name: str) -> str:
 
 
 def inside(root: Path, name: str) -> Path:
-    """The file that `name`, taken from an input, means; ValueError if it lies outside `root`."""
+    """The path of `name`, which an input names. ValueError if it lies outside `root`."""
     root = root.resolve()
     try:
         path = (root / name).resolve()
@@ -78,13 +81,13 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
-def load(path: Path, largest: int) -> bytes:
-    """A regular file's bytes; ValueError if it cannot be read or is larger."""
+def load(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file. ValueError if it cannot be read or is larger."""
     try:
         with path.open("rb") as file:
-            content = file.read(largest + 1)
+            content = file.read(max_bytes + 1)
     except OSError as error:
         raise ValueError(f"not readable: {error.strerror}") from None
-    if len(content) > largest:
-        raise ValueError(f"file too large: more than {largest >> 20} MiB")
+    if len(content) > max_bytes:
+        raise ValueError(f"file too large: more than {max_bytes >> 20} MiB")
     return content
