@@ -108,9 +108,7 @@ def test_on_the_command_line(
     assert main(["import", str(out), "--out", str(again)]) == 0
     assert Dataset.open(again).digest() == dataset.digest()
     assert main(["export", str(dataset.path), "--format", "zip", "--out", str(out)]) == 2
-    assert (
-        "format zip: it must be one of webdataset, parquet, mindrecord" in capsys.readouterr().err
-    )
+    assert "one of webdataset, parquet, mindrecord, not zip" in capsys.readouterr().err
     assert main(["export", str(dataset.path), "--out", str(out)]) == 2
     assert "--format" in capsys.readouterr().err
     assert main(["import", str(dataset.path), "--out", str(again)]) == 2

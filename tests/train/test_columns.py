@@ -104,7 +104,9 @@ def test_images_of_two_sizes(source: Source, tmp_path: Path) -> None:
 def test_an_image_that_the_tokenizer_enlarges_is_refused(source: Source, tmp_path: Path) -> None:
     dataset = Dataset.create(tmp_path / "low", {}, seed=0, count=1, digest="maker")
     dataset.append([Sample(np.zeros((384, 640, 3), np.uint8), (), (), {}, (), 0, 0)])
-    with pytest.raises(ValueError, match=r"384x640 has 16x\d+ ids: sides of at least 512"):
+    with pytest.raises(
+        ValueError, match=r"640x384 has 16 rows of \d+ tokens: sides of at least 512"
+    ):
         columns.semantic_columns(Source(dataset, source.checkpoint))
 
 
