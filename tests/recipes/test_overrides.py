@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from moyin.recipes.overrides import apply
+from moyin.recipes import all_recipes
+from moyin.recipes.overrides import apply, lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Recipe:
     ema: bool = True
     out: Path | None = None
     widths: tuple[int, ...] = (1, 2)
+    spans: tuple[tuple[int, int], ...] = ((1, 2),)
+    shares: dict[str, float] = field(default_factory=lambda: {"a": 1.0})
     precision: Literal["float32", "bfloat16"] = "float32"
     optimizer: Optimizer = field(default_factory=Optimizer)
     second: Optimizer | None = field(default_factory=Optimizer)
@@ -33,46 +36,66 @@ class Recipe:
 
 def test_values_take_their_fields_type() -> None:
     given = ["steps=5_000", "name=a=b", "ema=no", "out=runs/x", "widths=3,4,5"]
-    made = apply(Recipe(), [*given, "optimizer.betas=0.8,0.95", "precision=bfloat16"])
-    assert made == Recipe(
+    given += ["spans=(1,2),(3,4)", "shares=flat:0.5,photo:2"]
+    changed = apply(Recipe(), [*given, "optimizer.betas=0.8,0.95", "precision=bfloat16"])
+    assert changed == Recipe(
         steps=5000,
         name="a=b",
         ema=False,
         out=Path("runs/x"),
         widths=(3, 4, 5),
+        spans=((1, 2), (3, 4)),
+        shares={"flat": 0.5, "photo": 2.0},
         precision="bfloat16",
         optimizer=Optimizer(betas=(0.8, 0.95)),
     )
-    assert apply(made, ["out=none"]).out is None
+    assert apply(changed, ["out=none"]).out is None
+    assert apply(Recipe(), ["widths=(7, 8)"]).widths == (7, 8)
 
 
-def test_a_part_may_be_left_out_where_its_type_says_so() -> None:
+def test_an_optional_dataclass_may_be_none() -> None:
     assert apply(Recipe(), ["second=none"]).second is None
     changed = apply(Recipe(), ["second.rate=0.5"]).second
     assert changed is not None
     assert changed.rate == 0.5
-    with pytest.raises(ValueError, match="it has parts"):
+    with pytest.raises(ValueError, match="set one of its fields"):
         apply(Recipe(), ["optimizer=none"])
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
-        ("stesp=3", "did you mean steps"),
-        ("optimizer.rat=3", "did you mean rate"),
-        ("zzzz=3", "there are: ema, name"),
+        ("stesp=3", r"did you mean steps\?"),
+        ("rate=3", r"unknown key rate \(did you mean optimizer\.rate\?\)"),
+        ("betsa=3", r"did you mean optimizer\.betas\?"),
+        ("optimizer.rat=3", r"did you mean optimizer\.rate\?"),
+        ("optimiser.rate=3", r"did you mean optimizer\.rate\?"),
+        ("zzzz=3", "known: ema, name"),
         ("steps", "write key=value"),
         ("steps=many", "a whole number"),
         ("steps=1.5", "a whole number"),
         ("ema=perhaps", "true or false"),
+        ("shares=flat", "name:value"),
         ("optimizer.rate=fast", "a number"),
         ("optimizer.rate=-1", "rate must be positive"),
         ("optimizer.betas=1", "2 values"),
-        ("optimizer=3", "it has parts: rate, betas"),
-        ("steps.more=3", "steps has no parts"),
+        ("optimizer=3", "optimizer.rate, optimizer.betas"),
+        ("steps.more=3", "steps is 10, which has no fields"),
         ("precision=float8", "float32, bfloat16"),
     ],
 )
-def test_what_is_wrong_is_told(override: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_bad_override_says_what_is_wrong(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         apply(Recipe(), [override])
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_the_lines_of_a_recipe_are_overrides_that_change_nothing(name: str) -> None:
+    recipe = all_recipes()[name]()
+    assert apply(recipe, lines(recipe)) == recipe
+
+
+def test_lines_hold_what_was_changed() -> None:
+    changed = apply(Recipe(), ["steps=3", "second.rate=0.5", "out=none", "spans=(5,6)"])
+    assert apply(Recipe(), lines(changed)) == changed
+    assert "second.rate=0.5" in lines(changed)

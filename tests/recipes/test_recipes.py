@@ -60,7 +60,7 @@ def test_overrides_reach_into_a_stage() -> None:
     training = apply(stage("nano/decoder"), command)
     assert (training.out, training.optimizer.lr) == ("x", 0.5)
     assert (training.objective.crop, training.objective.network.layers) == (4, 3)
-    with pytest.raises(ValueError, match=r"optimizer.lrr \(did you mean lr\?\)"):
+    with pytest.raises(ValueError, match=r"optimizer.lrr \(did you mean optimizer.lr\?\)"):
         apply(stage("nano/decoder"), ["optimizer.lrr=1"])
 
 
