@@ -30,7 +30,7 @@ help:
 	@echo "make clean      remove what these made, the environments included"
 
 poster: .venv/light
-	$(BIN)/moyin generate "$$PROMPT" --out poster.png
+	$(BIN)/moyin generate "$$PROMPT" --out poster.png --force
 
 test: .venv/full .venv-mindspore/python
 	MOYIN_MINDSPORE_PYTHON="$$(cat .venv-mindspore/python)" OMP_NUM_THREADS=1 \
@@ -71,7 +71,7 @@ pipeline: .venv/full
 		checkpoint=$(WORK)/semantic/weights
 	$(BIN)/moyin train smoke/decoder data=$(WORK)/dataset out=$(WORK)/decoder \
 		checkpoint=$(WORK)/generator/weights
-	$(BIN)/moyin generate "$$PROMPT" --steps 20 --checkpoint $(WORK)/decoder/weights \
+	$(BIN)/moyin generate "$$PROMPT" --steps 20 --checkpoint $(WORK)/decoder/weights --force \
 		--out $(WORK)/image.png
 	$(BIN)/python -c 'from moyin.train.curves import report; report("$(WORK)")'
 

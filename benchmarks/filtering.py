@@ -64,7 +64,7 @@ def moyin(folder: Path, out: Path) -> list[str]:
     # The recipe's chain but for OCR, which has no counterpart.
     fields += ["ocr.images=none"]
     return [
-        *(sys.executable, "-m", "moyin.cli", "prepare", "nano/data"),
+        *(sys.executable, "-m", "moyin", "prepare", "nano/data"),
         *("--out", str(out / "dataset"), *fields),
     ]
 

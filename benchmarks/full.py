@@ -1,6 +1,6 @@
 """GLM-Image's full size on a laptop's memory: 17 B random weights, drawn with by `moyin generate`.
 
-    python benchmarks/full.py [FOLDER] [--weights int4] [--steps 2] [--size 512x512] [--keep]
+    python benchmarks/full.py [FOLDER] [--quantization int4] [--steps 2] [--size 512x512] [--keep]
 
 Writes a checkpoint in the released layout (33 GiB, FOLDER is build/full unless given), draws one
 image with one network in memory at a time, and removes it again. Prints the peak memory of that
@@ -133,7 +133,8 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     command = [
         *(sys.executable, "-c", CHILD, str(Path(__file__).parent), str(told)),
         *("generate", PROMPT, "--checkpoint", str(folder)),
-        *("--size", options.size, "--steps", str(options.steps), "--weights", options.weights),
+        *("--size", options.size, "--steps", str(options.steps)),
+        *("--quantization", options.quantization),
         *("--offload", "--out", str(out)),
     ]
     subprocess.run(command, check=True)
@@ -142,7 +143,7 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     whole = times["whole"][1] - times["whole"][0]
     an_id = float(np.median(np.diff(times["tokens"])))
     steps = np.diff(times["steps"])
-    bits = {"int8": 8, "int4": 4.25}[options.weights]
+    bits = {"int8": 8, "int4": 4.25}[options.quantization]
     read = bits / 8 * layers(Generator.Config()) + 2 * 4096 * 16512
     speed = bandwidth()
     peak_flops = device.peak_flops(torch.bfloat16)
@@ -175,7 +176,7 @@ def layers(config: Any) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", type=Path, default=Path("build/full"))
-    parser.add_argument("--weights", default="int4", choices=["int8", "int4"])
+    parser.add_argument("--quantization", default="int4", choices=["int8", "int4"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--keep", action="store_true", help="leave the checkpoint there")

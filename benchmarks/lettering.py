@@ -70,7 +70,7 @@ def write(folder: Path, some: list[Sample]) -> None:
 def learn(folder: Path) -> float:
     """Seconds that the training took."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "moyin.cli", "train", "lora/decoder"]
+    command = [sys.executable, "-m", "moyin", "train", "lora/decoder"]
     command += [f"data={folder / 'images'}", f"out={folder / 'run'}"]
     subprocess.run(command, check=True)
     return time.perf_counter() - start

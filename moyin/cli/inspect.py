@@ -1,4 +1,4 @@
-"""What a path is: a checkpoint, a training state or a dataset, with its sizes and provenance."""
+"""`moyin inspect`: what a path holds, with sizes and provenance."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from moyin.checkpoint.layout import FOLDERS, MODEL_INDEX, unpacked
-from moyin.checkpoint.shards import Entry, hash_tensors, read_header, read_json
+import typer
 
-# What a training state and a dataset are known by.
+if TYPE_CHECKING:
+    from moyin.checkpoint.shards import Entry
+
+# Files that identify a training state and a dataset.
 RECORD = "state.json"
 WEIGHTS = "weights.safetensors"
 DATASET = "dataset.json"
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Checkpoint, training state or dataset.")],
+) -> None:
+    """Print what a path holds; the last line is a digest of its content."""
+    for line in report(path):
+        print(line)
 
 
 def report(path: Path) -> Iterator[str]:
@@ -24,8 +34,10 @@ def report(path: Path) -> Iterator[str]:
 
     Raises ValueError where there is nothing at `path`, or nothing that Moyin writes.
     """
+    from moyin.checkpoint.layout import MODEL_INDEX
+
     if not path.exists():
-        raise ValueError(f"nothing at {path}")
+        raise ValueError(f"{path} does not exist")
     if (path / MODEL_INDEX).is_file():
         return _checkpoint(path)
     state = _newest_state(path)
@@ -33,11 +45,12 @@ def report(path: Path) -> Iterator[str]:
         return _state(state)
     if (path / DATASET).is_file():
         return _dataset(path)
-    raise ValueError(f"{path} is no checkpoint, no training state and no dataset")
+    raise ValueError(f"{path} is neither a checkpoint nor a training state nor a dataset")
 
 
 def _checkpoint(path: Path) -> Iterator[str]:
     from moyin.checkpoint.folder import Checkpoint
+    from moyin.checkpoint.layout import FOLDERS
 
     checkpoint = Checkpoint.open(path)
     entries = checkpoint.entries
@@ -46,16 +59,17 @@ def _checkpoint(path: Path) -> Iterator[str]:
     for network in FOLDERS:
         if checkpoint.has(network):
             yield f"{network:<12} {_size({n: entries[n] for n in owners[network]})}"
-    yield f"{'in all':<12} {_size(entries)}"
+    yield f"{'total':<12} {_size(entries)}"
     if checkpoint.packed:
-        yield f"{'packed':<12} {checkpoint.packed} (generator and decoder)"
-    yield from _facts(checkpoint.notes)
+        yield f"{'quantized':<12} {checkpoint.packed} (generator and decoder)"
+    yield from _lines(checkpoint.notes)
     yield f"digest {checkpoint.digest()}"
 
 
 def _owners(entries: dict[str, Entry]) -> dict[str, list[str]]:
-    """Tensors by network, `<folder>/<name>` each."""
+    """Names of tensors, `<folder>/<name>`, by network."""
     from moyin.checkpoint.key_mapping import Names
+    from moyin.checkpoint.layout import FOLDERS
     from moyin.checkpoint.load import names_module
 
     names = {network: Names(names_module(network).RULES) for network in FOLDERS}
@@ -69,6 +83,8 @@ def _owners(entries: dict[str, Entry]) -> dict[str, list[str]]:
 
 
 def _size(entries: dict[str, Entry]) -> str:
+    from moyin.checkpoint.layout import unpacked
+
     count = sum(prod(e.shape) for e in unpacked(entries).values())
     size = sum(e.size for e in entries.values())
     kinds = Counter(e.dtype for e in entries.values())
@@ -80,20 +96,22 @@ def _newest_state(path: Path) -> Path | None:
     if (path / RECORD).is_file():
         return path
     for folder in (path, path / "state"):
-        found = sorted(p for p in folder.glob("step-*") if (p / RECORD).is_file())
-        if found:
-            return found[-1]
+        states = sorted(p for p in folder.glob("step-*") if (p / RECORD).is_file())
+        if states:
+            return states[-1]
     return None
 
 
 def _state(path: Path) -> Iterator[str]:
+    from moyin.checkpoint.shards import hash_tensors, read_header, read_json
+
     record = read_json(path / RECORD)
     entries = read_header(path / WEIGHTS)
     yield f"training state {path}"
     for kind in ("weights", "average", "optimizer"):
         part = {n: e for n, e in entries.items() if n.startswith(f"{kind}.")}
         yield f"{kind:<12} {_size(part)}"
-    yield from _facts({k: v for k, v in record.items() if k != "sha256"})
+    yield from _lines({k: v for k, v in record.items() if k != "sha256"})
     content = {k: v for k, v in record.items() if k in ("step", "stage")}
     total = hashlib.sha256(hash_tensors(entries).encode())
     total.update(json.dumps(content, sort_keys=True).encode())
@@ -107,14 +125,14 @@ def _dataset(path: Path) -> Iterator[str]:
     yield f"dataset {path}"
     for name in dataset.columns:
         yield f"{name:<12} {dataset.rows_of(name):10} rows {dataset.size_of(name) / 2**20:9.1f} MiB"
-    yield from _facts(dataset.header)
+    yield from _lines(dataset.header)
     yield f"digest {dataset.digest()}"
 
 
-def _facts(facts: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """`a.b value` lines of nested facts."""
-    for key, value in facts.items():
+def _lines(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """`a.b value` lines of nested objects."""
+    for key, value in values.items():
         if isinstance(value, dict):
-            yield from _facts(value, f"{prefix}{key}.")
+            yield from _lines(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key} {value}"

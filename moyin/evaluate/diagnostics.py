@@ -30,8 +30,7 @@ from moyin.evaluate.ocr_cache import Kept
 from moyin.evaluate.options import Options
 from moyin.evaluate.pipeline_probe import FONT, Array, Chain, encoder_states, glyph_retrieval
 from moyin.evaluate.task import Found, Item, Suite
-from moyin.inference.pipeline import GlmImagePipeline
-from moyin.inference.progress import bars
+from moyin.inference.pipeline import GlmImagePipeline, Progress, no_progress
 from moyin.ocr import scores
 from moyin.ocr.detectors import foreground_box
 from moyin.ocr.engine import OCREngine, crop, read_boxes
@@ -135,7 +134,12 @@ def ceiling(item: Item, lines: Sequence[str], glyphs: Mapping[str, bool], legend
 
 
 def run(
-    place: str | None, options: Options, limit: int | None, engine: OCREngine, out: Path
+    place: str | None,
+    options: Options,
+    limit: int | None,
+    engine: OCREngine,
+    out: Path,
+    progress: Progress = no_progress,
 ) -> Path:
     """Lead `limit` images, 16 unless told, through the gates of a checkpoint, and report.
 
@@ -159,10 +163,9 @@ def run(
         judged.append(report.Judged(item=item, repeat=0, found=found))
         best.append(report.Judged(item=item, repeat=0, found=top))
 
-    with bars() as progress:
-        for number, item in enumerate(gates.items, 1):
-            through(item)
-            progress("gates", number, len(gates.items))
+    for number, item in enumerate(gates.items, 1):
+        through(item)
+        progress("gates", number, len(gates.items))
     facts: dict[str, Any] = {"n": len(judged), "prompts": len(judged), "seeds": 1}
     facts |= {"source": _facts(chain, glyphs, options.seed), "without_text": []}
     facts |= {"unwritten": "", "missing": [], "unreadable": {}}

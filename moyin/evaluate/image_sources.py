@@ -13,7 +13,7 @@ from moyin.evaluate import image_files
 from moyin.evaluate.image_files import Folder, Unreadable
 from moyin.evaluate.options import Options
 from moyin.evaluate.task import Item
-from moyin.inference import prompts_file
+from moyin.inference import batch
 from moyin.inference.pipeline import GeneratedImage, GlmImagePipeline, Progress, Request
 
 Wanted = tuple[Item, int]  # a prompt, and which of its images
@@ -68,7 +68,7 @@ class Drawn:
 
     def make(self, wanted: Sequence[Wanted], progress: Progress) -> None:
         rows = [
-            prompts_file.Row(
+            batch.Row(
                 name(item, r),
                 item.prompt,
                 self.settings,
@@ -82,16 +82,16 @@ class Drawn:
         def draw(jobs: list[Request]) -> list[GeneratedImage]:
             return self.pipeline.draw(jobs, progress)
 
-        read = self.pipeline.references
-        at_once = self.options.batch
-        prompts_file.check_prompts(rows, self.pipeline.sequence)
-        prompts_file.check_memory(rows, at_once, self.pipeline.check_memory)
-        done = prompts_file.run(rows, self.out, self.pipeline.digest, draw, at_once, read=read)
+        encode = self.pipeline.references
+        batch_size = self.options.batch
+        batch.check_prompts(rows, self.pipeline.sequence)
+        batch.check_memory(rows, batch_size, self.pipeline.check_memory)
+        done = batch.run(rows, self.out, self.pipeline.digest, draw, batch_size, encode=encode)
         for number, _ in enumerate(done, 1):
             progress("drawn", number, len(rows))
 
-    def _images(self, item: Item) -> tuple[prompts_file.ImageFile, ...]:
-        return prompts_file.images([f"{item.id}.png"], self.references) if self.references else ()
+    def _images(self, item: Item) -> tuple[batch.ImageFile, ...]:
+        return (batch.ImageFile.open(f"{item.id}.png", self.references),) if self.references else ()
 
     def _seed(self, item: Item, repeat: int) -> int:
         return self.options.seed + item.number + repeat * self.count

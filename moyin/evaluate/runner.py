@@ -17,8 +17,7 @@ from moyin.evaluate.ocr_cache import Reader
 from moyin.evaluate.options import Options
 from moyin.evaluate.task import Found, Item, Suite, without_text
 from moyin.evaluate.tasks import benchmarks, posters
-from moyin.inference.pipeline import Progress
-from moyin.inference.progress import bars
+from moyin.inference.pipeline import Progress, no_progress
 from moyin.ocr import benchmark_scores, engine, scores
 
 # What each suite is scored by, beside the strict scores.
@@ -77,7 +76,7 @@ class EvaluationConfig:
                 raise ValueError(f"{told} must be at least 1, not {value}")
 
 
-def run(request: EvaluationConfig) -> Path:
+def run(request: EvaluationConfig, progress: Progress = no_progress) -> Path:
     """Write report.json, report.md and report.html under `request.out`, and print the table.
 
     Starts again where it stopped: images and readings that are there are not made again, and
@@ -88,7 +87,7 @@ def run(request: EvaluationConfig) -> Path:
     reader_engine = engine.open_engine(options.engine, options.engine_url, options.engine_model)
     if request.suite == "gates":
         return diagnostics.run(
-            request.checkpoint, options, request.limit, reader_engine, request.out
+            request.checkpoint, options, request.limit, reader_engine, request.out, progress
         )
     suite = build(request.suite, options)
     items = suite.some(request.limit)
@@ -99,12 +98,11 @@ def run(request: EvaluationConfig) -> Path:
         repeats = source.repeats(items)
     wanted = [(item, r) for item in items for r in range(repeats)]
     reader = Reader(suite, reader_engine, request.out / "readings.jsonl")
-    with bars() as progress:
-        source.make(wanted, progress)
-        judged, faults = _judge(reader, source, wanted, request.out, progress)
-        if not judged:
-            raise ValueError(f"no image could be read: {_first(faults)}")
-        best = _ceiling(reader, items, progress)
+    source.make(wanted, progress)
+    judged, faults = _judge(reader, source, wanted, request.out, progress)
+    if not judged:
+        raise ValueError(f"no image could be read: {_first(faults)}")
+    best = _ceiling(reader, items, progress)
     facts = {"n": len(judged), "prompts": len(items), "seeds": repeats, "source": source.facts()}
     unwritten = reference_render.missing([text for item in items for text in item.texts])
     facts |= {"without_text": without_text(items), "unwritten": unwritten, **faults}

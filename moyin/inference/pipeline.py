@@ -49,6 +49,10 @@ class Progress(Protocol):
     def __call__(self, stage: str, done: int, total: int) -> None: ...
 
 
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Reports to nobody."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
     """What a checkpoint prefers, and a caller may change.

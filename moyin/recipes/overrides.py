@@ -1,7 +1,7 @@
 """Apply `key=value` overrides to nested frozen dataclasses, checked by type.
 
-    apply(config, ["optimizer.lr=1e-4"])   a changed copy
-    lines(config)                          the whole configuration as overrides
+apply(config, ["optimizer.lr=1e-4"])   a changed copy
+lines(config)                          the whole configuration as overrides
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known, key=lambda known_name: (known_name.count("."), known_name))
     last = {name.rpartition(".")[2]: name for name in reversed(names)}
     wanted = name.rpartition(".")[2]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if wanted in last and not close:
+    if wanted in last:
         close = [last[wanted]]
-    if not close:
-        close = [last[match] for match in difflib.get_close_matches(wanted, last, 1, 0.5)]
+    else:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+        close = close or [last[m] for m in difflib.get_close_matches(wanted, last, 1, 0.5)]
     return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(names)})"
 
 

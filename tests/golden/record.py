@@ -32,8 +32,8 @@ MAIN = "from moyin.cli import main"
 NANO = f"--checkpoint={HOME / 'checkpoints' / 'nano'}"
 GENERATE, EDIT, PREPARE, TRAIN = "generate", "edit", "prepare", "train"
 EVALUATE, EXPORT = "evaluate", "export"
-OUT, SEED, SIZE, COUNT, IMAGE = "--out", "--seed", "--size", "--n", "--image"
-IDS = "--save-ids"
+OUT, SEED, SIZE, COUNT, IMAGE = "--out", "--seed", "--size", "--num-images", "--image"
+IDS = "--save-tokens"
 TARS = ("--format", "webdataset")
 FEW, ONCE = "--limit", ("--seeds", "1")
 METRICS = "metrics.jsonl"

@@ -10,9 +10,10 @@ from chat import Chat
 from loopback import Reply
 from PIL import Image
 
+from moyin.cli.prompts_file import read_rows
 from moyin.clients.rewriter import Rewriter
+from moyin.inference.batch import MANIFEST, run
 from moyin.inference.pipeline import GeneratedImage, GenerationConfig, Reference, Request
-from moyin.inference.prompts_file import MANIFEST, read_rows, run
 from moyin.inference.semantic_tokens import SemanticTokens
 
 DEFAULTS = GenerationConfig(height=64, width=64, steps=3)
@@ -51,19 +52,6 @@ def manifest(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
 
 
-def test_rows_take_settings_and_carry_the_rest(tmp_path: Path) -> None:
-    path = rows_file(
-        tmp_path,
-        {"id": "a", "prompt": "x"},
-        "",
-        {"id": "b-2", "prompt": "y", "size": "96x32", "seed": 7, "steps": 5, "subset": "zh"},
-    )
-    first, second = read_rows(path, DEFAULTS, seed=1)
-    assert (first.settings, first.seed, first.more) == (DEFAULTS, 1, {})
-    assert (second.settings.height, second.settings.width, second.settings.steps) == (32, 96, 5)
-    assert (second.seed, second.more) == (7, {"subset": "zh"})
-
-
 def test_images_and_manifest(tmp_path: Path) -> None:
     rows = read_rows(
         rows_file(tmp_path, {"id": "a", "prompt": "x", "k": 1}, {"id": "b", "prompt": "y"}),
@@ -96,7 +84,7 @@ def test_some_at_a_time(tmp_path: Path) -> None:
     rows = read_rows(path, DEFAULTS, seed=0)
     out, painter = tmp_path / "out", Painter()
     list(run(rows[1:2], out, "digest", painter))
-    told = list(run(rows, out, "digest", painter, at_once=3))
+    told = list(run(rows, out, "digest", painter, batch_size=3))
     assert painter.together == [1, 3, 1]
     assert painter.asked == ["p1", "p0", "p2", "p3", "p4"]
     assert [(row.id, drawn) for row, drawn in told] == [
@@ -132,7 +120,7 @@ def test_rewritten_rows_are_not_asked_again(tmp_path: Path, chat: Chat) -> None:
         list(run(rows, out, "digest", painter, rewriter=rewriter))
     assert painter.read == ["larger 0 “x”"]
     chat.replies, chat.asked, painter = ["larger 1 “x”", "larger 2 “x”"], [], Painter()
-    list(run(rows, out, "digest", painter, at_once=2, rewriter=rewriter))
+    list(run(rows, out, "digest", painter, batch_size=2, rewriter=rewriter))
     assert [asked.messages[1] for asked in chat.asked] == ["p1 “x”", "p2 “x”"]
     assert painter.asked == ["p1 “x”", "p2 “x”"]
     lines = manifest(out)
@@ -156,11 +144,6 @@ def test_other_rewriting_is_drawn_again(tmp_path: Path, chat: Chat) -> None:
     assert "rewritten" not in manifest(out)[-1]
 
 
-def test_a_manifest_s_rewriting_is_no_field_of_a_row(tmp_path: Path) -> None:
-    row = {"id": "a", "prompt": "x", "rewriter": "large", "rewritten": "larger", "k": 1}
-    assert read_rows(rows_file(tmp_path, row), DEFAULTS, seed=0)[0].more == {"k": 1}
-
-
 def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> None:
     path = rows_file(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"})
     chat.replies = ["larger", Reply(500, b"down")]
@@ -171,7 +154,7 @@ def test_a_row_that_cannot_be_rewritten_is_named(tmp_path: Path, chat: Chat) -> 
     assert [line["id"] for line in manifest(out)] == ["a"]
 
 
-def read(images: list[Any]) -> tuple[Reference, ...]:
+def encode(images: list[Any]) -> tuple[Reference, ...]:
     """Stands for the networks: a reference tells its image's first value."""
     return tuple(Reference(p[0, 0, :1], np.zeros(0)) for p in images)
 
@@ -196,57 +179,17 @@ def test_rows_edit_images(tmp_path: Path) -> None:
         return Painter()(jobs)
 
     out = tmp_path / "out"
-    list(run(rows, out, "digest", draw, at_once=2, read=read))
+    list(run(rows, out, "digest", draw, batch_size=2, encode=encode))
     assert seen == [[], [2], [1, 2]]
     moved = (out / MANIFEST).rename(tmp_path / MANIFEST)
     again = read_rows(moved, DEFAULTS, seed=0)
     moved.rename(out / MANIFEST)
-    assert [drawn for _, drawn in run(again, out, "digest", draw, read=read)] == [False] * 3
+    assert [drawn for _, drawn in run(again, out, "digest", draw, encode=encode)] == [False] * 3
     Image.new("L", (600, 520), 3).save(tmp_path / "a.png")
     changed = read_rows(path, DEFAULTS, seed=0)
-    assert [drawn for _, drawn in run(changed, out, "digest", draw, read=read)][-1]
+    assert [drawn for _, drawn in run(changed, out, "digest", draw, encode=encode)][-1]
     assert seen[3:] == [[3, 2]]
 
 
 def read_rows_again(folder: Path) -> list[Any]:
     return read_rows(rows_file(folder, {"id": "a", "prompt": "another"}), DEFAULTS, seed=0)
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ("{broken", "line 2"),
-        ([1], "line 2: a row is an object"),
-        ({"prompt": "x"}, "line 2: id None"),
-        ({"id": "../escape", "prompt": "x"}, "line 2: id '../escape'"),
-        ({"id": "a/b", "prompt": "x"}, "line 2: id"),
-        ({"id": ".hidden", "prompt": "x"}, "line 2: id"),
-        ({"id": "ok", "prompt": "x"}, "line 2: the id ok stands twice"),
-        ({"id": "b", "prompt": "  "}, "line 2: the prompt is missing or empty"),
-        ({"id": "b", "prompt": "x", "size": "64x100"}, "line 2: height 100"),
-        ({"id": "b", "prompt": "x", "size": "32x32", "width": 64}, "line 2: size goes without"),
-        ({"id": "b", "prompt": "x", "steps": "many"}, "line 2: steps must be a whole number"),
-        ({"id": "b", "prompt": "x", "seed": True}, "line 2: seed True must be a whole"),
-        ({"id": "b", "prompt": "x", "seed": "one"}, "line 2: seed"),
-        ({"id": "b", "prompt": "x", "image": "a.png"}, r'line 2: .* "images": \[paths\]'),
-        ({"id": "b", "prompt": "x", "images": "a.png"}, "line 2: images must be a list"),
-        ({"id": "b", "prompt": "x", "images": ["absent.png"]}, "line 2: no image at"),
-        ({"id": "b", "prompt": "x", "images": ["../a.png"]}, "line 2: image ../a.png lies outside"),
-        (
-            {"id": "b", "prompt": "x", "images": ["/etc/a.png"]},
-            "line 2: image /etc/a.png lies outside",
-        ),
-        ({"id": "b", "prompt": "x", "stpes": 3}, "line 2: stpes .* did you mean steps"),
-    ],
-)
-def test_bad_row_is_named_by_line(tmp_path: Path, row: Any, told: str) -> None:
-    path = rows_file(tmp_path, {"id": "ok", "prompt": "x"}, row)
-    with pytest.raises(ValueError, match=told):
-        read_rows(path, DEFAULTS, seed=0)
-
-
-def test_no_file_and_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
-        read_rows(tmp_path / "absent", DEFAULTS, seed=0)
-    with pytest.raises(ValueError, match="no rows"):
-        read_rows(rows_file(tmp_path), DEFAULTS, seed=0)

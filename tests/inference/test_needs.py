@@ -93,9 +93,9 @@ def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatc
 
 def test_doctor_says_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "free_memory", lambda: 600 * 10**6)
-    found = {f.what: f for f in doctor.memory(str(NANO), None)}
+    found = {f.subject: f for f in doctor.memory(str(NANO), None)}
     assert not found["--dtype float32"].good
-    assert found["--weights int4 --offload"].good
+    assert found["--quantization int4 --offload"].good
     assert set(doctor.WAYS) <= found.keys()
     with pytest.raises(ValueError, match="/nowhere/at/all"):
         list(doctor.memory("/nowhere/at/all", None))

@@ -36,7 +36,7 @@ def test_two_are_as_one(tmp_path: Path) -> None:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    train = ["python", "-m", "moyin.cli", "train", "smoke/glyph", *SETTINGS]
+    train = ["python", "-m", "moyin", "train", "smoke/glyph", *SETTINGS]
     launch = ["msrun", "--worker_num=2", "--local_worker_num=2", f"--master_port={port}"]
     launch += [f"--log_dir={tmp_path / 'logs'}", "--join=True"]
     found = []

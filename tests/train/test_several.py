@@ -164,7 +164,7 @@ def test_torchrun_begins_again_where_one_was_killed(
     """It names the process; all begin again from the newest state and end as if undisturbed."""
     settings = ["objective.characters=10", "objective.side=8", "objective.longest=3", "batch=4"]
     settings += ["steps=60", "save_every=5", "log_every=1", "dtype=float32", "threads=1"]
-    command = ["-m", "moyin.cli", "train", "smoke/glyph", f"checkpoint={small_checkpoint}"]
+    command = ["-m", "moyin", "train", "smoke/glyph", f"checkpoint={small_checkpoint}"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run([sys.executable, *command, *settings, f"out={whole}"], check=True)
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1"]

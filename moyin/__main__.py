@@ -1,0 +1,3 @@
+from moyin.cli import main
+
+raise SystemExit(main())

@@ -1,3 +1,0 @@
-from moyin.cli.app import main
-
-raise SystemExit(main())
