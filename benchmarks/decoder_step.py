@@ -20,7 +20,7 @@ import torch
 from moyin.backend import device
 from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.names import decoder as names
-from moyin.models.decoder import Decoder
+from moyin.models.decoder import Decoder, DecoderInputs
 
 CONFIG = Decoder.Config(
     layers=10, heads=2, head_dim=160, glyph_dim=256, time_dim=64, size_dim=64, codes=2048
@@ -52,13 +52,26 @@ def forwards(batch: int, dtype: torch.dtype) -> dict[str, Callable[[], torch.Ten
     time_, size = torch.full((batch,), 499.0), torch.full((batch, 2), 512.0)
     crop = torch.zeros(batch, 2)
 
+    def run_ours() -> torch.Tensor:
+        inputs = DecoderInputs(
+            glyphs=glyphs,
+            glyph_mask=None,
+            tokens=prior,
+            tokens_dropped=keep,
+            height=LATENT,
+            width=LATENT,
+        )
+        conditioning = ours.conditioning(inputs, dtype)
+        velocity = ours(latents, conditioning, ours.modulation(time_, size, crop, dtype))
+        return torch.as_tensor(velocity)
+
     def run_theirs() -> torch.Tensor:
         drop = torch.zeros_like(prior, dtype=torch.bool)
         out = theirs(latents, glyphs, prior, drop, time_, size, crop, return_dict=False)
         return torch.as_tensor(out[0])
 
     return {
-        "moyin": lambda: ours(latents, glyphs, None, prior, keep, time_, size, crop),
+        "moyin": run_ours,
         "diffusers": run_theirs,
     }
 

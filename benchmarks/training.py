@@ -31,7 +31,7 @@ from diffusers.training_utils import EMAModel
 from moyin.backend import autograd, device, nn, ops, optim
 from moyin.checkpoint.names import decoder as decoder_names
 from moyin.checkpoint.names import generator as generator_names
-from moyin.models.decoder import Decoder
+from moyin.models.decoder import Decoder, DecoderInputs
 from moyin.models.generator import Generator
 
 LR, BETAS, DECAY, EMA = 1e-4, (0.9, 0.99), 0.01, 0.999
@@ -137,13 +137,23 @@ def decoders(dtype: torch.dtype, treat: Treat) -> dict[str, Callable[[], Step]]:
     latents, target = torch.randn(2, 1, DECODER.channels, LATENT, LATENT)
     glyphs = torch.randn(1, GLYPHS, DECODER.glyph_dim)
     prior = torch.randint(DECODER.codes, (1, (LATENT // DECODER.patch) ** 2))
-    moment, size, crop = torch.full((1,), 499.0), torch.full((1, 2), 512.0), torch.zeros(1, 2)
+    timestep, size, crop = torch.full((1,), 499.0), torch.full((1, 2), 512.0), torch.zeros(1, 2)
 
     def ours() -> Step:
         def loss(network: Any) -> torch.Tensor:
             drop = torch.zeros(1, dtype=torch.bool)
-            said = network(latents.to(dtype), glyphs, None, prior, drop, moment, size, crop)
-            return ops.mean(ops.square(said.float() - target))
+            inputs = DecoderInputs(
+                glyphs=glyphs,
+                glyph_mask=None,
+                tokens=prior,
+                tokens_dropped=drop,
+                height=LATENT,
+                width=LATENT,
+            )
+            conditioning = network.conditioning(inputs, dtype)
+            modulation = network.modulation(timestep, size, crop, dtype)
+            velocity = network(latents.to(dtype), conditioning, modulation)
+            return ops.mean(ops.square(velocity.float() - target))
 
         network = DECODER.build()
         treat(network.blocks)
@@ -152,7 +162,7 @@ def decoders(dtype: torch.dtype, treat: Treat) -> dict[str, Callable[[], Step]]:
     def theirs() -> Step:
         def loss(network: Any) -> torch.Tensor:
             drop = torch.zeros_like(prior, dtype=torch.bool)
-            (said,) = network(latents, glyphs, prior, drop, moment, size, crop, return_dict=False)
+            (said,) = network(latents, glyphs, prior, drop, timestep, size, crop, return_dict=False)
             return F.mse_loss(said.float(), target)
 
         config = decoder_names.to_config(DECODER)

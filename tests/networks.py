@@ -9,7 +9,7 @@ import numpy as np
 
 from moyin.backend import nn, ops
 from moyin.models.autoencoder import Autoencoder
-from moyin.models.decoder import Decoder
+from moyin.models.decoder import Decoder, DecoderInputs
 from moyin.models.generator import Generator
 from moyin.models.glyph_encoder import GlyphEncoder
 from moyin.models.semantic_tokenizer import SemanticTokenizer
@@ -62,6 +62,17 @@ def drawn(module: Any, seed: int = 0) -> Any:
         value = centre + spread * generator.standard_normal(shape)
         nn.set_parameter(parameter, ops.asarray(value.astype(np.float32)))
     return module
+
+
+def velocity(
+    decoder: Decoder, latents: Any, timestep: Any, target_size: Any, crop: Any, **inputs: Any
+) -> Any:
+    """Velocity of one call; `inputs` are fields of `DecoderInputs`."""
+    height, width = latents.shape[2:]
+    given = DecoderInputs(**{"glyph_mask": None, "height": height, "width": width} | inputs)
+    conditioning = decoder.conditioning(given, latents.dtype)
+    modulation = decoder.modulation(timestep, target_size, crop, latents.dtype)
+    return decoder(latents, conditioning, modulation)
 
 
 def all_tiny(seed: int = 0) -> dict[str, Any]:

@@ -17,8 +17,15 @@ from moyin.backend import Tensor, autograd, ops
 from moyin.flow import guidance as free
 from moyin.flow.samplers import SAMPLERS
 from moyin.flow.schedule import Schedule
-from moyin.models.decoder import Decoder, References, Scene, join
-from moyin.models.first_block_cache import FirstBlockCache
+from moyin.inference.first_block_cache import FirstBlockCache
+from moyin.models.decoder import (
+    Conditioning,
+    Decoder,
+    DecoderInputs,
+    References,
+    concat_references,
+    upsample_tokens,
+)
 from moyin.models.glyph_encoder import GlyphEncoder
 from moyin.prompt.quotes import glyph_bytes, quoted
 
@@ -62,28 +69,44 @@ def paint(
     """
     batch, kind = len(grids_brc), getattr(ops, dtype)
     height, width = noise_bchw.shape[2:]
-    prior = ops.asarray(upsampled(grids_brc))
-    walk = (schedule or Schedule()).steps(steps, prior.shape[1])
+    tokens = upsample_tokens(ops.asarray(grids_brc.astype(np.int64)))
+    walk = (schedule or Schedule()).steps(steps, tokens.shape[1])
 
-    def scene(text: Glyphs, hidden: Tensor, seen: References | None = None) -> Scene:
-        return decoder.scene(*text, prior, hidden, height, width, kind, seen)
+    def conditioning(text: Glyphs, dropped: Tensor, seen: References | None = None) -> Conditioning:
+        inputs = DecoderInputs(
+            glyphs=text[0],
+            glyph_mask=text[1],
+            tokens=tokens,
+            tokens_dropped=dropped,
+            height=height,
+            width=width,
+            references=seen,
+        )
+        return decoder.conditioning(inputs, kind)
 
-    scenes = [scene(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)]
+    passes = [conditioning(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)]
     if guidance != 1:
-        scenes.append(scene(padded([no_glyphs] * batch, kind), ops.ones((batch,), ops.bool_)))
+        no_text = padded([no_glyphs] * batch, kind)
+        passes.append(conditioning(no_text, ops.ones((batch,), ops.bool_)))
     # Time and size alone make the modulations: those of all steps and both passes at once.
     size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (steps, 1)))
-    moments = decoder.moment(ops.asarray(walk.timesteps), size, ops.zeros((steps, 2)), scenes[0])
-    caches = [FirstBlockCache(reuse) if reuse else None for _ in scenes]
+    timesteps, crop = ops.asarray(walk.timesteps), ops.zeros((steps, 2))
+    modulations = decoder.modulation(timesteps, size, crop, kind)
+    caches = [FirstBlockCache(reuse) if reuse else None for _ in passes]
 
     def velocity(x: Tensor, step: int) -> Tensor:
-        noised, moment = ops.cast(x, kind), moments.row(step)
-        found = []
-        for each, cache in zip(scenes, caches, strict=True):
-            # Nothing after the last step mends what reuse blurs: it is computed whole.
-            kept = cache if step < steps - 1 else None
-            found.append(ops.cast(decoder.velocity(noised, each, moment, kept), ops.float32))
-        return found[0] if guidance == 1 else free.combine(found[0], found[1], guidance)
+        noised, modulation = ops.cast(x, kind), modulations.row(step)
+        velocities = []
+        for each, cache in zip(passes, caches, strict=True):
+            # No later step corrects the error of a cached one, so the last step is a full one.
+            if cache is None or step == steps - 1:
+                predicted = decoder(noised, each, modulation)
+            else:
+                predicted = cache.velocity(decoder, noised, each, modulation)
+            velocities.append(ops.cast(predicted, ops.float32))
+        return (
+            velocities[0] if guidance == 1 else free.combine(velocities[0], velocities[1], guidance)
+        )
 
     walked = SAMPLERS[sampler](velocity, ops.asarray(noise_bchw), walk, progress)
     return ops.numpy(walked)
@@ -103,20 +126,16 @@ def remembered(
         latents = np.stack([latents_chw for _, latents_chw in images])
         b, _, height, width = latents.shape
         written.append(
-            decoder.write(
+            decoder.encode_reference(
                 ops.cast(ops.asarray(latents), kind),
-                ops.asarray(upsampled(np.stack([grid_rc for grid_rc, _ in images]))),
+                upsample_tokens(
+                    ops.asarray(np.stack([grid_rc for grid_rc, _ in images]).astype(np.int64))
+                ),
                 ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (b, 1))),
                 ops.zeros((b, 2)),
             )
         )
-    return join(written) if written else None
-
-
-def upsampled(grids_brc: Array) -> Array:
-    """Each id for the 2 × 2 decoder tokens it covers: [b, rows, columns] → [b, n] int64."""
-    twice = grids_brc.astype(np.int64).repeat(2, axis=1).repeat(2, axis=2)
-    return twice.reshape(len(grids_brc), -1)
+    return concat_references(written) if written else None
 
 
 def padded(glyphs: Items[Array], dtype: Any) -> Glyphs:

@@ -17,22 +17,32 @@ def gradients(compiled: bool) -> tuple[float, Any]:
     if compiled:
         nn.compile_blocks(decoder.blocks)
 
-    def loss(latents: Any, glyphs: Any, prior: Any) -> tuple[Any, None]:
+    def loss(latents: Any, glyphs: Any, tokens: Any) -> tuple[Any, None]:
         b = latents.shape[0]
         mask = ops.asarray(np.arange(b * glyphs.shape[1]).reshape(b, -1) % 3 > 0)
         drop, time = ops.asarray(np.arange(b) == 1), ops.asarray(np.full(b, 300.0, np.float32))
         sizes = ops.asarray(np.full((b, 2), 64.0, np.float32))
-        said = decoder(latents, glyphs, mask, prior, drop, time, sizes, sizes)
+        said = networks.velocity(
+            decoder,
+            latents,
+            time,
+            sizes,
+            sizes,
+            glyphs=glyphs,
+            glyph_mask=mask,
+            tokens=tokens,
+            tokens_dropped=drop,
+        )
         return ops.mean(ops.square(said - 1)), None
 
     gradient = autograd.value_and_grad(loss, decoder)
     total, parts = 0.0, []
-    for tokens in (5, 7):
-        rng = np.random.default_rng(tokens)
+    for length in (5, 7):
+        rng = np.random.default_rng(length)
         latents = rng.normal(size=(3, 16, 8, 8)).astype(np.float32)
-        glyphs = rng.normal(size=(3, tokens, 24)).astype(np.float32)
-        prior = rng.integers(0, networks.CODES, (3, 16))
-        value, _, found = gradient(*map(ops.asarray, (latents, glyphs, prior)))
+        glyphs = rng.normal(size=(3, length, 24)).astype(np.float32)
+        tokens = rng.integers(0, networks.CODES, (3, 16))
+        value, _, found = gradient(*map(ops.asarray, (latents, glyphs, tokens)))
         total += float(ops.numpy(value))
         parts += [ops.numpy(g).reshape(-1) for g in found.values()]
     return total, np.concatenate(parts).astype(np.float64)

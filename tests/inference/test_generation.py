@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME
-from moyin.inference import denoise, generate_tokens
+from moyin.inference import generate_tokens
 from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import generation_sequence
@@ -247,7 +247,9 @@ class TestReference:
             width=96,
             num_inference_steps=3,
             guidance_scale=guidance,
-            prior_token_ids=torch.from_numpy(denoise.upsampled(grid[None])),
+            prior_token_ids=torch.from_numpy(
+                grid.repeat(2, 0).repeat(2, 1).reshape(1, -1).astype(np.int64)
+            ),
             latents=torch.from_numpy(noise),
             output_type="np",
         ).images[0]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME, autograd, ops, random
-from moyin.inference import denoise, generate_tokens
+from moyin.inference import generate_tokens
 from moyin.inference.pipeline import GlmImagePipeline, Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import left_padded
@@ -190,7 +190,11 @@ class Both:
             num_inference_steps=STEPS,
             guidance_scale=case.guidance,
             prior_token_ids=ops.asarray(
-                denoise.upsampled(np.stack([ids[i].grid for i in samples]))
+                np.stack([ids[i].grid for i in samples])
+                .repeat(2, 1)
+                .repeat(2, 2)
+                .reshape(len(samples), -1)
+                .astype(np.int64)
             ),
             latents=ops.asarray(np.stack([noise(case, jobs[i]) for i in samples])),
             callback_on_step_end=keep,
@@ -257,14 +261,14 @@ def our_walk(both: Both, ids: Items[SemanticTokens], jobs: Items[Request]) -> Ar
     """Our latents [steps, b, c, h, w], after every step."""
     seen: list[Array] = []
     decoder = both.ours.decoder
-    velocity = decoder.velocity
+    forward = decoder.forward
 
     def kept(latents: Any, *given: Any) -> Any:
         seen.append(ops.numpy(latents))
-        return velocity(latents, *given)
+        return forward(latents, *given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "velocity", kept)
+        patch.setattr(decoder, "forward", kept)
         last = np.stack(both.ours.latents(ids, jobs))
     before = seen if jobs[0].settings.guidance == 1 else seen[::2]
     assert len(before) == STEPS

@@ -41,7 +41,7 @@ def inputs(height: int, width: int, batch: int = 2, glyphs: int = 5, seed: int =
     return {
         "latents": ops.asarray(rng.standard_normal((batch, 16, height, width)), ops.float32),
         "glyphs": ops.asarray(rng.standard_normal((batch, glyphs, 24)), ops.float32),
-        "prior": ops.asarray(rng.integers(0, networks.CODES, (batch, grid))),
+        "tokens": ops.asarray(rng.integers(0, networks.CODES, (batch, grid))),
         "timestep": ops.asarray([999.0, 340.0][:batch], ops.float32),
         "target_size": ops.asarray([[8 * height, 8 * width]] * batch, ops.float32),
         "crop": ops.asarray([[0, 64]] * batch, ops.float32),
@@ -49,9 +49,9 @@ def inputs(height: int, width: int, batch: int = 2, glyphs: int = 5, seed: int =
 
 
 def run(network: Decoder, given: dict, drop: list[bool], **extra: Any) -> np.ndarray:
-    extra = {"glyph_mask": None, "prior_drop": ops.asarray(drop)} | extra
     with autograd.no_grad():
-        return ops.numpy(network(**given, **extra))
+        dropped = ops.asarray(drop)
+        return ops.numpy(networks.velocity(network, **given, tokens_dropped=dropped, **extra))
 
 
 def reference(network: Any, given: dict, drop: list[bool], caches: Any = None) -> np.ndarray:
@@ -61,8 +61,8 @@ def reference(network: Any, given: dict, drop: list[bool], caches: Any = None) -
         out = network(
             hidden_states=given["latents"],
             encoder_hidden_states=given["glyphs"],
-            prior_token_id=given["prior"],
-            prior_token_drop=torch.tensor(drop)[:, None].expand(given["prior"].shape),
+            prior_token_id=given["tokens"],
+            prior_token_drop=torch.tensor(drop)[:, None].expand(given["tokens"].shape),
             timestep=given["timestep"],
             target_size=given["target_size"],
             crop_coords=given["crop"],
@@ -96,9 +96,11 @@ def test_references_equal_the_reference(ours, theirs) -> None:
             one |= {"glyphs": one["glyphs"][:, :0], "timestep": ops.zeros((1,))}
             reference(theirs, one, [False], caches)
         caches.next_sample()
-    keys = ("latents", "prior", "target_size", "crop")
+    keys = ("latents", "tokens", "target_size", "crop")
     with autograd.no_grad():
-        written = decoder.join([ours.write(**{k: p[k] for k in keys}) for p in images])
+        written = decoder.concat_references(
+            [ours.encode_reference(**{k: p[k] for k in keys}) for p in images]
+        )
     given = inputs(8, 4, seed=3)
     caches.set_mode("read")
     expected = reference(theirs, given, [False, False], caches)
@@ -109,10 +111,10 @@ def test_references_equal_the_reference(ours, theirs) -> None:
 
 def test_one_reference_serves_a_batch(ours) -> None:
     image, given = inputs(4, 4, batch=1, seed=1), inputs(8, 4)
-    keys = ("latents", "prior", "target_size", "crop")
+    keys = ("latents", "tokens", "target_size", "crop")
     with autograd.no_grad():
-        shared = ours.write(**{k: image[k] for k in keys})
-        each = ours.write(**{k: ops.repeat(image[k], 2, 0) for k in keys})
+        shared = ours.encode_reference(**{k: image[k] for k in keys})
+        each = ours.encode_reference(**{k: ops.repeat(image[k], 2, 0) for k in keys})
     a, b = (run(ours, given, [False, False], references=r) for r in (shared, each))
     assert far(a, b) < CLOSE
 
@@ -122,9 +124,9 @@ def test_padded_glyphs_change_nothing(ours, referenced) -> None:
     given = inputs(8, 4, batch=1)
     extra = {}
     if referenced:
-        keys = ("latents", "prior", "target_size", "crop")
+        keys = ("latents", "tokens", "target_size", "crop")
         with autograd.no_grad():
-            extra = {"references": ours.write(**{k: given[k] for k in keys})}
+            extra = {"references": ours.encode_reference(**{k: given[k] for k in keys})}
     alone = run(ours, given, [False], **extra)
     padding = ops.full((1, 3, 24), 7.0)
     padded = given | {"glyphs": ops.concat([given["glyphs"], padding], 1)}
@@ -153,31 +155,21 @@ def test_patches_go_back() -> None:
     np.testing.assert_array_equal(ops.numpy(decoder.unpatchify(patches, 2, 4, 6)), ops.numpy(x))
 
 
-def test_rotations_by_hand() -> None:
-    """Head of 8: channels 0 and 1 turn by the row, 2 and 3 by the column, at 1 and 1/100."""
-    cos, sin = decoder.rotations(2, 3, 8)
-    row, column = 1, 2
-    angles = np.array([row, row / 100, column, column / 100])
-    np.testing.assert_allclose(cos[5], np.tile(np.cos(angles), 2), atol=1e-6)
-    np.testing.assert_allclose(sin[5], np.append(-np.sin(angles), np.sin(angles)), atol=1e-6)
-
-
-def test_a_part_turns_as_it_does_in_the_whole() -> None:
-    whole = [x.reshape(6, 7, 8) for x in decoder.rotations(6, 7, 8)]
-    parts = decoder.turns(ops.asarray([[2.0, 4.0], [0.0, 1.0]]), 3, 2, 8)
-    for table, part in zip(whole, parts, strict=True):
-        for i, (row, column) in enumerate(((2, 4), (0, 1))):
-            expected = table[row : row + 3, column : column + 2].reshape(6, 8)
-            np.testing.assert_allclose(ops.numpy(part)[i], expected, atol=1e-5)
+def test_upsampled_tokens_by_hand() -> None:
+    tokens = ops.asarray(np.array([[[3, 5]], [[7, 9]]]))
+    expected = [[3, 3, 5, 5, 3, 3, 5, 5], [7, 7, 9, 9, 7, 7, 9, 9]]
+    assert ops.numpy(decoder.upsample_tokens(tokens)).tolist() == expected
 
 
 def test_a_fresh_network_is_still_but_learns() -> None:
     """AdaLN and the head start at zero: nothing comes out, and the head gets a gradient."""
     network, given = CONFIG.build(), inputs(4, 4)
-    extra = {"glyph_mask": None, "prior_drop": ops.asarray([False, False])}
+    dropped = ops.asarray([False, False])
 
     def loss(x):
-        return ops.mean(ops.square(network(**given, **extra) - x)), None
+        return ops.mean(
+            ops.square(networks.velocity(network, **given, tokens_dropped=dropped) - x)
+        ), None
 
     value, _, gradients = autograd.value_and_grad(loss, network)(given["latents"])
     assert not np.any(run(network, given, [False, False]))
@@ -187,10 +179,12 @@ def test_a_fresh_network_is_still_but_learns() -> None:
 
 def test_gradients_reach_every_weight(ours) -> None:
     given = inputs(4, 4)
-    extra = {"glyph_mask": None, "prior_drop": ops.asarray([False, False])}
+    dropped = ops.asarray([False, False])
 
     def loss(x):
-        return ops.mean(ops.square(network(**given, **extra) - x)), None
+        return ops.mean(
+            ops.square(networks.velocity(network, **given, tokens_dropped=dropped) - x)
+        ), None
 
     network = ours
     _, _, gradients = autograd.value_and_grad(loss, network)(given["latents"])
@@ -203,8 +197,3 @@ def test_configuration_there_and_back() -> None:
     assert names.from_config(names.to_config(CONFIG)) == CONFIG
     with pytest.raises(ValueError, match="out_channels"):
         names.from_config(names.to_config(CONFIG) | {"out_channels": 8})
-
-
-def test_refuses_a_head_that_two_axes_cannot_share() -> None:
-    with pytest.raises(ValueError, match="multiple of 4"):
-        Decoder.Config(head_dim=18)

@@ -20,7 +20,8 @@ from moyin.backend import Tensor, autograd, device, nn, ops
 from moyin.flow.path import noised, velocity
 from moyin.flow.schedule import Schedule
 from moyin.flow.training_times import logit_normal, training_sigmas
-from moyin.models.decoder import Decoder, zero
+from moyin.models.decoder import Decoder, DecoderInputs, upsample_tokens
+from moyin.models.layers import zero_init
 from moyin.prompt.grid import PIXELS
 from moyin.prompt.quotes import glyph_bytes, quoted
 from moyin.render.legend import Legend
@@ -115,7 +116,7 @@ class DecoderObjective(Objective):
                     f"{network.config.layers}: take fewer, or objective.reading=0"
                 )
             # Zero, so that it pulls at nothing before it knows anything.
-            self.ink = zero(nn.Linear(network.config.dim, CELLS**2))
+            self.ink = zero_init(nn.Linear(network.config.dim, CELLS**2))
 
     @property
     def count(self) -> int:
@@ -168,31 +169,32 @@ class DecoderObjective(Objective):
         references = None
         if "references" in batch:
             seen = ops.cast(batch["references"], dtype)
-            references = self.network.write(seen, upsampled(batch["reference_tokens"]), size, nil)
-        scene = self.network.scene(
-            ops.cast(ops.stop_gradient(glyphs), dtype),
-            mask,
-            upsampled(batch["tokens"]),
-            batch["dropped"],
-            h,
-            w,
-            dtype,
-            references,
-            batch["origin"],
-            batch.get("referred"),
+            reference_tokens = upsample_tokens(batch["reference_tokens"])
+            references = self.network.encode_reference(seen, reference_tokens, size, nil)
+        inputs = DecoderInputs(
+            glyphs=ops.cast(ops.stop_gradient(glyphs), dtype),
+            glyph_mask=mask,
+            tokens=upsample_tokens(batch["tokens"]),
+            tokens_dropped=batch["dropped"],
+            height=h,
+            width=w,
+            references=references,
+            references_seen=batch.get("referred"),
+            origin=batch["origin"],
         )
-        moment = self.network.moment(timestep, size, nil, scene)
+        conditioning = self.network.conditioning(inputs, dtype)
+        modulation = self.network.modulation(timestep, size, nil, dtype)
         first = self.config.reading_blocks if self.config.reading else 0
-        layers = self.network.config.layers
         latents = ops.cast(noised(data, noise, sigma), dtype)
-        read = self.network.through(0, first, self.network.enter(latents, scene), scene, moment)
-        last = self.network.through(first, layers, read, scene, moment)
-        said = self.network.leave(last[0], moment, h, w)
+        streams = self.network.embed(latents, conditioning)
+        read = self.network.run_blocks(streams, conditioning, modulation, stop=first)
+        last = self.network.run_blocks(read, conditioning, modulation, start=first)
+        said = self.network.final_layer(last.image, modulation, h, w)
         error = ops.square(ops.cast(said, ops.float32) - velocity(data, noise))
         loss = ops.mean(error * batch["weights"] if "weights" in batch else error)
         shown = by_noise(ops.mean(ops.reshape(error, (b, -1)), 1), sigma)
         if self.config.reading:
-            told = ops.cast(self.ink(self.network.out_norm(read[0])), ops.float32)
+            told = ops.cast(self.ink(self.network.out_norm(read.image)), ops.float32)
             known = ops.cast(batch["told"], ops.float32)[:, None, None]
             missed = ops.square(told - batch["ink"]) * known
             shown["ink"] = ops.stop_gradient(ops.mean(missed))
@@ -300,12 +302,6 @@ def written_in(meta: dict[str, Any]) -> list[str]:
 def asked(edit: dict[str, Any]) -> list[str]:
     """What an edit writes: what its first caption quotes."""
     return quoted(edit["captions"][0])
-
-
-def upsampled(ids_brc: Tensor) -> Tensor:
-    """Each id for the tokens that it covers, [B, N]."""
-    ids = ops.repeat(ops.repeat(ids_brc, PATCHES, 1), PATCHES, 2)
-    return ops.reshape(ids, (ids.shape[0], -1))
 
 
 def fresh(config: Decoder.Config, source: Source, glyph: Any, legend: Legend | None) -> Decoder:

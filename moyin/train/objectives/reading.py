@@ -18,7 +18,7 @@ import numpy as np
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.flow.schedule import Schedule
 from moyin.flow.training_times import training_sigmas
-from moyin.models.decoder import Decoder, patchify
+from moyin.models.decoder import Decoder, DecoderInputs, patchify, upsample_tokens
 from moyin.prompt.grid import PIXELS
 from moyin.render.legend import Legend
 from moyin.train.columns import semantic_columns
@@ -110,13 +110,12 @@ class ReadingObjective(Objective):
         }
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        ids = ops.repeat(ops.repeat(batch["tokens"], PATCHES, 1), PATCHES, 2)
-        b, ink = ids.shape[0], batch["ink"]
-        read = self._read(batch, ops.reshape(ids, (b, -1)), dtype)
+        ids, ink = upsample_tokens(batch["tokens"]), batch["ink"]
+        read = self._read(batch, ids, dtype)
         error = ops.square(ops.cast(self.ink(read), ops.float32) - ink)
         noise = patchify(batch["noise"], self.network.config.patch)
         lost = ops.mean(ops.square(ops.cast(self.noise(read), ops.float32) - noise))
-        written = ops.cast(ops.reshape(ids, (b, -1)) < self.config.legend.grounds, ops.float32)
+        written = ops.cast(ids < self.config.legend.grounds, ops.float32)
         missed = unread(ops.stop_gradient(error), ink, written)
         shown = {"unread": missed, "lost": ops.stop_gradient(lost)}
         return ops.mean(error) + self.config.carried * lost, shown
@@ -129,14 +128,22 @@ class ReadingObjective(Objective):
             states = self.frozen[0](batch["glyph_ids"], batch["glyph_mask"], dtype=dtype)
         glyphs, mask = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
         kept = ops.zeros((b,), ops.bool_)
-        scene = network.scene(
-            ops.cast(glyphs, dtype), mask, ids, kept, height, width, dtype, origin=batch["origin"]
+        inputs = DecoderInputs(
+            glyphs=ops.cast(glyphs, dtype),
+            glyph_mask=mask,
+            tokens=ids,
+            tokens_dropped=kept,
+            height=height,
+            width=width,
+            origin=batch["origin"],
         )
+        conditioning = network.conditioning(inputs, dtype)
         _, timestep = training_sigmas(Schedule(), ops.ones((b,)), ids.shape[1])
         sizes = np.tile(PIXELS * ops.numpy(batch["grid"])[None], (b, 1)).astype(np.float32)
-        moment = network.moment(timestep, ops.asarray(sizes), ops.zeros((b, 2)), scene)
-        before = network.enter(noise, scene)
-        return network.out_norm(network.through(0, self.config.blocks, before, scene, moment)[0])
+        modulation = network.modulation(timestep, ops.asarray(sizes), ops.zeros((b, 2)), dtype)
+        streams = network.embed(noise, conditioning)
+        streams = network.run_blocks(streams, conditioning, modulation, stop=self.config.blocks)
+        return network.out_norm(streams.image)
 
 
 def open_gates(block: Any) -> None:

@@ -165,17 +165,18 @@ def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
         x = (1 - sigma[i]) * data + sigma[i] * noise
         seen = [(rows[i - 1]["tokens"], rows[i - 1]["latents"].astype(np.float32))] if edit else []
         with autograd.no_grad():
-            said = made.network(
+            tokens = batch["tokens"][i : i + 1].repeat(2, 1).repeat(2, 2).reshape(1, -1)
+            said = networks.velocity(
+                made.network,
                 ops.asarray(x.astype(np.float32)),
-                ops.asarray(glyph_states(made.frozen[0], prompt)[None]),
-                None,
-                ops.asarray(batch["tokens"][i : i + 1].repeat(2, 1).repeat(2, 2).reshape(1, -1)),
-                ops.zeros((1,), ops.bool_),
                 ops.asarray((1000 * t[i : i + 1] - 1).astype(np.float32)),
                 ops.asarray(np.full((1, 2), 512, np.float32)),
                 ops.zeros((1, 2)),
-                remembered(made.network, [seen]),
-                ops.asarray(batch["origin"][i : i + 1]),
+                glyphs=ops.asarray(glyph_states(made.frozen[0], prompt)[None]),
+                tokens=ops.asarray(tokens),
+                tokens_dropped=ops.zeros((1,), ops.bool_),
+                references=remembered(made.network, [seen]),
+                origin=ops.asarray(batch["origin"][i : i + 1]),
             )
         wrong.append(ops.numpy(said) - (noise - data))
     with autograd.no_grad():
@@ -242,14 +243,16 @@ def test_the_loss_by_hand(source: Source) -> None:
         loss, _ = made.loss(tensors, ops.float32)
         states = made.frozen[0](tensors["glyph_ids"], tensors["glyph_mask"])
         glyphs = gathered(states, tensors["glyph_rows"], tensors["glyph_columns"])
-        said = made.network(
+        said = networks.velocity(
+            made.network,
             ops.asarray(x.astype(np.float32)),
-            *glyphs,
-            ops.asarray(batch["tokens"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
-            tensors["dropped"],
             ops.asarray((1000 * t - 1).astype(np.float32)),
             ops.asarray(np.full((4, 2), 512, np.float32)),
             ops.zeros((4, 2)),
+            glyphs=glyphs[0],
+            glyph_mask=glyphs[1],
+            tokens=ops.asarray(batch["tokens"].repeat(2, 1).repeat(2, 2).reshape(4, -1)),
+            tokens_dropped=tensors["dropped"],
             origin=tensors["origin"],
         )
     wrong = ops.numpy(said) - (batch["noise"] - batch["latents"])

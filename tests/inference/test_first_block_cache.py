@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from moyin.backend import autograd, ops
-from moyin.models.decoder import Decoder
-from moyin.models.first_block_cache import FirstBlockCache
+from moyin.inference.first_block_cache import FirstBlockCache
+from moyin.models.decoder import Decoder, DecoderInputs
 
 
 def stream(*values: float) -> Any:
@@ -15,7 +15,7 @@ def stream(*values: float) -> Any:
 
 
 class Later:
-    """Stands for the later blocks: adds `part` to what the first gave, and counts its calls."""
+    """In place of the later blocks: adds `part` to the first block's result; counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -29,13 +29,13 @@ class Later:
 
 
 def test_reuse_by_hand() -> None:
-    """The first block added 1 at the whole step: 1.1 is 10 % away, 1.3 is 30 %."""
+    """The first block added 1 at the full step: 1.1 is 10 % away, 1.3 is 30 %."""
     cache, later = FirstBlockCache(0.2), Later()
     np.testing.assert_array_equal(later(cache, stream(3), stream(4), 5.0), ops.numpy(stream(4)) + 5)
     near = later(cache, stream(6), stream(7.1), -1.0)
     np.testing.assert_allclose(near, ops.numpy(stream(7.1)) + 5, rtol=1e-6)
     assert later.calls == 1
-    # Held against the last whole step, not against the last one.
+    # Held against the last full step, not against the last one.
     far = later(cache, stream(6), stream(7.3), -1.0)
     np.testing.assert_allclose(far, ops.numpy(stream(7.3)) - 1, rtol=1e-6)
     assert later.calls == 2
@@ -64,13 +64,22 @@ def test_threshold_zero_changes_no_bit() -> None:
     network: Decoder = networks.tiny("decoder")
     rng = np.random.default_rng(0)
     glyphs = ops.asarray(rng.standard_normal((2, 5, 24)), ops.float32)
-    prior = ops.asarray(rng.integers(0, networks.CODES, (2, 16)))
+    tokens = ops.asarray(rng.integers(0, networks.CODES, (2, 16)))
     cache = FirstBlockCache(0.0)
+    inputs = DecoderInputs(
+        glyphs=glyphs,
+        glyph_mask=None,
+        tokens=tokens,
+        tokens_dropped=ops.asarray([False, True]),
+        height=8,
+        width=8,
+    )
     with autograd.no_grad():
-        scene = network.scene(glyphs, None, prior, ops.asarray([False, True]), 8, 8, ops.float32)
+        conditioning = network.conditioning(inputs, ops.float32)
         for time in (999.0, 500.0, 500.0):
             latents = ops.asarray(rng.standard_normal((2, 16, 8, 8)), ops.float32)
-            sizes = ops.full((1, 2), 64.0)
-            moment = network.moment(ops.full((1,), time), sizes, ops.zeros((1, 2)), scene)
-            whole, cached = (network.velocity(latents, scene, moment, c) for c in (None, cache))
-            np.testing.assert_array_equal(ops.numpy(whole), ops.numpy(cached))
+            sizes, crop = ops.full((1, 2), 64.0), ops.zeros((1, 2))
+            modulation = network.modulation(ops.full((1,), time), sizes, crop, ops.float32)
+            full = network(latents, conditioning, modulation)
+            cached = cache.velocity(network, latents, conditioning, modulation)
+            np.testing.assert_array_equal(ops.numpy(full), ops.numpy(cached))

@@ -34,3 +34,21 @@ def test_only_differences_of_position_matter():
 
     assert math.isclose(product(3, 10), product(40, 47), abs_tol=1e-4)
     assert not math.isclose(product(3, 10), product(3, 11), abs_tol=1e-2)
+
+
+def test_grid_table_by_hand() -> None:
+    """Head of 8: channels 0 and 1 rotate with the row, 2 and 3 with the column, at 1 and 1/100."""
+    cos, sin = rope.grid_table(2, 3, 8, 10000.0)
+    row, column = 1, 2
+    angles = np.array([row, row / 100, column, column / 100])
+    np.testing.assert_allclose(cos[5], np.tile(np.cos(angles), 2), atol=1e-6)
+    np.testing.assert_allclose(sin[5], np.append(-np.sin(angles), np.sin(angles)), atol=1e-6)
+
+
+def test_a_crop_rotates_as_in_the_whole_image() -> None:
+    whole = [x.reshape(6, 7, 8) for x in rope.grid_table(6, 7, 8, 10000.0)]
+    parts = rope.grid_table(3, 2, 8, 10000.0, ops.asarray([[2.0, 4.0], [0.0, 1.0]]))
+    for table, part in zip(whole, parts, strict=True):
+        for i, (row, column) in enumerate(((2, 4), (0, 1))):
+            expected = table[row : row + 3, column : column + 2].reshape(6, 8)
+            np.testing.assert_allclose(ops.numpy(part)[i], expected, atol=1e-5)
