@@ -51,7 +51,9 @@ def _dataset(dataset: Path, out: Path, form: str) -> None:
     check_writable(out / "part")
     from moyin.dataset.export import export_dataset
 
-    print(export_dataset(dataset, out, form))
+    with bars() as progress:
+        export_dataset(dataset, out, form, progress)
+    print(out)
 
 
 def _checkpoint(place: str | None, out: Path, quantization: str) -> None:
@@ -68,4 +70,5 @@ def _checkpoint(place: str | None, out: Path, quantization: str) -> None:
         def report(done: int, total: int) -> None:
             progress("tensors", done, total)
 
-        print(export(Checkpoint.open(place), out, quantization, report))
+        export(Checkpoint.open(place), out, quantization, report)
+    print(out)

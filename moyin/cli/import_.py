@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from moyin.cli.options import Out, required
+from moyin.cli.progress import bars
 
 
 def import_(
@@ -20,4 +21,6 @@ def import_(
         raise ValueError(f"{path} does not exist")
     from moyin.dataset.export import import_dataset
 
-    print(import_dataset(path, Path(folder)).path)
+    with bars() as progress:
+        import_dataset(path, Path(folder), progress)
+    print(folder)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moyin.cli.options import Out, Overrides, merge, required
+from moyin.cli.progress import bars
 
 # Options as keys of a recipe.
 KEYS = {"data": "inputs", "checkpoint": "tokenize.checkpoint"}
@@ -51,7 +52,8 @@ def prepare(
     config = apply(config, [*others, *(f"{key}={value}" for key, value in given.items())])
     from moyin.recipes.prepare import prepared
 
-    dataset = prepared(config, Path(folder), ray)
+    with bars() as progress:
+        dataset = prepared(config, Path(folder), ray, progress)
     if report:
         from moyin.data.report import write
 

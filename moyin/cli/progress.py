@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def bars() -> Iterator[Progress]:
     """A callback that draws one bar a stage on stderr; a stage that starts again reuses its bar.
 
+    It takes the stage, the units that are done and their number in all, 0 where that is unknown.
     Nothing is drawn before the first call, so that an error message stands alone.
     """
     from rich.console import Console
@@ -34,8 +35,8 @@ def bars() -> Iterator[Progress]:
     def report(stage: str, done: int, total: int) -> None:
         display.start()
         if stage not in tasks:
-            tasks[stage] = display.add_task(stage, total=total)
-        display.update(tasks[stage], completed=done, total=total)
+            tasks[stage] = display.add_task(stage, total=total or None)
+        display.update(tasks[stage], completed=done, total=total or None)
 
     try:
         yield report

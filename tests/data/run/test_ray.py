@@ -62,5 +62,5 @@ def test_a_recipe_that_only_renders_does_so_here(
 ) -> None:
     out = tmp_path / "dataset"
     assert main(["prepare", "smoke/images", "--out", str(out), "--ray", "127.0.0.1:1"]) == 2
-    assert "a Ray cluster filters images" in capsys.readouterr().err
+    assert "--ray is for recipes that filter" in capsys.readouterr().err
     assert not out.exists()
