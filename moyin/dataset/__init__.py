@@ -1,1 +1,1 @@
-"""What training reads: samples in shards, one file a column, and the order they are read in."""
+"""What training reads: samples in shards, with one file per column, and the order of reading."""

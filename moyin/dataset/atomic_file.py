@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever stops the work."""
+"""Files that are written completely or not at all, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is complete, synced to the disk.
+    """A file that replaces `path` once it is complete and synced to the disk.
 
-    OSError says how to go on where the disk is full; nothing is left behind then.
+    Nothing is left behind on an error. OSError if the disk is full; its message says how to
+    continue.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -26,8 +27,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            told = f"no room on disk for {path}: free some and start again; what is written is kept"
-            raise OSError(errno.ENOSPC, told) from error
+            message = f"no room on disk for {path}: free some and start again; what is written"
+            raise OSError(errno.ENOSPC, f"{message} is kept") from error
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The columns of a dataset: what a row of each holds, and how that becomes bytes and back."""
+"""The columns of a dataset: the type of their rows, and the encoding of a row."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# What a shard holds as itself, so that a column of it can be read whole at once.
+# Kinds that a shard stores unencoded, so that whole columns are read at once.
 SCALARS = ("float64", "int64", "text")
 KINDS = ("png", "json", "array", "npy", *SCALARS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """What a column holds (one of `KINDS`) and the digest of what made it.
+    """The kind of a column's rows (one of KINDS) and the digest of what made them.
 
-    `dtype` and `shape` are those of every row of an array column; rows of an "npy" column are
-    arrays that each have their own. `version` counts how often the column was replaced.
+    dtype, shape: of every row of an "array" column; rows of an "npy" column have different shapes.
+    version: how many times the column was replaced.
     """
 
     kind: str
@@ -33,23 +33,25 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"a column holds {', '.join(KINDS)}; not {self.kind!r}")
+            raise ValueError(
+                f"a column's kind must be one of {', '.join(KINDS)}, not {self.kind!r}"
+            )
 
     @classmethod
     def of_arrays(cls, row: Any, digest: str) -> Column:
-        """The column whose rows are arrays such as this one."""
+        """The column for arrays with the dtype and shape of this row."""
         array = np.asarray(row)
         return cls(kind="array", digest=digest, dtype=array.dtype.name, shape=array.shape)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Column:
-        """The inverse of `dataclasses.asdict` and a walk through JSON text."""
+        """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
         return cls(**fields | {"shape": tuple(fields["shape"])})
 
     def encode(self, value: Any) -> Any:
-        """A row as stored: bytes, or a scalar as it is. ValueError if it is not of this column.
+        """The stored form of a row: bytes, or the scalar itself. ValueError for a wrong type.
 
-        An image may be given as the PNG bytes that a worker made of it.
+        An image may be passed as encoded PNG bytes.
         """
         if self.kind in SCALARS:
             return self._scalar(value)
@@ -67,12 +69,14 @@ class Column:
             return content.getvalue()
         array = np.asarray(value)
         if (array.dtype.name, array.shape) != (self.dtype, self.shape):
-            given = f"{array.dtype.name} {list(array.shape)}"
-            raise ValueError(f"a row of {given} in a column of {self.dtype} {list(self.shape)}")
+            raise ValueError(
+                f"row of {array.dtype.name} {list(array.shape)} "
+                f"in a column of {self.dtype} {list(self.shape)}"
+            )
         return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
     def decode(self, content: Any) -> Any:
-        """The inverse of `encode`: RGB uint8 [height, width, 3], JSON's own types, or an array."""
+        """The inverse of `encode`: RGB uint8 [height, width, 3], a JSON value, array or scalar."""
         if self.kind in SCALARS:
             return content
         if self.kind == "json":
@@ -85,14 +89,14 @@ class Column:
         return np.frombuffer(content, little).reshape(self.shape).astype(self.dtype)
 
     def content(self, stored: Any) -> bytes:
-        """The bytes that stand for a stored row in a digest."""
+        """The bytes of a stored row that enter a digest."""
         if self.kind in ("float64", "int64"):
             return struct.pack("<d" if self.kind == "float64" else "<q", stored)
         return stored.encode() if self.kind == "text" else bytes(stored)
 
     def _scalar(self, value: Any) -> Any:
         kinds = {"float64": (numbers.Real, float), "int64": (numbers.Integral, int)}
-        wanted, made = kinds.get(self.kind, (str, str))
-        if not isinstance(value, wanted):
-            raise ValueError(f"a row of {type(value).__name__} in a column of {self.kind}")
-        return made(value)
+        accepted, convert = kinds.get(self.kind, (str, str))
+        if not isinstance(value, accepted):
+            raise ValueError(f"row of {type(value).__name__} in a column of {self.kind}")
+        return convert(value)

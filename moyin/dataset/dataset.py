@@ -1,13 +1,13 @@
-"""A dataset of samples: one folder, columns side by side, each in shards of its own.
+"""A dataset of samples: one folder with one subfolder per column, each with its own shards.
 
-    DATASET/dataset.json           format, what made it, and for every column its kind and digest
-    DATASET/image/00000.arrow  PNG bytes
-    DATASET/meta/00000.arrow     JSON: captions, lines, background, objects
-    DATASET/ids/00000.arrow      an array a row, added later without touching the rest
-    DATASET/ids.1/00000.arrow    its next version, made beside it, which then takes its place
-    DATASET/level/00000.arrow    a number or a text a row, which is fast to read whole
+    DATASET/dataset.json           format, recipe, and the kind and digest of every column
+    DATASET/image/00000.arrow      PNG bytes
+    DATASET/meta/00000.arrow       JSON: captions, lines, background, objects
+    DATASET/tokens/00000.arrow     an array per row; added later without touching other columns
+    DATASET/tokens.1/00000.arrow   its next version, which replaces it once complete
+    DATASET/level/00000.arrow      a number or a text per row; fast to read as a whole
 
-A shard that has its name is complete, so work that was cut short goes on from what is there.
+Shards are written atomically, so interrupted work resumes from the existing ones.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from moyin.dataset.sample import Sample
 
 Array = np.ndarray[Any, Any]
 
-FORMAT = 1
-SHARD = 256  # rows a shard
-BUCKET = "bucket"  # the column that says HEIGHTxWIDTH where images are of several sizes
-BASE = {"image": "png", "meta": "json"}
+FORMAT = 2
+HEADER = "dataset.json"
+SHARD = 256  # rows
+BUCKET = "bucket"  # column with the size of each image, WIDTHxHEIGHT, if there are several sizes
+BASE = {"image": "png", "meta": "json"}  # the columns of every dataset
 
 
 class Dataset:
-    """Rows by number, columns by name. `Dataset.create` or `Dataset.open` makes one."""
+    """Rows by number, columns by name. Use `Dataset.create` or `Dataset.open`."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path, self.header = path, header
@@ -50,15 +51,16 @@ class Dataset:
     def create(
         cls, path: Path | str, recipe: Mapping[str, Any], seed: int, count: int, digest: str
     ) -> Dataset:
-        """A dataset for `count` samples that `recipe` makes from `seed`; `digest` names that maker.
+        """A dataset for `count` samples, made by `recipe` from `seed`.
 
-        One that is there already is opened, and may grow. ValueError if another maker made it.
+        digest: identifies everything that determines the images. An existing dataset is opened,
+        and may grow. ValueError if it has another digest.
         """
         path = Path(path)
         columns = {n: asdict(Column(kind=kind, digest=digest)) for n, kind in BASE.items()}
-        made = {"recipe": dict(recipe), "seed": seed, "count": count, "columns": columns}
-        there = (path / "dataset.json").exists()
-        dataset = cls.open(path) if there else cls(path, {"format": FORMAT} | made)
+        fields = {"recipe": dict(recipe), "seed": seed, "count": count, "columns": columns}
+        exists = (path / HEADER).exists()
+        dataset = cls.open(path) if exists else cls(path, {"format": FORMAT} | fields)
         dataset.column("image", digest)
         with dataset._changing() as header:
             header["count"] = max(count, header["count"])
@@ -66,61 +68,62 @@ class Dataset:
 
     @classmethod
     def open(cls, path: Path | str) -> Dataset:
-        """The dataset at `path`; ValueError where there is none or its format is not known."""
+        """Open the dataset at `path`. ValueError if there is none, or if it has another format."""
         return cls(Path(path), _header(Path(path)))
 
     @property
     def parts(self) -> tuple[Dataset, ...]:
-        """The datasets that are read as this one: itself."""
+        """This dataset, as the only part of itself (`ConcatDataset.parts`)."""
         return (self,)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of all columns; one that is being replaced stands there once, as it was."""
+        """The names of all columns, without the unfinished versions of columns being replaced."""
         return tuple(name for name in self.header["columns"] if "." not in name)
 
     def __len__(self) -> int:
-        """Rows that have both an image and its description."""
+        """Number of rows with both an image and metadata."""
         return min(self.rows_of(name) for name in BASE)
 
     def column(self, name: str, digest: str | None = None) -> Column:
-        """What is known of a column; ValueError if it is not there or another maker made it."""
+        """A column's description. ValueError if it does not exist, or has another digest."""
         if name not in self.header["columns"]:
-            had = ", ".join(self.columns)
-            raise ValueError(f"{self.path} has no column {name!r}; it has {had}")
+            names = ", ".join(self.columns)
+            raise ValueError(f"{self.path} has no column {name!r}; it has {names}")
         column = Column.from_json(self.header["columns"][name])
         if digest not in (None, column.digest):
-            told = f"column {name!r} of {self.path} is stale: made by {column.digest[:12]}"
-            told += f", not by {str(digest)[:12]}"
-            raise ValueError(f"{told}; drop it (Dataset.drop_column) or take another dataset")
+            raise ValueError(
+                f"column {name!r} of {self.path} is stale: its digest is {column.digest[:12]}, "
+                f"not {str(digest)[:12]}; drop it (Dataset.drop_column) or use another dataset"
+            )
         return column
 
     def rows_of(self, name: str) -> int:
-        """How many rows of a column are complete."""
+        """Number of complete rows of a column."""
         return self._starts(name)[-1]
 
     def size_of(self, name: str) -> int:
-        """Bytes of a column on the disk."""
+        """Size of a column on disk, in bytes."""
         files = self._folder(name, self.column(name)).glob("*.arrow")
         return sum(file.stat().st_size for file in files)
 
     def shard_rows(self, number: int, names: Sequence[str] = tuple(BASE)) -> int:
-        """The rows of one shard that all these columns have; 0 if one has not got it."""
+        """Number of rows of a shard that all these columns have; 0 if one lacks the shard."""
         paths = [self._shard(name, number) for name in names]
         return min(shards.count(path) for path in paths) if all(map(Path.exists, paths)) else 0
 
     @property
     def shard_count(self) -> int:
-        """How many shards of descriptions are complete."""
+        """Number of complete shards of metadata."""
         return len(self._starts("meta")) - 1
 
     def shard(self, name: str, number: int) -> list[Any]:
-        """A shard's rows as they are stored: bytes, or scalars. Images stay encoded."""
+        """A shard's rows as stored: encoded bytes, or scalars."""
         self.column(name)
         return list(shards.rows(self._shard(name, number)))
 
     def append(self, samples: Iterable[Sample]) -> None:
-        """Write samples as further shards of 256; the last may be short."""
+        """Write samples as further shards of 256 rows; the last may be shorter."""
         samples = iter(samples)
         for number in itertools.count(len(self._starts("meta")) - 1):
             rows = list(itertools.islice(samples, SHARD))
@@ -129,16 +132,16 @@ class Dataset:
             self.write_shard(number, rows)
 
     def write_shard(self, number: int, samples: Sequence[Sample]) -> None:
-        """Write (or replace) the images and descriptions of one shard."""
+        """Write or overwrite the images and metadata of one shard."""
         self.write_column("image", number, [sample.image for sample in samples])
         self.write_column("meta", number, [sample.to_json() for sample in samples])
 
     def add_column(self, name: str, digest: str, rows: Iterable[Any], kind: str = "array") -> None:
-        """Add a column, or go on with one that was cut short.
+        """Add a column, or resume an unfinished one.
 
-        `rows` starts at row `rows_of(name)` where the column has been begun, else at row 0: arrays
-        of one dtype and shape, numbers (`float64`, `int64`), strings (`text`) or JSON's own types
-        (`json`). ValueError if the column is another maker's, or if rows are too few.
+        rows: from row `rows_of(name)` of an unfinished column, else from row 0: arrays of one
+        dtype and shape (`array`) or of any shape (`npy`), numbers (`float64`, `int64`), strings
+        (`text`) or JSON values (`json`). ValueError for another digest, or for too few rows.
         """
         rows = iter(rows)
         if name not in self.header["columns"]:
@@ -152,23 +155,23 @@ class Dataset:
         self.column(name, digest)
         bounds = self._starts("meta")
         for number in range(len(self._starts(name)) - 1, len(bounds) - 1):
-            wanted = bounds[number + 1] - bounds[number]
-            values = list(itertools.islice(rows, wanted))
-            if len(values) < wanted:
+            count = bounds[number + 1] - bounds[number]
+            values = list(itertools.islice(rows, count))
+            if len(values) < count:
                 raise ValueError(f"column {name!r} ends after {bounds[number] + len(values)} rows")
             self.write_column(name, number, values)
 
     def begin_column(self, name: str, column: Column) -> None:
-        """Make a column known, so that its shards can be written, in any order.
+        """Enter a column into the header, so that its shards can be written in any order.
 
-        ValueError if there is one of this name from another maker.
+        ValueError if the column exists with another digest.
         """
         if not name.isidentifier():
-            raise ValueError(f"column {name!r}: a name has letters, digits and _ alone")
+            raise ValueError(f"column {name!r}: a name consists of letters, digits and _")
         self._begin(name, column)
 
     def write_column(self, name: str, number: int, values: Sequence[Any]) -> None:
-        """Write (or replace) one shard of a column that has been begun."""
+        """Write or overwrite one shard of a column that the header has."""
         column = self.column(name)
         stored = [column.encode(value) for value in values]
         shards.write(self._shard(name, number), stored, column.kind)
@@ -177,14 +180,14 @@ class Dataset:
     def replace_column(
         self, name: str, digest: str, rows: Iterable[Any], kind: str = "array"
     ) -> None:
-        """Put another maker's rows, from row 0 on, in a column's place once all are written.
+        """Replace a column by other rows, from row 0 on, once all of them are written.
 
-        Until then everybody reads the old ones, and who opened the dataset before goes on to: their
-        shards stay until the column is replaced again.
+        Readers see the old rows until then. A process that opened the dataset before keeps reading
+        them: their shards stay until the column is replaced again.
         """
         old = self.column(name)
         if name in BASE:
-            raise ValueError(f"column {name!r} is what the dataset is made of")
+            raise ValueError(f"column {name!r} is required: it is not replaced or dropped")
         fresh = f"{name}.{old.version + 1}"
         self._forget(fresh)
         self.add_column(fresh, digest, rows, kind)
@@ -195,27 +198,27 @@ class Dataset:
         shutil.rmtree(self._folder(name, replace(old, version=old.version - 1)), ignore_errors=True)
 
     def drop_column(self, name: str) -> None:
-        """Delete a column that was added, whatever its version."""
+        """Delete an added column, in all its versions."""
         column = self.column(name)
         if name in BASE:
-            raise ValueError(f"column {name!r} is what the dataset is made of")
+            raise ValueError(f"column {name!r} is required: it is not replaced or dropped")
         self._forget(f"{name}.{column.version + 1}")
         self._forget(name)
 
     def values(self, name: str) -> Array:
-        """A column of scalars, whole: [rows] of float64, int64, or strings as objects."""
+        """A whole column of scalars: [rows] of float64, int64, or strings as objects."""
         column = self.column(name)
         if column.kind not in SCALARS:
-            raise ValueError(f"column {name!r} of {self.path} holds {column.kind}, no scalars")
+            raise ValueError(f"column {name!r} of {self.path} holds {column.kind}, not scalars")
         numbers = range(len(self._starts(name)) - 1)
         parts = [shards.values(self._shard(name, number)) for number in numbers]
         kind = np.dtype(object if column.kind == "text" else column.kind)
         return np.concatenate([np.empty(0, kind), *parts])
 
     def read(self, names: Sequence[str], indices: Iterable[int]) -> list[dict[str, Any]]:
-        """The rows of these numbers, each a dict of the named columns, decoded.
+        """The rows with these numbers, each a dict of the decoded values of the named columns.
 
-        IndexError where a column has no such row.
+        IndexError if a column lacks a row.
         """
         columns = {name: self.column(name) for name in names}
         return [
@@ -224,12 +227,12 @@ class Dataset:
         ]
 
     def sample(self, index: int) -> Sample:
-        """Row `index` as the sample that was stored."""
+        """Row `index` as a sample."""
         row = self.read(tuple(BASE), [index])[0]
         return Sample.from_json(row["meta"], row["image"])
 
     def digest(self) -> str:
-        """SHA-256 over all rows of all columns, whatever the shards are."""
+        """SHA-256 over all rows of all columns; it does not depend on the shards."""
         total = hashlib.sha256()
         for name in sorted(self.columns):
             column = self.column(name)
@@ -242,7 +245,7 @@ class Dataset:
     def _cell(self, name: str, index: int) -> Any:
         bounds = self._starts(name)
         if not 0 <= index < bounds[-1]:
-            raise IndexError(f"row {index} of column {name!r}, which has {bounds[-1]}")
+            raise IndexError(f"row {index} of column {name!r}, which has {bounds[-1]} rows")
         number = bisect.bisect_right(bounds, index) - 1
         return shards.row(self._shard(name, number), index - bounds[number])
 
@@ -253,7 +256,7 @@ class Dataset:
         return self.path / (f"{name}.{column.version}" if column.version else name)
 
     def _starts(self, name: str) -> list[int]:
-        """The row at which each complete shard starts, and the end of the last."""
+        """The first row of each complete shard, and the end of the last."""
         if name not in self._bounds:
             paths = (self._shard(name, number) for number in itertools.count())
             counts = [shards.count(path) for path in itertools.takewhile(Path.exists, paths)]
@@ -263,19 +266,19 @@ class Dataset:
         return self._bounds[name]
 
     def _matching(self, counts: list[int]) -> list[int]:
-        """The leading shards as long as the descriptions', but for the last."""
-        wanted = np.diff(self._starts("meta")).tolist()
-        pairs = zip(counts, wanted, strict=False)
+        """The leading shards with as many rows as the metadata's."""
+        expected = np.diff(self._starts("meta")).tolist()
+        pairs = zip(counts, expected, strict=False)
         return [count for count, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
 
     def _begin(self, name: str, column: Column) -> None:
         with self._changing() as header:
-            known = header["columns"].setdefault(name, asdict(column))
-        if known["digest"] != column.digest:
+            existing = header["columns"].setdefault(name, asdict(column))
+        if existing["digest"] != column.digest:
             self.column(name, column.digest)
 
     def _forget(self, name: str) -> None:
-        """Take a column out of the header, and then its folders away."""
+        """Remove a column from the header, then delete its folders."""
         with self._changing() as header:
             header["columns"].pop(name, None)
         for folder in (self.path / name, *self.path.glob(f"{name}.[0-9]*")):
@@ -284,22 +287,26 @@ class Dataset:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        """The header as it is on the disk now, written again at the end; one process at a time."""
+        """The header as it is on disk now; it is written at the end. Locks out other processes."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / "dataset.json.lock"):
-            if (self.path / "dataset.json").exists():
+        with FileLock(self.path / f"{HEADER}.lock"):
+            if (self.path / HEADER).exists():
                 self.header = _header(self.path)
             yield self.header
-            with replacing(self.path / "dataset.json") as file:
+            with replacing(self.path / HEADER) as file:
                 file.write(json.dumps(self.header, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
 def _header(path: Path) -> dict[str, Any]:
+    if (path / "store.json").exists():
+        raise ValueError(f"{path} is a dataset of format 1 (store.json): prepare it again")
     try:
-        header: dict[str, Any] = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+        header: dict[str, Any] = json.loads((path / HEADER).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"no readable dataset at {path}: make one with moyin prepare") from error
     if header.get("format") != FORMAT:
-        told = f"{path} has format {header.get('format')}, and {FORMAT} is what can be read"
-        raise ValueError(f"{told}: prepare it again")
+        raise ValueError(
+            f"{path} has format {header.get('format')}; this version reads format {FORMAT}: "
+            "prepare it again"
+        )
     return header

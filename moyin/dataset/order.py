@@ -1,7 +1,7 @@
-"""In which order rows are read: endless shuffled rows, and rows that take turns.
+"""The order in which rows are read: endless shuffled epochs, and several sequences interleaved.
 
-What stands at a position is computed from the position alone. So reading goes on from anywhere, on
-any number of machines, and a permutation takes no memory however long it is.
+Every position is computed from its number alone. So reading resumes anywhere, on any number of
+machines, and a permutation of any length takes no memory.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-ROUNDS = 10  # even, so that the digits end where they began
+ROUNDS = 10  # of the Feistel network; even, so that the two digits end in their places
 
 
 def key(*parts: int) -> int:
-    """A number of 64 bits that stands for several."""
+    """A hash of several numbers, of 64 bits."""
     total = np.zeros(1, np.uint64)
     for part in parts:
         total = mixed(total ^ np.uint64(part % 2**64))
@@ -26,30 +26,30 @@ def key(*parts: int) -> int:
 
 
 def shuffled(positions: Array, count: int, seed: int) -> Array:
-    """Numbers below `count` at these positions of an endless row [N], int64.
+    """Numbers below `count` at these positions of an endless sequence, int64 [N].
 
-    Every `count` positions, from 0 on, hold each number once, in an order of their own: a Feistel
-    network over two digits, walked until it comes to a number below `count` (Black and Rogaway
-    2002, Ciphers with arbitrary finite domains).
+    Each epoch of `count` positions holds every number once, in an order of its own. The
+    permutation is a Feistel network over two digits, applied until the result is below `count`
+    (Black and Rogaway 2002, Ciphers with arbitrary finite domains).
     """
     high = math.isqrt(count - 1) + 1 if count > 1 else 1
     sides = np.array([high, -(-count // high)], np.uint64)
     epoch, at = np.divmod(np.asarray(positions, np.uint64), np.uint64(count))
-    own = mixed(epoch ^ np.uint64(key(seed, count)))
-    keys = mixed(own + np.arange(ROUNDS, dtype=np.uint64)[:, None])
+    epoch_key = mixed(epoch ^ np.uint64(key(seed, count)))
+    round_keys = mixed(epoch_key + np.arange(ROUNDS, dtype=np.uint64)[:, None])
     outside = np.ones(at.shape, bool)
     while outside.any():
         right, left = np.divmod(at[outside], sides[0])
-        for turn in range(ROUNDS):
-            told = mixed(right ^ keys[turn, outside])
-            left, right = right, (left + (told >> np.uint64(32))) % sides[turn % 2]
+        for i in range(ROUNDS):
+            output = mixed(right ^ round_keys[i, outside])
+            left, right = right, (left + (output >> np.uint64(32))) % sides[i % 2]
         at[outside] = right * sides[0] + left
         outside = at >= count
     return at.astype(np.int64)
 
 
 def quotas(weights: Sequence[float], total: int) -> tuple[int, ...]:
-    """Whole numbers, each at least 1, that share about `total` by weight: largest remainders."""
+    """Whole numbers of at least 1 that divide about `total` by weight, by largest remainders."""
     exact = np.asarray(weights, float) / sum(weights) * total
     whole = np.floor(exact).astype(int)
     largest = np.argsort(whole - exact, kind="stable")[: max(0, total - int(whole.sum()))]
@@ -58,22 +58,22 @@ def quotas(weights: Sequence[float], total: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Turns:
-    """Several rows that take turns: in every sum(quotas) places, each has its quota, shuffled."""
+class Interleaver:
+    """Interleaves sequences: in every sum(quotas) positions each has its quota, shuffled."""
 
     quotas: tuple[int, ...]
     seed: int
 
     def __call__(self, positions: Array) -> tuple[Array, Array]:
-        """Whose turn it is at each position, and which place of its own row that is: int64 [N]."""
+        """The sequence at each position, and the position within that sequence, int64 [N] each."""
         positions = np.asarray(positions, np.int64)
         if len(self.quotas) == 1:
             return np.zeros_like(positions), positions
         ends = np.cumsum(self.quotas)
-        place = shuffled(positions, int(ends[-1]), self.seed)
-        whose = np.searchsorted(ends, place, "right")
-        quota = np.asarray(self.quotas)[whose]
-        return whose, positions // ends[-1] * quota + place - (ends[whose] - quota)
+        slot = shuffled(positions, int(ends[-1]), self.seed)
+        sequence = np.searchsorted(ends, slot, "right")
+        quota = np.asarray(self.quotas)[sequence]
+        return sequence, positions // ends[-1] * quota + slot - (ends[sequence] - quota)
 
 
 def mixed(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What one training image is: its pixels, what it says of itself, and what stands where."""
+"""A training sample: an image, its captions, and the position of its text and objects."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
-Quad = tuple[float, ...]  # x, y of four corners, clockwise from the text's own top left
+Quad = tuple[float, ...]  # x, y of four corners, clockwise from the text's top left
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text as drawn.
+    """One text of an image, as drawn.
 
-    `box` is the line's ink; `characters` holds the ink of every character of `text`, in order,
-    blanks included (a blank's box is its advance, as high as the line). `squares` are what the
-    glyph encoder's bitmaps of them cover (`data.shape`). `role` is what the line is in a layout,
-    a title for example; there a line may be set in several rows, or `vertical` in columns. Where it
-    is turned, bent or seen at an angle, boxes are those around `quad` and the characters' `quads`,
-    which follow the ink; they are empty where the boxes themselves do. `effects`: how it is drawn.
+    box: bounding box of the ink. characters: that of every character of `text`, white space
+    included (its advance, as high as the line). squares: the areas that the glyph encoder's
+    bitmaps of the characters cover (`render.text_shape`). place: one of `ocr.places`.
+    role: the text's function in a layout, such as "title"; such a text may have several rows, or
+    columns if `vertical`. quad, quads: corners of the text and of its characters if it is rotated,
+    bent or seen in perspective; then the boxes enclose them. Empty for upright text.
+    effects: names of the effects it is drawn with.
     """
 
     text: str
@@ -40,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Thing:
-    """One pictured object as drawn: English and Chinese name, box and place."""
+    """One object as drawn: English and Chinese name, box and place."""
 
     name: str
     chinese: str
@@ -50,8 +51,11 @@ class Thing:
 
 @dataclass(frozen=True)
 class Edit:
-    """What makes an image of another one: `of` is how many rows of the dataset the other one is
-    away, -1 for the one before; `captions` ask for it, and quote what is to be written."""
+    """The edit that turns another image into this one.
+
+    of: row of the other image relative to this one, such as -1. captions: instructions, which
+    quote the new text.
+    """
 
     of: int
     captions: tuple[str, ...]
@@ -59,13 +63,14 @@ class Edit:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image [height, width, 3] uint8 with its captions and everything that is known of it.
+    """An image with its captions and metadata.
 
-    `background` holds "kind" (flat, gradient, texture, photograph) and what that kind needs:
-    "colour", "second" (a gradient's other end), "texture", "photograph"; of a sheet also
-    "behind", a colour, or "surface", a photograph, where it does not fill the image. `layout` is
-    its name, empty for lines placed freely; `dropped` counts the drafts of this image that had a
-    character without a glyph. `edit` is there where it is made of another image of its dataset.
+    image: [height, width, 3] uint8 RGB. background: "kind" (flat, gradient, texture, photograph;
+    "found" if unknown) and its parameters: "colour", "second" (end of a gradient), "texture",
+    "photograph"; for a sheet that does not fill the image also "behind", a colour, or "surface", a
+    photograph. layout: its name; empty for lines placed freely. dropped: number of drafts of this
+    image that were dropped because a font lacked a glyph. edit: set if the image is an edit of
+    another one in the dataset.
     """
 
     image: Pixels
@@ -80,7 +85,7 @@ class Sample:
     edit: Edit | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the image, in JSON's own types."""
+        """Everything but the image, as JSON types."""
         named = ("captions", "background", "seed", "index", "layout", "dropped")
         fields = {name: getattr(self, name) for name in named}
         if self.edit is not None:
@@ -90,7 +95,7 @@ class Sample:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any], image: Pixels) -> Sample:
-        """The inverse of `to_json`, also after a walk through JSON text."""
+        """The inverse of `to_json`, also after a round trip through JSON."""
         return cls(
             image=image,
             captions=tuple(fields["captions"]),

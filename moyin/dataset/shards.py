@@ -1,6 +1,6 @@
-"""Shards: files of one column of bytes or scalars in Arrow's own format, mapped into memory.
+"""Shards: Arrow files that hold some rows of one column and are memory-mapped.
 
-A row is a slice of the map, so that reading one at random loads nothing else.
+A row is a slice of the map, so a random row is read without loading the others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from moyin.dataset.atomic_file import replacing
 
-OPEN = 256  # shards that stay mapped
+MAX_MAPPED = 256  # shards
 SCALARS = {"float64": pa.float64(), "int64": pa.int64(), "text": pa.large_string()}
 
 
 def write(path: Path, rows: Sequence[Any], kind: str = "bytes") -> None:
-    """Write the rows as the shard `path`: bytes, or scalars of one of the kinds `SCALARS`."""
+    """Write the rows as the shard `path`: bytes, or scalars if `kind` is one of SCALARS."""
     column = pa.array(rows, SCALARS.get(kind, pa.large_binary()))
     batch = pa.record_batch({"row": column})
     with replacing(path) as file, pa.ipc.new_file(file, batch.schema) as shard:
@@ -29,7 +29,7 @@ def write(path: Path, rows: Sequence[Any], kind: str = "bytes") -> None:
 
 
 def count(path: Path) -> int:
-    """The rows of a shard; ValueError if it is damaged."""
+    """Number of rows of a shard. ValueError if it is damaged."""
     return len(_mapped(path))
 
 
@@ -45,15 +45,16 @@ def rows(path: Path) -> Iterator[Any]:
 
 def values(path: Path) -> np.ndarray[Any, Any]:
     """All rows of a shard of scalars: float64, int64, or strings as objects."""
-    whole: np.ndarray[Any, Any] = _mapped(path).to_numpy(zero_copy_only=False)
-    return whole
+    column: np.ndarray[Any, Any] = _mapped(path).to_numpy(zero_copy_only=False)
+    return column
 
 
-@lru_cache(maxsize=OPEN)
+@lru_cache(maxsize=MAX_MAPPED)
 def _mapped(path: Path) -> Any:
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as shard:
             return shard.get_batch(0).column(0)
     except (pa.ArrowInvalid, OSError) as error:
-        told = f"shard {path} is damaged or cut short: delete it, and it is made anew"
-        raise ValueError(told) from error
+        raise ValueError(
+            f"shard {path} is damaged: delete it and run again to recreate it"
+        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from moyin.dataset.loader import Rule
+from moyin.dataset.loader import WeightRule
 from moyin.inference.image_processor import SHORTEST
 from moyin.train.objectives import Objective
 
@@ -114,4 +114,4 @@ class Training:
         if self.dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")
         for rule in self.weights:
-            Rule.parse(rule)
+            WeightRule.parse(rule)

@@ -21,7 +21,7 @@ from moyin.checkpoint.save import save_checkpoint
 from moyin.checkpoint.save_lora import save_lora
 from moyin.dataset.concat import ConcatDataset
 from moyin.dataset.dataset import BUCKET
-from moyin.dataset.loader import Rule, Stream, ahead
+from moyin.dataset.loader import BatchSampler, WeightRule, prefetch
 from moyin.dataset.order import shuffled
 from moyin.dataset.tokens import digest
 from moyin.inference.image_processor import SHORTEST
@@ -186,7 +186,7 @@ class Trainer:
             nn.compile_blocks(self.objective.blocks)
         with (
             self._report(peak) as report,
-            closing(ahead(self._batch, self.step * t.accumulate, t.workers)) as batches,
+            closing(prefetch(self._batch, self.step * t.accumulate, t.workers)) as batches,
             self.keeper,
         ):
             while self.step < last:
@@ -216,10 +216,10 @@ class Trainer:
         places = np.arange(micro * t.batch, (micro + 1) * t.batch)[rank :: self.ranks]
         return np.asarray(self.rows[shuffled(places, len(self.rows), t.seed)])
 
-    def _stream(self) -> Stream | None:
+    def _stream(self) -> BatchSampler | None:
         """The order of the rows of the datasets, where the stage reads any."""
         t, datasets = self.training, self.objective.dataset
-        rules = [Rule.parse(text) for text in t.weights]
+        rules = [WeightRule.parse(text) for text in t.weights]
         if not isinstance(datasets, ConcatDataset):
             if rules:
                 raise ValueError(f"weights={','.join(t.weights)}: this stage reads no dataset")
@@ -228,7 +228,7 @@ class Trainer:
         if t.held_out and several:
             raise ValueError("held_out: images of several sizes cannot be validated on together")
         held = validation.held_out(len(datasets), t.held_out) if t.held_out else None
-        return Stream(datasets, t.batch, t.seed, rules, t.accumulate, held)
+        return BatchSampler(datasets, t.batch, t.seed, rules, t.accumulate, held)
 
     def _batch(self, micro: int) -> Batch:
         t = self.training

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moyin.dataset.order import ROUNDS, Turns, key, mixed, quotas, shuffled
+from moyin.dataset.order import ROUNDS, Interleaver, key, mixed, quotas, shuffled
 
 
 @settings(max_examples=50, deadline=None)
@@ -98,7 +98,7 @@ def test_in_every_cycle_each_has_its_quota_and_goes_on_in_order(
     shares: list[int], cycle: int
 ) -> None:
     total = sum(shares)
-    whose, place = Turns(tuple(shares), 9)(np.arange(cycle * total, (cycle + 1) * total))
+    whose, place = Interleaver(tuple(shares), 9)(np.arange(cycle * total, (cycle + 1) * total))
     for number, share in enumerate(shares):
         mine = place[whose == number]
         assert sorted(mine.tolist()) == list(range(cycle * share, (cycle + 1) * share))
@@ -106,5 +106,5 @@ def test_in_every_cycle_each_has_its_quota_and_goes_on_in_order(
 
 @pytest.mark.parametrize("positions", [[0, 1, 2, 10**12]])
 def test_one_row_alone_needs_no_turns(positions: list[int]) -> None:
-    whose, place = Turns((5,), 1)(np.array(positions))
+    whose, place = Interleaver((5,), 1)(np.array(positions))
     assert (whose.tolist(), place.tolist()) == ([0] * 4, positions)

@@ -86,7 +86,7 @@ def test_images_of_two_sizes(source: Source, tmp_path: Path) -> None:
     images = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
     dataset = Dataset.create(tmp_path / "sizes", {}, seed=0, count=3, digest="maker")
     dataset.append(Sample(p, (), (), {}, (), 0, i) for i, p in enumerate(images))
-    dataset.add_column("bucket", "maker", [f"{h}x{w}" for h, w in sizes], "text")
+    dataset.add_column("bucket", "maker", [f"{w}x{h}" for h, w in sizes], "text")
     mixed = Source(ConcatDataset([dataset]), source.checkpoint)
     columns.semantic_columns(mixed)
     columns.latent_column(mixed, ops.float32)

@@ -32,7 +32,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Sample(random.integers(0, 256, (*size, 3), np.uint8), (f'says "{i}"',), (), {}, (), 0, i)
         for i, size in enumerate(sizes)
     )
-    dataset.add_column("bucket", "maker", [f"{h}x{w}" for h, w in sizes], "text")
+    dataset.add_column("bucket", "maker", [f"{w}x{h}" for h, w in sizes], "text")
     return folder
 
 

@@ -53,12 +53,12 @@ class ResizeFilter:
         bucket = min(self.buckets, key=lambda b: abs(math.log(b[0] / b[1] * width / height)))
         scale = max(bucket[0] / height, bucket[1] / width)
         cropped = 1 - bucket[0] * bucket[1] / (height * width * scale**2)
-        size = f"{height}x{width}"
+        size = f"{width}x{height}"
         if cropped > self.config.crop:
             return item.drop(self.name, "too long and narrow", size)
         if scale > self.config.enlarge:
             return item.drop(self.name, "too small", size)
-        item = item.with_values(bucket=f"{bucket[0]}x{bucket[1]}")
+        item = item.with_values(bucket=f"{bucket[1]}x{bucket[0]}")
         if (height, width) == bucket:
             return item
         if item.rendered:

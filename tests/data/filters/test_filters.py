@@ -59,7 +59,7 @@ def test_an_image_comes_to_its_bucket_by_its_middle() -> None:
     image = np.zeros((600, 1300, 3), np.uint8)
     image[:, 200:1100] = 255
     (fitted,) = ResizeFilter.Config().build()([item(image)])
-    assert fitted.values["bucket"] == "384x672"
+    assert fitted.values["bucket"] == "672x384"
     assert fitted.sample.image.shape == (384, 672, 3)
     # Scaled by 384 / 600, of which 672 show 1050 pixels: 75 of the 200 black ones on each side.
     dark = (fitted.sample.image[192, :, 0] < 128).sum()

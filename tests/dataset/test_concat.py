@@ -44,5 +44,5 @@ def test_a_mixture_is_written_with_weights(places: tuple[str, str]) -> None:
 
 def test_an_empty_dataset_is_named(tmp_path: Path) -> None:
     Dataset.create(tmp_path / "empty", {}, seed=0, count=8, digest="maker")
-    with pytest.raises(ValueError, match="empty holds no images yet"):
+    with pytest.raises(ValueError, match="empty has no images yet"):
         ConcatDataset.open(str(tmp_path / "empty"))

@@ -111,6 +111,12 @@ def test_a_damaged_header_or_another_format_is_refused(dataset: Dataset) -> None
         Dataset.open(dataset.path)
 
 
+def test_a_dataset_of_format_1_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text('{"format": 1}')
+    with pytest.raises(ValueError, match=r"format 1 \(store.json\): prepare it again"):
+        Dataset.open(tmp_path)
+
+
 def test_another_maker_is_refused(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match=r"'image'.*is stale"):
         Dataset.create(dataset.path, {"size": 8}, seed=0, count=10, digest="another")
@@ -169,7 +175,7 @@ def test_scalars_are_read_whole_and_by_row(
 
 
 def test_only_scalars_are_read_whole(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match=r"'meta' of .* holds json, no scalars"):
+    with pytest.raises(ValueError, match=r"'meta' of .* holds json, not scalars"):
         dataset.values("meta")
 
 
@@ -183,7 +189,7 @@ def test_shards_of_a_column_are_written_in_any_order(dataset: Dataset) -> None:
     assert dataset.values("level").tolist() == list(range(10))
     with pytest.raises(ValueError, match=r"column 'level'.*is stale"):
         dataset.begin_column("level", Column(kind="int64", digest="another"))
-    with pytest.raises(ValueError, match=r"column '\.\./up': a name has letters"):
+    with pytest.raises(ValueError, match=r"column '\.\./up': a name consists of letters"):
         dataset.begin_column("../up", Column(kind="int64", digest=""))
 
 

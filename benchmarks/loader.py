@@ -1,6 +1,6 @@
 """The stream over a dataset and over one ten times as large: rows a second, and memory.
 
-    python benchmarks/stream.py [--rows 1000] [--batch 16] [--workers 2]
+    python benchmarks/loader.py [--rows 1000] [--batch 16] [--workers 2]
 
 A row has latents of 32 KiB, a text and a number by which it is weighed, so that the stream holds
 what it ever holds. An epoch is read in shuffled batches in a process of its own, by threads that
@@ -21,7 +21,7 @@ import numpy as np
 from moyin.dataset.column import Column
 from moyin.dataset.concat import ConcatDataset
 from moyin.dataset.dataset import SHARD, Dataset
-from moyin.dataset.loader import Rule, Stream, ahead
+from moyin.dataset.loader import BatchSampler, WeightRule, prefetch
 from moyin.dataset.sample import Sample
 
 LATENTS = (16, 32, 32)
@@ -50,9 +50,9 @@ def epoch(path: Path, count: int, batch: int, workers: int) -> tuple[float, floa
     """Rows a second, and the most memory in MiB that a batch saw above that at the beginning."""
     before = own()
     datasets = ConcatDataset.open(str(path))
-    stream = Stream(datasets, batch, 0, [Rule.parse("characters<=4:2")])
+    stream = BatchSampler(datasets, batch, 0, [WeightRule.parse("characters<=4:2")])
     names = ["meta", "latents"]
-    batches = ahead(lambda n: datasets.read(names, stream.rows(n)), 0, workers)
+    batches = prefetch(lambda n: datasets.read(names, stream.rows(n)), 0, workers)
     next(batches)
     start, most = time.perf_counter(), 0.0
     for _ in range(count // batch - 1):
