@@ -1,8 +1,8 @@
-"""Recipes: plain functions, each returning one stage's whole configuration.
+"""Recipes: plain functions, each returning the whole configuration of one stage.
 
-`smoke/*` take seconds and prove that everything runs; `nano/*` made the embedded checkpoint;
-`glm-image/*` are the released model's own sizes; `lora/*` and `sft/*` teach a checkpoint, of any
-size, from your own images.
+`smoke/*` take seconds and check that everything runs; `glm-image/*` have the released model's
+sizes; `lora/*` and `sft/*` fine-tune a checkpoint of any size on your own images; `nano/*` made
+the embedded checkpoint.
 """
 
 from __future__ import annotations

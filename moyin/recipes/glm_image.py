@@ -1,7 +1,7 @@
-"""GLM-Image's own sizes, 17 B parameters in all.
+"""GLM-Image's sizes, 17 B parameters in total.
 
-The sizes are the released ones; batches, rates and steps were never published, and those here are
-a beginner's guess that nobody has run.
+The sizes are the released ones. Batch sizes, learning rates and steps were not published: those
+here are a guess, and have not been run.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
 def images() -> Images:
-    """A million images of 1024x1024 in all layouts, all 8105 characters."""
+    """Render a million images of 1024x1024 in all layouts, with all 8105 characters."""
     weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
     renderer = Renderer.Config(size=1024, characters=8105, layouts=weights)
     return Images(renderer=renderer, count=1_000_000)
 
 
 def autoencoder() -> Training:
-    """406 M parameters."""
+    """Train the autoencoder, 406 M parameters."""
     return _stage(AutoencoderObjective.Config(crop=256), 1e-4)
 
 
 def glyph() -> Training:
-    """218 M parameters."""
+    """Train the glyph encoder, 218 M parameters."""
     return _stage(GlyphObjective.Config(), 1e-4)
 
 
 def semantic() -> Training:
-    """1.2 B parameters."""
+    """Train the semantic tokenizer, 1.2 B parameters."""
     return _stage(SemanticObjective.Config(), 1e-4)
 
 
 def generator() -> Training:
-    """8.9 B parameters."""
+    """Train the generator, 8.9 B parameters."""
     return _stage(GeneratorObjective.Config(text=151_552), 5e-5)
 
 
 def decoder() -> Training:
-    """6.9 B parameters."""
+    """Train the decoder, 6.9 B parameters."""
     return _stage(DecoderObjective.Config(), 5e-5)
 
 

@@ -1,7 +1,7 @@
-"""A LoRA from your own images: adapters beside a checkpoint's generator or decoder.
+"""A LoRA from your own images, for a checkpoint's generator or decoder.
 
-data=FOLDER takes a plain folder, image.png beside image.txt with the caption. The network's
-sizes are the checkpoint's, whatever its family.
+data=FOLDER is a folder of images, each image.png beside image.txt with its caption, or a prepared
+dataset. The network has the checkpoint's sizes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from moyin.train.objectives.generator import GeneratorObjective
 
 
 def decoder() -> Training:
-    """How things look: lettering, materials, colours. Some dozens of images.
+    """Train a LoRA of the decoder: lettering, materials, colours, from some dozens of images.
 
-    Of 40 underlined ones nano learned to paint bars under letters in five minutes of two cores: the
-    difference from such images, of 255, went from 83 to 42 within the bars, and with 300 updates
-    at twice the rate to 32.
+    Measured with nano and 40 images of underlined text, five minutes on two cores: the mean error
+    of pixels within the bars fell from 83 to 42 of 255, and with 300 updates at twice the learning
+    rate to 32.
     """
     return Training(
         objective=DecoderObjective.Config(),
@@ -30,7 +30,7 @@ def decoder() -> Training:
 
 
 def generator() -> Training:
-    """What is where: layouts and subjects, of the captions you give."""
+    """Train a LoRA of the generator: layouts and subjects, as the captions name them."""
     return Training(
         objective=GeneratorObjective.Config(),
         lora=Lora(layers=("q", "k", "v", "out", "gate_up", "down")),

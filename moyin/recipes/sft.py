@@ -1,7 +1,7 @@
-"""Supervised fine-tuning: a checkpoint's whole generator or decoder learns your own images.
+"""Supervised fine-tuning of all weights of a checkpoint's generator or decoder.
 
-data=FOLDER takes a plain folder, image.png beside image.txt with the caption; data=DATASET a
-prepared dataset. The network's sizes are the checkpoint's, whatever its family.
+data=FOLDER is a folder of images, each image.png beside image.txt with its caption, or a prepared
+dataset. The network has the checkpoint's sizes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from moyin.train.objectives.generator import GeneratorObjective
 
 
 def decoder() -> Training:
-    """All of the decoder's weights, which need some hundred images or more."""
+    """Fine-tune all weights of the decoder, on a few hundred images or more."""
     return Training(
         objective=DecoderObjective.Config(),
         optimizer=Optimizer(lr=1e-4, warmup=50, decay=0.5, ema=0.99),
@@ -24,7 +24,7 @@ def decoder() -> Training:
 
 
 def generator() -> Training:
-    """All of the generator's weights, which need some hundred images or more."""
+    """Fine-tune all weights of the generator, on a few hundred images or more."""
     return Training(
         objective=GeneratorObjective.Config(),
         optimizer=Optimizer(lr=5e-5, warmup=50, decay=0.5, ema=0.99),

@@ -1,4 +1,4 @@
-"""Seconds a stage on two cores: proof that every part trains, saves and draws, nothing more."""
+"""Seconds a stage on two cores: a check that every stage trains, saves and generates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from moyin.train.objectives.semantic_tokenizer import SemanticObjective
 
 
 def images() -> Images:
-    """256 images of 512x512, one or two short lines in one font."""
+    """Render 256 images of 512x512, one or two short lines in one font."""
     renderer = Renderer.Config(
         characters=100, fonts=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
@@ -30,7 +30,7 @@ def images() -> Images:
 
 
 def edits() -> Images:
-    """128 images of 512x512, each followed by an edit of it."""
+    """Render 128 images of 512x512, each followed by an edit of it."""
     renderer = EditRenderer.Config(
         characters=100, fonts=("NotoSansSC-Bold",), max_lines=2, max_characters=6, prominent=0.8
     )
@@ -38,7 +38,7 @@ def edits() -> Images:
 
 
 def data() -> Preparation:
-    """500 images through all filters but OCR: the photographs that ship, and rendered ones."""
+    """Filter 500 images, the shipped photographs and rendered ones, by all filters but OCR."""
     return Preparation(
         inputs=(assets.FOLDER / "photographs",),
         count=493,
@@ -48,7 +48,7 @@ def data() -> Preparation:
 
 
 def autoencoder() -> Training:
-    """0.7 M parameters on 32x32 crops."""
+    """Train an autoencoder of 0.7 M parameters on 32x32 crops."""
     network = Autoencoder.Config(block_channels=(8, 16, 32, 64), layers_per_block=1, norm_groups=1)
     return Training(
         objective=AutoencoderObjective.Config(network=network, crop=32, crops=4),
@@ -60,7 +60,7 @@ def autoencoder() -> Training:
 
 
 def glyph() -> Training:
-    """0.3 M parameters, the hundred most frequent characters and the Latin ones."""
+    """Train a glyph encoder of 0.3 M parameters on 100 Chinese characters and Latin ones."""
     network = GlyphEncoder.Config(hidden=96, layers=2, heads=2, head_dim=48, ffn=256)
     return Training(
         objective=GlyphObjective.Config(network=network, characters=100, longest=4),
@@ -71,7 +71,7 @@ def glyph() -> Training:
 
 
 def semantic() -> Training:
-    """0.6 M parameters, 256 codes."""
+    """Train a semantic tokenizer of 0.6 M parameters with 256 codes."""
     network = SemanticTokenizer.Config(
         width=96, layers=2, heads=2, mlp=256, table=16, codes=256, code_width=8
     )
@@ -84,7 +84,7 @@ def semantic() -> Training:
 
 
 def generator() -> Training:
-    """0.5 M parameters and a text tokenizer of its own."""
+    """Train a generator of 0.5 M parameters, and its text tokenizer."""
     network = Generator.Config(
         hidden=96, layers=2, heads=2, kv_heads=1, head_dim=48, ffn=256, rotary_sections=(4, 4, 4)
     )
@@ -97,7 +97,7 @@ def generator() -> Training:
 
 
 def decoder() -> Training:
-    """0.6 M parameters on crops of 128x128 pixels."""
+    """Train a decoder of 0.6 M parameters on crops of 128x128 pixels."""
     network = Decoder.Config(layers=2, heads=2, head_dim=48, time_dim=32, size_dim=16)
     return Training(
         objective=DecoderObjective.Config(network=network, crop=4),
