@@ -440,48 +440,48 @@ class Device(Protocol):
 
 
 class Distributed(Protocol):
-    """Several processes of one training, as the framework's launcher starts them.
+    """The processes of one training, as the framework's launcher starts them.
 
-    Where there is but one, nothing is asked of anybody. All processes call these together.
+    All processes call these together. With one process nothing is communicated.
     """
 
     def join(self) -> None:
-        """Meet the other processes, if a launcher started several."""
+        """Join the process group, if a launcher started several processes."""
 
     def rank(self) -> int:
-        """Which of the processes this is, from 0."""
+        """The number of this process, from 0."""
 
-    def ranks(self) -> int:
-        """How many processes there are."""
+    def world_size(self) -> int:
+        """The number of processes."""
 
-    def in_turn(self) -> AbstractContextManager[None]:
-        """A context that the first process goes through alone, and then the others at once."""
+    def main_process_first(self) -> AbstractContextManager[None]:
+        """A context whose body rank 0 runs first; the other ranks wait for it."""
 
     def gather(self, x: Any) -> Any:
-        """A NumPy array, of one shape on all processes, as [ranks, ...] on all of them."""
+        """A NumPy array, of one shape on all ranks, as [world_size, ...] on all of them."""
 
     def shard(
         self, module: Any, units: Sequence[Any], entry: str, group: int, dtype: DType
     ) -> None:
-        """Leave each process its part of the module's parameters, and average their gradients.
+        """Shard the module's parameters over the processes, and average their gradients.
 
-        units: submodules whose weights are put together, in `dtype`, while they are called; inner
-        ones first. entry: the module's method from which all others are called. group: how many
-        processes share the weights out, each group as the others; 0 for all. ValueError where
-        groups of that size cannot be made.
+        units: submodules whose weights are gathered, in `dtype`, while they are called; inner ones
+        first. entry: the module's method from which all others are called. group: processes that
+        share one copy of the weights; 0 for all. ValueError if group does not divide the world
+        size.
         """
 
     def sharded(self, x: Tensor) -> bool:
-        """Whether this process holds only its part of x."""
+        """Whether this process holds only a shard of x."""
 
-    def part(self, x: Tensor, like: Tensor) -> Tensor:
-        """Of x, which every process has, the part that it holds of `like`."""
+    def shard_like(self, x: Tensor, like: Tensor) -> Tensor:
+        """The shard of x, which every rank holds in full, that corresponds to that of `like`."""
 
-    def whole(self, x: Tensor) -> Tensor:
-        """A copy of all of x: of a sharded one empty on all but the first process."""
+    def full_tensor(self, x: Tensor) -> Tensor:
+        """A copy of all of x; of a sharded tensor, empty on all ranks but 0."""
 
-    def assembled(self, module: Any) -> AbstractContextManager[None]:
-        """A context in which parameters are whole on all processes; changes to them are lost."""
+    def summon_full_params(self, module: Any) -> AbstractContextManager[None]:
+        """A context in which every rank holds the full parameters; changes to them are lost."""
 
 
 class Io(Protocol):

@@ -67,7 +67,7 @@ class Trainer:
         self.training = training
         self.out = Path(training.out)
         distributed.join()
-        self.rank, self.ranks = distributed.rank(), distributed.ranks()
+        self.rank, self.ranks = distributed.rank(), distributed.world_size()
         if training.batch % self.ranks:
             raise ValueError(
                 f"batch={training.batch}: {self.ranks} processes cannot share it out evenly"
@@ -76,7 +76,7 @@ class Trainer:
         if training.threads:
             device.set_threads(training.threads)
         self.dtype = _dtype(training.dtype)
-        with distributed.in_turn():  # the first one writes what the dataset lacks
+        with distributed.main_process_first():  # the first one writes what the dataset lacks
             checkpoint = _checkpoint(training.checkpoint)
             self.source = Source(_dataset(training, checkpoint), checkpoint)
             self.objective = training.objective.build(self.source, self._start())
@@ -314,7 +314,7 @@ class Trainer:
                 )
                 report.validation(self.step, found)
             some = (self.held if len(self.held) else self.rows)[: v.images]
-            with distributed.assembled(self.objective):
+            with distributed.summon_full_params(self.objective):
                 made = self.objective.images(some, _dtype_name(t.dtype)) if len(some) else []
         if made:
             report.image(self.step, sheet(made))
@@ -337,7 +337,7 @@ class Trainer:
         held: dict[str, Tensor] = {f"weights.{n}": p for n, p in weights.items()}
         held |= {f"average.{n}": p for n, p in self.average.items()}
         held |= {f"optimizer.{n}": p for n, p in self.optimizer.state().items()}
-        tensors = {n: distributed.whole(x) for n, x in held.items()}
+        tensors = {n: distributed.full_tensor(x) for n, x in held.items()}
         record = {
             "stage": self.objective.stage,
             "training": plain(self.training),
@@ -366,7 +366,7 @@ class Trainer:
             )
 
         def held(name: str, like: Any) -> Tensor:
-            return distributed.part(io.load(file, [name])[name], like)
+            return distributed.shard_like(io.load(file, [name])[name], like)
 
         for n, p in (self.parameters | self.kept).items():
             nn.set_parameter(p, held(f"weights.{n}", p))
@@ -381,7 +381,7 @@ class Trainer:
         """OUT/weights, the averaged network beside those of `checkpoint`; or OUT/lora."""
         for n, p in self.parameters.items():
             nn.set_parameter(p, self.average[n])
-        with distributed.assembled(self.objective), distributed.in_turn():
+        with distributed.summon_full_params(self.objective), distributed.main_process_first():
             return self._written() if self.rank == 0 else self.out
 
     def _written(self) -> Path:

@@ -28,7 +28,7 @@ def losses(
 
     Several processes share each batch out; rows that are left over then are left out.
     """
-    means, rank, ranks = Means(), distributed.rank(), distributed.ranks()
+    means, rank, ranks = Means(), distributed.rank(), distributed.world_size()
     for start in range(0, min(len(rows) - len(rows) % ranks, batch * batches), batch):
         some = rows[start : start + batch]
         some = some[: len(some) - len(some) % ranks]

@@ -205,7 +205,7 @@ def test_who_is_killed_ends_the_other(make: Make, tmp_path: Path) -> None:
 def test_what_several_cannot_do_is_told(make: Make, tmp_path: Path) -> None:
     for changes, wanted in (
         ({"batch": 3}, "batch=3: 2 processes cannot share it out evenly"),
-        ({"shard": 3}, "shard=3: the 2 processes make no groups of that size"),
+        ({"shard": 3}, "shard=3 does not divide the 2 processes"),
     ):
         told = together(2, tmp_path, lambda c=changes: run(make("glyph", **c)))
         assert all(f"ValueError: {wanted}" in one for one in told)

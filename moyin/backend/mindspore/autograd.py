@@ -49,7 +49,7 @@ def value_and_grad(
 
 def _mean(gradients: Sequence[Tensor]) -> list[Tensor]:
     """Of every process's gradients, on all of them."""
-    if distributed.ranks() == 1:
+    if distributed.world_size() == 1:
         return list(gradients)
     total = ms.ops.AllReduce()
-    return [total(g) / distributed.ranks() for g in gradients]
+    return [total(g) / distributed.world_size() for g in gradients]

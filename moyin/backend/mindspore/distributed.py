@@ -1,6 +1,6 @@
-"""Several processes of one training, as msrun starts them: each holds all weights.
+"""Distributed training on MindSpore: processes started by msrun, each with all weights.
 
-Of collectives a CPU has the plain AllReduce and AllGather alone; so nothing else is used.
+On a CPU only the plain AllReduce and AllGather exist, so nothing else is used.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mindspore import Tensor, communication
 from moyin.backend.mindspore import ops
 from moyin.backend.mindspore.nn import Module
 
-_joined: list[int] = []  # rank and ranks, once there are several
+_joined: list[int] = []  # rank and world size, once there are several processes
 
 
 def join() -> None:
-    """Meet the processes that msrun started, if it started several."""
+    """Join the process group, if msrun started several processes."""
     if int(os.environ.get("MS_WORKER_NUM", "1")) == 1 or _joined:
         return
     communication.init()
@@ -32,13 +32,13 @@ def rank() -> int:
     return _joined[0] if _joined else 0
 
 
-def ranks() -> int:
+def world_size() -> int:
     return _joined[1] if _joined else 1
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
-    """The first process alone, and then the others."""
+def main_process_first() -> Iterator[None]:
+    """Rank 0 runs the body first; the other ranks wait for it."""
     if rank():
         gather(0)
     yield
@@ -47,38 +47,36 @@ def in_turn() -> Iterator[None]:
 
 
 def gather(x: Any) -> Any:
-    """A NumPy array of every process: [ranks, ...], on all of them."""
+    """A NumPy array of every rank, as [world_size, ...] on all ranks."""
     x = np.asarray(x)
-    if ranks() == 1:
+    if world_size() == 1:
         return x[None]
-    words = np.frombuffer(x.tobytes(), np.int32)  # a CPU gathers these of any kind
+    words = np.frombuffer(x.tobytes(), np.int32)  # on a CPU, AllGather takes int32 in any case
     parts = ms.ops.AllGather()(Tensor(words)).asnumpy()
-    return np.frombuffer(parts.tobytes(), x.dtype).reshape(ranks(), *x.shape)
+    return np.frombuffer(parts.tobytes(), x.dtype).reshape(world_size(), *x.shape)
 
 
 def shard(module: Module, units: Sequence[Module], entry: str, group: int, dtype: Any) -> None:
-    """Nothing is shared out: gradients are averaged, by `mean`."""
+    """Nothing: each process holds all weights. ValueError for a group of several."""
     if group not in (0, 1):
-        raise ValueError(
-            f"shard={group}: on MindSpore each process holds all weights; leave it out"
-        )
+        raise ValueError(f"shard={group}: on MindSpore each process holds all weights; use 0")
 
 
 def sharded(x: Tensor) -> bool:
-    """False: each process holds all."""
+    """False: each process holds all weights."""
     return False
 
 
-def part(x: Tensor, like: Tensor) -> Tensor:
-    """All of it."""
+def shard_like(x: Tensor, like: Tensor) -> Tensor:
+    """x itself."""
     return x
 
 
-def whole(x: Tensor) -> Tensor:
-    """A copy."""
+def full_tensor(x: Tensor) -> Tensor:
+    """A copy of x."""
     return ops.stop_gradient(x) + 0
 
 
-def assembled(module: Module) -> AbstractContextManager[None]:
-    """Nothing changes."""
+def summon_full_params(module: Module) -> AbstractContextManager[None]:
+    """Nothing changes: each process holds all weights."""
     return nullcontext()

@@ -1,7 +1,7 @@
-"""Several processes of one training, as torchrun starts them, that share its weights out.
+"""Distributed training on PyTorch: processes started by torchrun, weights sharded by FSDP2.
 
-What each keeps is FSDP2's doing (`fully_shard`; Zhao et al. 2023): parameters, their gradients and
-whatever is made of them are DTensors, of which a process holds its part.
+`fully_shard` (Zhao et al. 2023) turns parameters, their gradients and what is computed from them
+into DTensors, of which each process holds a shard.
 """
 
 from __future__ import annotations
@@ -23,68 +23,69 @@ from torch.distributed.rendezvous import rendezvous
 from moyin.backend.torch import device
 from moyin.backend.torch.nn import Module
 
-LONGEST = timedelta(days=30)  # a turn may be long: columns of a whole store are made in one
-_world: list[Any] = []  # the store in which the processes leave each other notes
-_turns = [0]
+LONGEST_WAIT = timedelta(days=30)  # the main process may compute columns of a whole dataset first
+_stores: list[Any] = []  # the key-value store of the process group, once joined
+_waits = [0]  # how many times `main_process_first` was entered
 
 
 def join() -> None:
-    """Meet the processes that torchrun started, if it started several."""
+    """Join the process group, if torchrun started several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
     store, number, count = next(rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
-        # Begun again on one machine, torchrun has the same store on the same port, in which the
-        # addresses of those that were ended still stand. Machines of several may count apart.
+        # After a restart on one machine, torchrun reuses the store on the same port, which still
+        # holds the addresses of the ended processes. Attempts are not equal across machines.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt {attempt}", store)
     dist.init_process_group(device.collectives(), store=store, rank=number, world_size=count)
     atexit.register(dist.destroy_process_group)
-    _world[:] = [store]
-    gather(0)  # who then refuses its work, and leaves, leaves nobody still looking for it
+    _stores[:] = [store]
+    gather(0)  # a process that fails and exits from here on leaves no other one still connecting
 
 
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def ranks() -> int:
+def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
-    """The first process alone, and then the others."""
-    if ranks() == 1:
+def main_process_first() -> Iterator[None]:
+    """Rank 0 runs the body first; the other ranks wait for it."""
+    if world_size() == 1:
         yield
         return
-    _turns[0] += 1
-    name = f"turn-{_turns[0]}"
+    _waits[0] += 1
+    key = f"main-process-first-{_waits[0]}"
     if rank():
-        _world[0].wait([name], LONGEST)
+        _stores[0].wait([key], LONGEST_WAIT)
     yield
     if not rank():
-        _world[0].set(name, "over")
+        _stores[0].set(key, "done")
 
 
 def gather(x: Any) -> Any:
-    """A NumPy array of every process: [ranks, ...], on all of them."""
+    """A NumPy array of every rank, as [world_size, ...] on all ranks."""
     x = np.asarray(x)
-    if ranks() == 1:
+    if world_size() == 1:
         return x[None]
-    mine = torch.from_numpy(np.ascontiguousarray(x))
-    parts = [torch.empty_like(mine) for _ in range(ranks())]
-    dist.all_gather(parts, mine)
+    local = torch.from_numpy(np.ascontiguousarray(x))
+    parts = [torch.empty_like(local) for _ in range(world_size())]
+    dist.all_gather(parts, local)
     return torch.stack(parts).numpy()
 
 
 def shard(module: Module, units: Sequence[Module], entry: str, group: int, dtype: Any) -> None:
-    """Leave each process its part of the parameters; they are put together where they are used.
+    """Shard the parameters; they are gathered where they are used.
 
-    Weights of a unit travel in `dtype`, and what is used outside of all units in its own;
+    Weights of a unit are gathered in `dtype`, those outside of all units in their own dtype;
     gradients are averaged in float32.
     """
-    if ranks() == 1:
+    size = world_size()
+    if size == 1:
         return
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import (
@@ -93,40 +94,41 @@ def shard(module: Module, units: Sequence[Module], entry: str, group: int, dtype
         register_fsdp_forward_method,
     )
 
-    group = group or ranks()
-    if ranks() % group:
-        raise ValueError(f"shard={group}: the {ranks()} processes make no groups of that size")
-    shape = (ranks(),) if group == ranks() else (ranks() // group, group)
+    group = group or size
+    if size % group:
+        raise ValueError(f"shard={group} does not divide the {size} processes")
+    shape = (size,) if group == size else (size // group, group)
     names = ("replicate", "shard")[-len(shape) :]
     mesh = init_device_mesh(device.current().type, shape, mesh_dim_names=names)
     low = MixedPrecisionPolicy(dtype, torch.float32, cast_forward_inputs=False)
     for unit in units:
         fully_shard(unit, mesh=mesh, mp_policy=low)
-    own = MixedPrecisionPolicy(cast_forward_inputs=False)
-    # Not kept after the forward pass: without a backward pass they would stay, and grow old.
-    fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=own)
+    unchanged = MixedPrecisionPolicy(cast_forward_inputs=False)
+    # Resharded after the forward pass: without a backward pass, gathered weights would become
+    # stale.
+    fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=unchanged)
     register_fsdp_forward_method(module, entry)
 
 
 def sharded(x: Tensor) -> bool:
-    """Whether this process holds only its part of x."""
+    """Whether this process holds only a shard of x."""
     return hasattr(x, "full_tensor")
 
 
-def part(x: Tensor, like: Tensor) -> Tensor:
-    """Of x, which every process has, the part that it holds of `like`."""
+def shard_like(x: Tensor, like: Tensor) -> Tensor:
+    """The shard of x, which every rank holds in full, that corresponds to that of `like`."""
     if not sharded(like):
         return x
     from torch.distributed.tensor import distribute_tensor
 
-    at: Any = like
+    target: Any = like
     x = x.to(device.current())
-    return distribute_tensor(x, at.device_mesh, at.placements, src_data_rank=None)
+    return distribute_tensor(x, target.device_mesh, target.placements, src_data_rank=None)
 
 
 @torch.no_grad()
-def whole(x: Tensor) -> Tensor:
-    """A copy of all of x: of a sharded one on the host, and empty on all but the first process."""
+def full_tensor(x: Tensor) -> Tensor:
+    """A copy of all of x; of a sharded tensor on the host, and empty on all ranks but 0."""
     if not sharded(x):
         return x.detach().clone()
     full: Tensor = x.full_tensor()  # type: ignore[attr-defined]
@@ -134,15 +136,15 @@ def whole(x: Tensor) -> Tensor:
 
 
 @contextmanager
-def assembled(module: Module) -> Iterator[None]:
-    """Within it the module's parameters are whole on every process; changes to them are lost."""
-    found: list[Any] = [m for m in module.modules() if hasattr(m, "set_reshard_after_forward")]
-    for m in found:
+def summon_full_params(module: Module) -> Iterator[None]:
+    """A context in which every rank holds the full parameters; changes to them are lost."""
+    wrapped: list[Any] = [m for m in module.modules() if hasattr(m, "set_reshard_after_forward")]
+    for m in wrapped:
         m.set_reshard_after_forward(False, recurse=False)
         m.unshard()
     try:
         yield
     finally:
-        for m in found:
+        for m in wrapped:
             m.set_reshard_after_forward(True, recurse=False)
             m.reshard()
