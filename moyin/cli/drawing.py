@@ -11,16 +11,18 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from moyin.cli.options import choice
+from moyin.cli.options import choice, merge
 
 if TYPE_CHECKING:
     from moyin.clients.rewriter import Rewriter
     from moyin.inference.pipeline import GeneratedImage, GenerationConfig, GlmImagePipeline
     from moyin.prompt.grid import Grid
+
+T = TypeVar("T", bound="DrawOptions")
 
 DEFAULT_OUT = "image.png"
 QUANTIZATION = ("int8", "int4")
@@ -69,8 +71,9 @@ class DrawOptions:
         int, typer.Option("--num-images", "-n", min=1, help="Number of images per prompt.")
     ] = 1
     seed: Annotated[
-        int, typer.Option(help="Random seed; it gives the same image on every backend.")
-    ] = 0
+        int | None,
+        typer.Option(help="Random seed; one seed is one image on every backend. Default: 0."),
+    ] = None
     steps: Annotated[int | None, typer.Option(help="Denoising steps of the decoder.")] = None
     guidance: Annotated[
         float | None, typer.Option(help="Guidance scale of the decoder; 1 disables it.")
@@ -145,6 +148,30 @@ class Checked:
         if grid and not self.sized:
             sides = {"height": grid.height, "width": grid.width}
         return dataclasses.replace(pipeline.defaults, **sides, **self.changes)
+
+
+def joined(options: T) -> T:
+    """The options with `out=`, `checkpoint=`, `size=` and `seed=` taken from the overrides."""
+    others, values = merge(
+        options.overrides,
+        {},
+        out=options.out,
+        checkpoint=options.checkpoint,
+        size=options.size,
+        seed=options.seed,
+    )
+    try:
+        seed = int(values["seed"] or 0)
+    except ValueError:
+        raise ValueError(f"seed={values['seed']}: it must be a whole number") from None
+    return dataclasses.replace(
+        options,
+        overrides=others,
+        out=Path(values["out"]) if values["out"] else None,
+        checkpoint=values["checkpoint"],
+        size=values["size"],
+        seed=seed,
+    )
 
 
 def check(options: DrawOptions) -> Checked:

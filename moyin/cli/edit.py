@@ -25,6 +25,7 @@ class EditOptions(drawing.DrawOptions):
 
 def run(options: EditOptions) -> None:
     """Edit one or more images as a sentence says."""
+    options = drawing.joined(options)
     if options.prompt is None or not options.image:
         raise ValueError("edit needs a PROMPT and --image FILE")
     drawing.check_prompt(options.prompt)
@@ -42,7 +43,7 @@ def run(options: EditOptions) -> None:
             options.prompt,
             images,
             settings,
-            seed=options.seed,
+            seed=options.seed or 0,
             n=options.num_images,
             rewritten=drawing.rewritten(options.prompt, checked, settings),
             progress=progress,

@@ -58,7 +58,7 @@ def _positionals(options: GenerateOptions) -> GenerateOptions:
         overrides, prompt = [prompt, *overrides], None
     if options.no_preview:
         overrides.append("preview=false")
-    return dataclasses.replace(options, prompt=prompt, overrides=overrides)
+    return drawing.joined(dataclasses.replace(options, prompt=prompt, overrides=overrides))
 
 
 def _one(options: GenerateOptions) -> None:
@@ -76,7 +76,7 @@ def _one(options: GenerateOptions) -> None:
         drawn = pipeline.generate(
             options.prompt,
             settings,
-            seed=options.seed,
+            seed=options.seed or 0,
             n=options.num_images,
             rewritten=drawing.rewritten(options.prompt, checked, settings),
             progress=progress,
@@ -106,7 +106,7 @@ def _decode(options: GenerateOptions, file: Path) -> None:
     pipeline.check_memory(settings, painted_only=True)
     with bars() as progress:
         image = pipeline.decode(
-            tokens, settings, seed=options.seed, sample=tokens.sample, progress=progress
+            tokens, settings, seed=options.seed or 0, sample=tokens.sample, progress=progress
         )
         drawing.write(options, [image])
 
@@ -134,7 +134,7 @@ def _draw_rows(options: GenerateOptions, checked: Checked, file: Path, out: Path
     from moyin.inference.pipeline import GeneratedImage, Request
 
     pipeline = drawing.open_pipeline(options, checked)
-    rows = read_rows(file, checked.settings(pipeline), options.seed, checked.sized)
+    rows = read_rows(file, checked.settings(pipeline), options.seed or 0, checked.sized)
     if checked.rewriter is None:
         batch.check_prompts(rows, pipeline.sequence)
     batch.check_memory(rows, options.batch, pipeline.check_memory)

@@ -203,8 +203,10 @@ def test_nothing_is_overwritten_unless_forced(moyin: Moyin) -> None:
 
 def test_key_value_arguments_stand_for_options(moyin: Moyin) -> None:
     assert moyin("generate", "x", "--steps", "2", "--top-p", "0.5", "-o", "a.png")[0] == 0
-    assert moyin("generate", "x", "steps=2", "top_p=0.5", "-o", "b.png")[0] == 0
+    same = ("steps=2", "top_p=0.5", "out=b.png", "size=64x64", "seed=0")
+    assert moyin("generate", "x", *same)[0] == 0
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     assert moyin("generate", "x", "--save-tokens", "t.npz", "-o", "c.png")[0] == 0
     assert moyin("generate", "steps=2", "--from-tokens", "t.npz", "-o", "d.png")[0] == 0
     assert read_metadata(Path("d.png"))["steps"] == "2"
+    assert "--seed is 1 and seed=2 differs" in moyin("generate", "x", "--seed", "1", "seed=2")[2]
