@@ -25,7 +25,7 @@ from moyin.dataset.sample import Sample
 from moyin.inference.image_processor import semantic_ids
 from moyin.inference.pipeline import GlmImagePipeline, Request
 from moyin.inference.semantic_tokens import SemanticTokens
-from moyin.recipes.nano import images
+from moyin.nano.recipes import images
 from moyin.render.renderer import Renderer
 
 Array = np.ndarray[Any, Any]

@@ -228,7 +228,7 @@ ALLOWED = [
     (frameworks, "backend/torch/x.py", "import torch_npu"),
     (frameworks, "models/x.py", "from moyin.backend import nn, ops"),
     (frameworks, "backend/protocol.py", "from moyin.backend.torch import ops"),
-    (order, "cli/app.py", "from moyin.recipes import nano\nfrom moyin.backend import ops"),
+    (order, "cli/app.py", "from moyin.recipes import smoke\nfrom moyin.backend import ops"),
     (order, "models/x.py", "from moyin.models import rope\nfrom . import autoencoder"),
     (order, "checkpoint/x.py", "from moyin import __version__"),
     (device_words, "backend/torch/device.py", "torch.cuda.is_available() or 'nccl'"),

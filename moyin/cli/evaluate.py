@@ -41,6 +41,7 @@ def evaluate(
     seeds: Annotated[int | None, typer.Option(min=1, help="Images per prompt.")] = None,
 ) -> None:
     """Score how well a model writes text, or continue where it stopped."""
+    import moyin.nano.tasks  # noqa: F401  (registers them)
     from moyin.evaluate.options import Options
     from moyin.evaluate.runner import EvaluationConfig, run
     from moyin.recipes.overrides import apply

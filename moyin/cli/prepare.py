@@ -50,7 +50,7 @@ def prepare(
     if ray is not None and "inputs" not in known:
         raise ValueError(f"{recipe} renders its images here: --ray is for recipes that filter")
     config = apply(config, [*others, *(f"{key}={value}" for key, value in given.items())])
-    from moyin.recipes.prepare import prepared
+    from moyin.data.prepare import prepared
 
     with bars() as progress:
         dataset = prepared(config, Path(folder), ray, progress)

@@ -6,7 +6,7 @@ Each gate uses networks that the gates before it have shown, and one more:
 - autoencoder: text read from reconstructions of the images themselves
 - glyph: each character's states find its own rendered glyph among all (a linear map from states to
   bitmaps, learned from the other characters)
-- semantic: the tokenizer's ids of text that are the true ones, where a legend says what these are
+- semantic: the tokenizer's ids of text that are the true ones, where a token layout defines these
 - decoder: text read from images painted from true ids
 - generator: text read from images painted from generated ids: the whole chain
 
@@ -30,12 +30,12 @@ from moyin.evaluate.ocr_cache import Kept
 from moyin.evaluate.options import Options
 from moyin.evaluate.pipeline_probe import FONT, Array, Chain, encoder_states, glyph_retrieval
 from moyin.evaluate.task import Found, Item, Suite
+from moyin.evaluate.token_layouts import KnownTokens
 from moyin.inference.pipeline import GlmImagePipeline, Progress, no_progress
 from moyin.ocr import scores
 from moyin.ocr.detectors import foreground_box
 from moyin.ocr.engine import OCREngine, crop, read_boxes
 from moyin.ocr.result import Pixels
-from moyin.render.legend import Legend
 from moyin.render.renderer import Renderer
 
 COUNT = 16  # images unless told
@@ -48,10 +48,10 @@ NOTE = (
 )
 
 
-def suite(size: int, count: int, squares: Mapping[str, Any]) -> Suite:
-    """Rendered images of one text each, with its caption as prompt. size: pixels a side; squares:
-    that text is set in, as the checkpoint's legend has them (`Chain.squares`)."""
-    words, letters = (squares.get(f"square_{name}", ()) for name in ("words", "letters"))
+def suite(size: int, count: int, options: Mapping[str, Any]) -> Suite:
+    """Rendered images of one text each, with its caption as prompt. size: pixels a side; options:
+    of the renderer (`Chain.renderer_options`)."""
+    words, letters = (options.get(f"square_{name}", ()) for name in ("words", "letters"))
     longest = max((w * (n + 1) for w, n in zip(words, letters, strict=True)), default=4)
     render = Renderer.Config(
         size=size,
@@ -59,7 +59,7 @@ def suite(size: int, count: int, squares: Mapping[str, Any]) -> Suite:
         fonts=(FONT,),
         prominent=1.0,
         prominent_characters=longest,
-        **squares,
+        **options,
         object_share=0.0,
         backgrounds={"flat": 1.0},
         phrasings="plain",
@@ -112,24 +112,24 @@ def judge(
     characters = [c for text in item.texts for c in text if c in glyphs]
     if characters:
         right["glyph"] = sum(glyphs[c] for c in characters) / len(characters)
-    if chain.legend:
-        right["semantic"] = named(chain.legend, item.truth, chain.tokenized(item.truth.image))
+    if chain.layout:
+        right["semantic"] = named(chain.layout, item.truth, chain.tokenized(item.truth.image))
     return Found(lines=lines, right=right, seen={k: f"{v:.0%}" for k, v in right.items()})
 
 
-def named(legend: Legend, sample: Sample, ids: Array) -> float:
+def named(layout: KnownTokens, sample: Sample, ids: Array) -> float:
     """The share of the true ids of text that the tokenizer names."""
-    true = legend.ids(sample)
-    text = true < legend.grounds
+    true = layout.ids(sample)
+    text = true < layout.grounds
     return float((ids[text] == true[text]).mean()) if text.any() else 1.0
 
 
-def ceiling(item: Item, lines: Sequence[str], glyphs: Mapping[str, bool], legend: bool) -> Found:
+def ceiling(item: Item, lines: Sequence[str], glyphs: Mapping[str, bool], layout: bool) -> Found:
     """The best that each gate can reach: the text as it is read from the original."""
     read = scores.characters.of([(item.texts, lines)])["characters"]
     right = dict.fromkeys(("autoencoder", "decoder", "generator"), read)
     right |= {"glyph": 1.0} if any(c in glyphs for text in item.texts for c in text) else {}
-    right |= {"semantic": 1.0} if legend else {}
+    right |= {"semantic": 1.0} if layout else {}
     return Found(lines=tuple(lines), right=right)
 
 
@@ -148,7 +148,7 @@ def run(
     """
     pipeline = GlmImagePipeline.open(place)
     chain = Chain.of(pipeline, options.settings(pipeline.defaults))
-    gates = suite(chain.settings.height, limit or COUNT, chain.squares)
+    gates = suite(chain.settings.height, limit or COUNT, chain.renderer_options)
     kept = Kept(out / "gates.jsonl")
     glyphs = glyph_retrieval(encoder_states(pipeline))
     judged, best = [], []
@@ -159,7 +159,7 @@ def run(
         lines = kept(key, lambda: boxed(engine, item.truth.image, item)).lines
         key = _key(chain, engine, item, f"gates {seed}")
         found = kept(key, lambda: _led(chain, engine, item, seed, glyphs, out))
-        top = ceiling(item, lines, glyphs, chain.legend is not None)
+        top = ceiling(item, lines, glyphs, chain.layout is not None)
         judged.append(report.Judged(item=item, repeat=0, found=found))
         best.append(report.Judged(item=item, repeat=0, found=top))
 

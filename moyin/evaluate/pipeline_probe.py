@@ -11,6 +11,7 @@ import numpy as np
 
 from moyin.backend import autograd, ops
 from moyin.dataset.sample import Sample
+from moyin.evaluate.token_layouts import KnownTokens, recorded_layout
 from moyin.inference.decode_latents import develop, encode
 from moyin.inference.image_processor import semantic_ids
 from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
@@ -18,7 +19,6 @@ from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.ocr.result import Pixels
 from moyin.prompt.quotes import glyph_bytes
 from moyin.render import assets
-from moyin.render.legend import Legend
 from moyin.train.objectives.glyph_encoder import LATIN, bitmap
 
 Array = np.ndarray[Any, Any]
@@ -33,29 +33,26 @@ FOLDS, RIDGE = 5, 1e-2
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """One checkpoint as the gates see it. legend: what its ids say, where its notes tell."""
+    """One checkpoint as the gates see it. layout: the true tokens of rendered images, where its
+    notes name a layout."""
 
     pipeline: GlmImagePipeline
     settings: GenerationConfig
-    legend: Legend | None
+    layout: KnownTokens | None
 
     @classmethod
     def of(cls, pipeline: GlmImagePipeline, settings: GenerationConfig) -> Chain:
         """Raises ValueError where its images are not square."""
         if settings.height != settings.width:
             raise ValueError("the gates' images are square: give a square height and width")
-        return cls(pipeline=pipeline, settings=settings, legend=legend_of(pipeline))
+        return cls(pipeline=pipeline, settings=settings, layout=layout_of(pipeline))
 
     @property
-    def squares(self) -> dict[str, Any]:
-        """What its images set text in, as fields of the `Renderer`'s configuration."""
-        if self.legend is None:
+    def renderer_options(self) -> Mapping[str, Any]:
+        """How its images set text, as fields of the `Renderer`'s configuration."""
+        if self.layout is None:
             return {"squares": (self.settings.height // 2, self.settings.height // 4)}
-        return {
-            "squares": self.legend.sides,
-            "square_words": self.legend.words,
-            "square_letters": self.legend.letters,
-        }
+        return self.layout.renderer_options
 
     def reconstructed(self, image_hwc: Pixels) -> Pixels:
         """Through the autoencoder and back."""
@@ -69,8 +66,8 @@ class Chain:
         return ids
 
     def true_ids(self, sample: Sample) -> Array:
-        """The legend's where there is one, for its tokenizer may not name them yet."""
-        return self.legend.ids(sample) if self.legend else self.tokenized(sample.image)
+        """The layout's where there is one, for the tokenizer may not have learned them yet."""
+        return self.layout.ids(sample) if self.layout else self.tokenized(sample.image)
 
     def painted(self, ids: Array, prompt: str, seed: int) -> Pixels:
         """The image of these ids with the prompt's glyphs."""
@@ -86,20 +83,10 @@ class Chain:
         return image
 
 
-def legend_of(pipeline: GlmImagePipeline) -> Legend | None:
-    """What the checkpoint's notes say of the legend that its decoder was trained with."""
+def layout_of(pipeline: GlmImagePipeline) -> KnownTokens | None:
+    """The token layout that the checkpoint's decoder was trained with, as its notes have it."""
     notes = pipeline.checkpoint.notes.get("training", {}).get("decoder", {})
-    told: Mapping[str, Any] = notes.get("configuration", {})
-    sides = told.get("objective.legend.sides")
-    if sides is None:
-        return None
-    return Legend(
-        sides=tuple(sides),
-        words=tuple(told.get("objective.legend.words", ())),
-        letters=tuple(told.get("objective.legend.letters", ())),
-        width=int(told["objective.legend.width"]),
-        levels=int(told["objective.legend.levels"]),
-    )
+    return recorded_layout(notes.get("configuration", {}))
 
 
 def glyph_retrieval(states: States) -> dict[str, bool]:

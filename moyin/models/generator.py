@@ -9,18 +9,12 @@ Axes: b batch, l length, d hidden, h heads, k keys seen, v vision vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from moyin.backend import Tensor, nn, ops
 from moyin.models import rope
 from moyin.models.config import GeneratorConfig
-
-FALL = 4.0  # nats that a head looking at one id begins with giving those beside it less
-FAINT = 0.1  # of the usual size, that what an id is begins with telling such a head
 
 
 @dataclass
@@ -158,19 +152,6 @@ class Generator(nn.Module):
             x = layer(x, turn, mask)
         return self.norm(x)
 
-    def early_states(
-        self, ids_bl: Tensor, positions_3bl: Tensor, counts: Items[int], *, dtype: Any = None
-    ) -> list[Tensor]:
-        """The states [B, L, hidden] after so many layers, in rising order, as the next layer reads
-        them, not normed; no layer beyond the last of these counts is computed."""
-        x, turn, mask = self._begun(ids_bl, positions_3bl, None, dtype)
-        found = []
-        for number, layer in enumerate(list(self.layers)[: max(counts)], 1):
-            x = layer(x, turn, mask)
-            if number in counts:
-                found.append(x)
-        return found
-
     def _begun(
         self, ids_bl: Tensor, positions_3bl: Tensor, mask_bl: Tensor | None, dtype: Any
     ) -> tuple[Tensor, Any, Any]:
@@ -215,42 +196,6 @@ class Generator(nn.Module):
 
     def _turn(self, positions_3bl: Tensor, dtype: Any) -> tuple[Tensor, Tensor]:
         return rope.table(positions_3bl, self.config.rotary_sections, self.config.theta, dtype)
-
-
-def look_back(network: Generator, heads: int) -> None:
-    """Have the last `heads` query heads of each layer, before any training, look at one id each.
-
-    n heads look 1 to n ids back in the first layer, in the second so many times n + 1, in the
-    third times (n + 1)², then from the first again: so three layers see what each of the last
-    (n + 1)³ − 1 ids was, which is what counting takes. It is done by the biases of queries and
-    keys, whose weights start small there; nothing holds a head to it later. ValueError unless the
-    heads are all that share their keys.
-    """
-    config = network.config
-    group, pairs, dim = (
-        config.heads // config.kv_heads,
-        sum(config.rotary_sections),
-        config.head_dim,
-    )
-    if heads % group or heads > config.heads:
-        raise ValueError(f"looking_back={heads}: {group} heads share their keys, all or none look")
-    turns = config.theta ** -(np.arange(pairs) / pairs)
-    size = np.sqrt(FALL * np.sqrt(dim) / np.sum(1 - np.cos(turns)))
-    parameters = nn.named_parameters(network)
-    for number in range(config.layers):
-        far = np.arange(1, heads + 1) * (heads + 1) ** (number % 3)
-        angles = far[:, None] * turns
-        still = np.zeros((heads, dim - 2 * pairs))
-        queries = size * np.concatenate([np.cos(angles), -np.sin(angles), still], 1)
-        keys = size * np.repeat([[1.0, 0.0]], [pairs, dim - pairs], 1).repeat(heads // group, 0)
-        for kind, biases in (("q", queries), ("k", keys)):
-            linear = f"layers.{number}.attention.{kind}"
-            bias, weight = (parameters[f"{linear}.{name}"] for name in ("bias", "weight"))
-            own = ops.numpy(bias)[: -biases.size]
-            looking = np.concatenate([own, biases.reshape(-1)])
-            small = ops.numpy(weight) * np.repeat([1.0, FAINT], [len(own), biases.size])[:, None]
-            nn.set_parameter(bias, ops.asarray(looking.astype(np.float32)))
-            nn.set_parameter(weight, ops.asarray(small.astype(np.float32)))
 
 
 def visible(mask_bk: Tensor | None, start: int, length: int) -> Tensor | None:

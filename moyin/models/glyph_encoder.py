@@ -16,13 +16,6 @@ import numpy as np
 from moyin.backend import Tensor, nn, ops
 from moyin.models.config import GlyphEncoderConfig
 
-# Where the first heads look before they learn: back (−1) or ahead (1), and by how much the bias
-# falls a byte. Which character of its word a byte belongs to is counted by heads that look one way;
-# from a bias that is alike for both, which Adam moves by no more than the learning rate a step,
-# 900 steps hardly found them (`moyin/recipes/nano.py`).
-LOOKS = ((-1, 0.7), (1, 0.02), (-1, 0.02), (-1, 0.2), (-1, 0.07))
-BEHIND = -10.0  # the bias of bytes on the other side
-
 
 class Attention(nn.Module):
     def __init__(self, config: GlyphEncoderConfig) -> None:
@@ -74,8 +67,8 @@ class GlyphEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab, config.hidden, std=1.0)
-        self.distance_bias = nn.Embedding(config.buckets, config.heads)
-        nn.set_parameter(self.distance_bias.weight, ops.asarray(directed_bias(config)))
+        std = config.hidden**-0.5  # as T5 starts it
+        self.distance_bias = nn.Embedding(config.buckets, config.heads, std=std)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
         self.norm = nn.RMSNorm(config.hidden, config.eps)
 
@@ -100,33 +93,19 @@ class GlyphEncoder(nn.Module):
         return ops.reshape(ops.permute(bias, (2, 0, 1)), (1, self.config.heads, length, length))
 
 
-def directed_bias(config: GlyphEncoderConfig) -> np.ndarray[Any, Any]:
-    """Initial bias float32 [buckets, heads], at each bucket's first distance; beyond LOOKS, 0."""
-    number, half = np.arange(config.buckets), config.buckets // 2
-    ahead, reach = number >= half, np.arange(config.max_distance + 1)
-    back, forward = (
-        np.searchsorted(_buckets(signed, config.buckets, config.max_distance), number)
-        for signed in (-reach, reach)
-    )
-    distance = np.where(ahead, forward, back)
-    heads = [
-        np.where((ahead == (way > 0)) | (distance == 0), -fall * distance, BEHIND)
-        for way, fall in LOOKS[: config.heads]
-    ]
-    free = [np.zeros(config.buckets)] * (config.heads - len(heads))
-    return np.asarray(np.stack(heads + free, 1), np.float32)
-
-
 def bucket_table(length: int, buckets: int, max_distance: int) -> np.ndarray[Any, Any]:
     """Bucket [query, key] of every distance key − query: half the buckets look each way.
 
     In each half, the first half are single distances and the rest are spaced logarithmically.
     """
     signed = np.arange(length)[None, :] - np.arange(length)[:, None]
-    return _buckets(signed, buckets, max_distance)
+    return relative_buckets(signed, buckets, max_distance)
 
 
-def _buckets(signed: np.ndarray[Any, Any], buckets: int, max_distance: int) -> np.ndarray[Any, Any]:
+def relative_buckets(
+    signed: np.ndarray[Any, Any], buckets: int, max_distance: int
+) -> np.ndarray[Any, Any]:
+    """Bucket of each signed distance (key − query)."""
     half, single = buckets // 2, buckets // 4
     distance = np.abs(signed)
     # float32 throughout, so that a boundary falls on the same side as in the reference.

@@ -23,7 +23,8 @@ def find(name: str) -> Callable[[], Any]:
 
 def all_recipes() -> dict[str, Callable[[], Any]]:
     """Every recipe by its name."""
-    from moyin.recipes import glm_image, lora, nano, sft, smoke
+    from moyin.nano import recipes as nano
+    from moyin.recipes import glm_image, lora, sft, smoke
 
     families = {"smoke": smoke, "nano": nano, "glm-image": glm_image, "lora": lora, "sft": sft}
     return {

@@ -6,16 +6,18 @@ here are a guess, and have not been run.
 
 from __future__ import annotations
 
-from moyin.recipes.prepare import Images
+from moyin.data.prepare import Images
 from moyin.render.layouts import FREE, shipped
 from moyin.render.renderer import Renderer
-from moyin.train import Optimizer, Training
-from moyin.train.objectives.autoencoder import AutoencoderObjective
-from moyin.train.objectives.base import Objective
-from moyin.train.objectives.decoder import DecoderObjective
-from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph_encoder import GlyphObjective
-from moyin.train.objectives.semantic_tokenizer import SemanticObjective
+from moyin.train.config import Optimizer, Training
+from moyin.train.objectives.config import (
+    AutoencoderObjectiveConfig,
+    DecoderObjectiveConfig,
+    GeneratorObjectiveConfig,
+    GlyphObjectiveConfig,
+    ObjectiveConfig,
+    SemanticObjectiveConfig,
+)
 
 
 def images() -> Images:
@@ -27,30 +29,30 @@ def images() -> Images:
 
 def autoencoder() -> Training:
     """Train the autoencoder, 406 M parameters."""
-    return _stage(AutoencoderObjective.Config(crop=256), 1e-4)
+    return _stage(AutoencoderObjectiveConfig(crop=256), 1e-4)
 
 
 def glyph() -> Training:
     """Train the glyph encoder, 218 M parameters."""
-    return _stage(GlyphObjective.Config(), 1e-4)
+    return _stage(GlyphObjectiveConfig(), 1e-4)
 
 
 def semantic() -> Training:
     """Train the semantic tokenizer, 1.2 B parameters."""
-    return _stage(SemanticObjective.Config(), 1e-4)
+    return _stage(SemanticObjectiveConfig(), 1e-4)
 
 
 def generator() -> Training:
     """Train the generator, 8.9 B parameters."""
-    return _stage(GeneratorObjective.Config(text=151_552), 5e-5)
+    return _stage(GeneratorObjectiveConfig(text_vocab_size=151_552), 5e-5)
 
 
 def decoder() -> Training:
     """Train the decoder, 6.9 B parameters."""
-    return _stage(DecoderObjective.Config(), 5e-5)
+    return _stage(DecoderObjectiveConfig(), 5e-5)
 
 
-def _stage(objective: Objective.Config, lr: float) -> Training:
+def _stage(objective: ObjectiveConfig, lr: float) -> Training:
     return Training(
         objective=objective,
         optimizer=Optimizer(lr=lr, warmup=2000, ema=0.9999),

@@ -6,9 +6,11 @@ dataset. The network has the checkpoint's sizes.
 
 from __future__ import annotations
 
-from moyin.train import Lora, Optimizer, Training
-from moyin.train.objectives.decoder import DecoderObjective
-from moyin.train.objectives.generator import GeneratorObjective
+from moyin.train.config import Lora, Optimizer, Training
+from moyin.train.objectives.config import (
+    DecoderObjectiveConfig,
+    GeneratorObjectiveConfig,
+)
 
 
 def decoder() -> Training:
@@ -19,7 +21,7 @@ def decoder() -> Training:
     rate to 32.
     """
     return Training(
-        objective=DecoderObjective.Config(),
+        objective=DecoderObjectiveConfig(),
         lora=Lora(),
         optimizer=Optimizer(lr=1e-3, warmup=20, decay=0.5, ema=0.98),
         steps=200,
@@ -32,7 +34,7 @@ def decoder() -> Training:
 def generator() -> Training:
     """Train a LoRA of the generator: layouts and subjects, as the captions name them."""
     return Training(
-        objective=GeneratorObjective.Config(),
+        objective=GeneratorObjectiveConfig(),
         lora=Lora(layers=("q", "k", "v", "out", "gate_up", "down")),
         optimizer=Optimizer(lr=5e-4, warmup=20, decay=0.5, ema=0.98),
         steps=300,

@@ -36,11 +36,17 @@ def apply(config: T, overrides: Iterable[str]) -> T:
 
 
 def keys(config: Any, prefix: str = "") -> Iterator[str]:
-    """All dotted keys of a dataclass that take a value."""
+    """All dotted keys of a dataclass that take a value.
+
+    An item of a tuple of dataclasses is named by its `kind`, as in `auxiliary.ink_probe.weight`.
+    """
     for field in _fields(config):
         value = getattr(config, field)
         if dataclasses.is_dataclass(value):
             yield from keys(value, f"{prefix}{field}.")
+        elif items := _items(value):
+            for name, item in items.items():
+                yield from keys(item, f"{prefix}{field}.{name}.")
         else:
             yield prefix + field
 
@@ -50,7 +56,7 @@ def lines(config: Any) -> Iterator[str]:
     for key in keys(config):
         value = config
         for part in key.split("."):
-            value = getattr(value, part)
+            value = _items(value)[part] if isinstance(value, tuple) else getattr(value, part)
         yield f"{key}={_format(value)}"
 
 
@@ -74,12 +80,21 @@ def _fields(config: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(config) if field.init]
 
 
+def _items(value: Any) -> dict[str, Any]:
+    """The items of a tuple of dataclasses by their kind; empty for anything else."""
+    if not isinstance(value, tuple) or not all(map(dataclasses.is_dataclass, value)):
+        return {}
+    return {item.kind: item for item in value}
+
+
 def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
     """KeyError where a part of the path is no field."""
     head, rest = path[0], path[1:]
     if head not in _fields(config):
         raise KeyError(head)
     old, kind = getattr(config, head), _type_of(config, head)
+    if items := _items(old):
+        return dataclasses.replace(config, **{head: _replace_item(items, rest, value, key)})
     optional = value.lower() == "none" and type(None) in get_args(kind)
     nested = dataclasses.is_dataclass(old) and not (optional and not rest)
     if nested and not rest:
@@ -91,6 +106,13 @@ def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
         return dataclasses.replace(config, **{head: new})
     except ValueError as e:
         raise ValueError(f"{key}={value}: {e}") from None
+
+
+def _replace_item(items: dict[str, Any], path: list[str], value: str, key: str) -> tuple[Any, ...]:
+    if len(path) < 2 or path[0] not in items:
+        raise KeyError(key)
+    changed = {path[0]: _replace(items[path[0]], path[1:], value, key)}
+    return tuple((items | changed).values())
 
 
 def _type_of(config: Any, name: str) -> Any:

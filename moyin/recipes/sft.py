@@ -6,15 +6,17 @@ dataset. The network has the checkpoint's sizes.
 
 from __future__ import annotations
 
-from moyin.train import Optimizer, Training
-from moyin.train.objectives.decoder import DecoderObjective
-from moyin.train.objectives.generator import GeneratorObjective
+from moyin.train.config import Optimizer, Training
+from moyin.train.objectives.config import (
+    DecoderObjectiveConfig,
+    GeneratorObjectiveConfig,
+)
 
 
 def decoder() -> Training:
     """Fine-tune all weights of the decoder, on a few hundred images or more."""
     return Training(
-        objective=DecoderObjective.Config(),
+        objective=DecoderObjectiveConfig(),
         optimizer=Optimizer(lr=1e-4, warmup=50, decay=0.5, ema=0.99),
         steps=1000,
         batch=2,
@@ -26,7 +28,7 @@ def decoder() -> Training:
 def generator() -> Training:
     """Fine-tune all weights of the generator, on a few hundred images or more."""
     return Training(
-        objective=GeneratorObjective.Config(),
+        objective=GeneratorObjectiveConfig(),
         optimizer=Optimizer(lr=5e-5, warmup=50, decay=0.5, ema=0.99),
         steps=1000,
         batch=4,

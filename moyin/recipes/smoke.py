@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from moyin.data.filters.resize import ResizeFilter
 from moyin.data.preparation import Preparation
-from moyin.models.autoencoder import Autoencoder
-from moyin.models.decoder import Decoder
-from moyin.models.generator import Generator
-from moyin.models.glyph_encoder import GlyphEncoder
-from moyin.models.semantic_tokenizer import SemanticTokenizer
-from moyin.recipes.prepare import Images
+from moyin.data.prepare import Images
+from moyin.models.config import (
+    AutoencoderConfig,
+    DecoderConfig,
+    GeneratorConfig,
+    GlyphEncoderConfig,
+    SemanticTokenizerConfig,
+)
+from moyin.nano.config import GlyphWhiteningConfig, OneWayHeadsConfig
 from moyin.render import assets
 from moyin.render.edits import EditRenderer
 from moyin.render.renderer import Renderer
-from moyin.train import Optimizer, Training
-from moyin.train.objectives.autoencoder import AutoencoderObjective
-from moyin.train.objectives.decoder import DecoderObjective
-from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.glyph_encoder import GlyphObjective
-from moyin.train.objectives.semantic_tokenizer import SemanticObjective
+from moyin.train.config import Optimizer, Training
+from moyin.train.objectives.config import (
+    AutoencoderObjectiveConfig,
+    DecoderObjectiveConfig,
+    GeneratorObjectiveConfig,
+    GlyphObjectiveConfig,
+    SemanticObjectiveConfig,
+)
 
 
 def images() -> Images:
@@ -49,9 +54,9 @@ def data() -> Preparation:
 
 def autoencoder() -> Training:
     """Train an autoencoder of 0.7 M parameters on 32x32 crops."""
-    network = Autoencoder.Config(block_channels=(8, 16, 32, 64), layers_per_block=1, norm_groups=1)
+    network = AutoencoderConfig(block_channels=(8, 16, 32, 64), layers_per_block=1, norm_groups=1)
     return Training(
-        objective=AutoencoderObjective.Config(network=network, crop=32, crops=4),
+        objective=AutoencoderObjectiveConfig(network=network, crop=32, crops=4),
         optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
         steps=120,
         batch=4,
@@ -61,9 +66,11 @@ def autoencoder() -> Training:
 
 def glyph() -> Training:
     """Train a glyph encoder of 0.3 M parameters on 100 Chinese characters and Latin ones."""
-    network = GlyphEncoder.Config(hidden=96, layers=2, heads=2, head_dim=48, ffn=256)
+    network = GlyphEncoderConfig(hidden=96, layers=2, heads=2, head_dim=48, ffn=256)
     return Training(
-        objective=GlyphObjective.Config(network=network, characters=100, longest=4),
+        objective=GlyphObjectiveConfig(
+            network=network, auxiliary=(OneWayHeadsConfig(),), characters=100, longest=4
+        ),
         optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
         steps=120,
         batch=32,
@@ -72,11 +79,11 @@ def glyph() -> Training:
 
 def semantic() -> Training:
     """Train a semantic tokenizer of 0.6 M parameters with 256 codes."""
-    network = SemanticTokenizer.Config(
+    network = SemanticTokenizerConfig(
         width=96, layers=2, heads=2, mlp=256, table=16, codes=256, code_width=8
     )
     return Training(
-        objective=SemanticObjective.Config(network=network, head_layers=1),
+        objective=SemanticObjectiveConfig(network=network, head_layers=1),
         optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
         steps=100,
         batch=8,
@@ -85,11 +92,11 @@ def semantic() -> Training:
 
 def generator() -> Training:
     """Train a generator of 0.5 M parameters, and its text tokenizer."""
-    network = Generator.Config(
+    network = GeneratorConfig(
         hidden=96, layers=2, heads=2, kv_heads=1, head_dim=48, ffn=256, rotary_sections=(4, 4, 4)
     )
     return Training(
-        objective=GeneratorObjective.Config(network=network, text=1024),
+        objective=GeneratorObjectiveConfig(network=network, text_vocab_size=1024),
         optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
         steps=80,
         batch=4,
@@ -98,9 +105,11 @@ def generator() -> Training:
 
 def decoder() -> Training:
     """Train a decoder of 0.6 M parameters on crops of 128x128 pixels."""
-    network = Decoder.Config(layers=2, heads=2, head_dim=48, time_dim=32, size_dim=16)
+    network = DecoderConfig(layers=2, heads=2, head_dim=48, time_dim=32, size_dim=16)
     return Training(
-        objective=DecoderObjective.Config(network=network, crop=4),
+        objective=DecoderObjectiveConfig(
+            network=network, auxiliary=(GlyphWhiteningConfig(),), crop=4
+        ),
         optimizer=Optimizer(lr=1e-3, warmup=10, ema=0.98),
         steps=120,
         batch=8,

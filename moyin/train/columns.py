@@ -1,5 +1,4 @@
-"""What a stage needs of its datasets: columns that they may lack, made by the networks of its
-checkpoint, and edits."""
+"""What a stage needs of its datasets: columns that networks of its checkpoint make, and edits."""
 
 from __future__ import annotations
 
@@ -8,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 from moyin.dataset import tokens
 
 if TYPE_CHECKING:
-    from moyin.render.legend import Legend
+    from moyin.dataset.tokens import TokenLayout
     from moyin.train.objectives.base import Source
 
 LOOKED_AT = 64  # images of a dataset in which there is an edit if it holds some
 
 
-def semantic_columns(source: Source, legend: Legend | None = None) -> None:
-    """`tokens` and `preview_tokens` in every dataset (`data.tokens`).
+def semantic_columns(source: Source, layout: TokenLayout | None = None) -> None:
+    """`tokens` and `preview_tokens` in every dataset (`moyin.dataset.tokens`).
 
-    legend: what the ids of rendered images are to say, in place of what the tokenizer says of
-    them. It learns to say the same, and nobody has to wait for it or to copy its mistakes.
+    layout: gives the tokens of rendered images by rule, in place of the checkpoint's semantic
+    tokenizer, which is then not needed.
     """
-    network = None if legend is not None else source.network("semantic")
+    network = None if layout is not None else source.network("semantic")
     for dataset in source.images.parts:
-        tokens.token_columns(dataset, network, legend)
+        tokens.token_columns(dataset, network, layout)
 
 
 def latent_column(source: Source, dtype: Any) -> None:
@@ -39,6 +38,6 @@ def check_edits(source: Source) -> None:
         if any("edit" in row["meta"] for row in rows):
             return
     raise ValueError(
-        f"edits: {source.images.path} holds none; add a dataset of some, as moyin prepare "
-        "nano/edits makes it, or take objective.edits=0"
+        f"edit_probability: {source.images.path} holds no edits; add a dataset of some, as moyin "
+        "prepare smoke/edits makes it, or take objective.edit_probability=0"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from moyin.dataset.loader import WeightRule
 from moyin.inference.image_processor import SHORTEST
-from moyin.train.objectives import Objective
+from moyin.train.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Training:
     `batch` is shared out evenly over all of them.
     """
 
-    objective: Objective.Config
+    objective: ObjectiveConfig
     steps: int
     batch: int
     accumulate: int = 1

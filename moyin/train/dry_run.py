@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +17,6 @@ from moyin.prompt.grid import Grid
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.config import Training
 from moyin.train.objectives.base import Array, Objective, SampleRng, Source
-from moyin.train.objectives.decoder import DecoderObjective
-from moyin.train.objectives.generator import GeneratorObjective
-from moyin.train.objectives.reading import ReadingObjective
 
 NATIVE = 1024  # pixels a side of GLM-Image's images
 WRITTEN = "SIXTEEN LETTERS!"
@@ -137,18 +133,6 @@ def objective_of(training: Training, source: Rehearsal) -> Objective:
     if training.fine_tune or training.lora is not None:
         sizes = Source(None, source.checkpoint).configuration(config.stage)
     else:
-        sizes = _fresh(config, source)
+        sizes = config.network_config(source)
     made: Objective = config.build(source, sizes.build())
     return made
-
-
-def _fresh(config: Any, source: Rehearsal) -> Any:
-    """The sizes of a fresh network, as the stage would make it."""
-    if isinstance(config, GeneratorObjective.Config):
-        vision = source.configuration("semantic").codes + 128
-        return replace(config.network, vocab=vision + config.text, vision_vocab=vision)
-    if isinstance(config, DecoderObjective.Config | ReadingObjective.Config):
-        codes = source.configuration("semantic").codes
-        width = source.configuration("glyph").hidden
-        return replace(config.network, codes=codes, glyph_dim=width)
-    return config.network

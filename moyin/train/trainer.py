@@ -36,8 +36,7 @@ from moyin.train.loss_guard import Watch
 from moyin.train.lr_schedule import learning_rate
 from moyin.train.metric_aggregator import Means
 from moyin.train.metrics import Report, Silence
-from moyin.train.objectives import Batch, Source
-from moyin.train.objectives.base import Array, SampleRng
+from moyin.train.objectives.base import Array, Batch, SampleRng, Source
 from moyin.train.samples import sheet
 from moyin.train.sharding import fsdp_units
 

@@ -10,12 +10,12 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli.app import main
 from moyin.data.preparation import Preparation, prepare
+from moyin.data.prepare import prepared
 from moyin.dataset import dataset as datasets
 from moyin.dataset import tokens
 from moyin.dataset.dataset import Dataset
 from moyin.dataset.tokenize import Tokenize
 from moyin.inference.image_processor import semantic_ids
-from moyin.recipes.prepare import prepared
 from moyin.render.renderer import Renderer
 
 RENDERER = Renderer.Config(fonts=("NotoSansSC-Bold",), characters=100, max_lines=1)

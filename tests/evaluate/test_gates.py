@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +9,13 @@ import pytest
 from moyin.evaluate import diagnostics
 from moyin.evaluate import pipeline_probe as chaining
 from moyin.evaluate.options import Options
-from moyin.evaluate.pipeline_probe import Chain, encoder_states, glyph_retrieval, legend_of
+from moyin.evaluate.pipeline_probe import Chain, encoder_states, glyph_retrieval
 from moyin.evaluate.runner import EvaluationConfig, run
 from moyin.evaluate.task import Item
 from moyin.inference.pipeline import GlmImagePipeline
+from moyin.nano.codebook_layout import CodebookLayout
 from moyin.ocr import engine
 from moyin.ocr.result import OCRResult, Pixels
-from moyin.render.legend import Legend
 from moyin.train.objectives.glyph_encoder import bitmap
 
 OPTIONS = Options(resamples=20, steps=1, preview=False)
@@ -91,7 +89,7 @@ def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     chain = Chain.of(
         GlmImagePipeline.open(small_checkpoint), GlmImagePipeline.open(small_checkpoint).defaults
     )
-    assert chain.legend is None
+    assert chain.layout is None
     blank = np.full((512, 512, 3), 255, np.uint8)
     shown = {"autoencoder": blank, "decoder": blank, "generator": blank}
     text = one.texts[0]
@@ -107,35 +105,21 @@ def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     }
     assert dict(found.right) == pytest.approx(right)
     assert found.lines == ()
-    best = diagnostics.ceiling(one, [text], glyphs, legend=True)
+    best = diagnostics.ceiling(one, [text], glyphs, layout=True)
     assert set(best.right.values()) == {1.0}
-    half = diagnostics.ceiling(one, [], glyphs, legend=False)
+    half = diagnostics.ceiling(one, [], glyphs, layout=False)
     assert half.right == {"autoencoder": 0, "decoder": 0, "generator": 0, "glyph": 1}
 
 
-def test_the_tokenizer_is_held_to_the_legend() -> None:
-    legend, sample = Legend(), item().truth
-    true = legend.ids(sample)
-    assert diagnostics.named(legend, sample, true) == 1
+def test_the_tokenizer_is_held_to_the_layout() -> None:
+    layout, sample = CodebookLayout(), item().truth
+    true = layout.ids(sample)
+    assert diagnostics.named(layout, sample, true) == 1
     wrong = true.copy()
-    text = np.argwhere(true < legend.grounds)
+    text = np.argwhere(true < layout.grounds)
     wrong[tuple(text[0])] += 1
-    assert diagnostics.named(legend, sample, wrong) == pytest.approx(1 - 1 / len(text))
-    assert diagnostics.named(legend, sample, np.full_like(true, legend.grounds)) == 0
-
-
-def test_the_legend_is_read_from_the_notes() -> None:
-    told: dict[str, Any] = {
-        "objective.legend.sides": [128],
-        "objective.legend.width": 256,
-        "objective.legend.levels": 5,
-    }
-    notes = {"training": {"decoder": {"configuration": told}}}
-    holder: Any = SimpleNamespace(checkpoint=SimpleNamespace(notes=notes))
-    assert legend_of(holder) == Legend(sides=(128,), width=256, levels=5)
-    told |= {"objective.legend.words": [2], "objective.legend.letters": [8]}
-    expected = Legend(sides=(128,), words=(2,), letters=(8,), width=256, levels=5)
-    assert legend_of(holder) == expected
+    assert diagnostics.named(layout, sample, wrong) == pytest.approx(1 - 1 / len(text))
+    assert diagnostics.named(layout, sample, np.full_like(true, layout.grounds)) == 0
 
 
 @pytest.mark.usefixtures("few")

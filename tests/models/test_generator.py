@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -7,8 +5,7 @@ from moyin import backend
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.names import generator as names
-from moyin.models import rope
-from moyin.models.generator import Generator, look_back, visible
+from moyin.models.generator import Generator, visible
 
 SMALL = Generator.Config(
     vocab=400,
@@ -150,54 +147,6 @@ def test_head_from_cuts_only_the_head():
     with autograd.no_grad():
         whole, part = model(ids, positions), model(ids, positions, head_from=13)
     np.testing.assert_allclose(_numpy(whole)[:, 13:], _numpy(part), atol=1e-5)
-
-
-def test_states_after_some_layers_are_a_lower_network_s():
-    model, lower = SMALL.build(), replace(SMALL, layers=2).build()
-    theirs = nn.named_parameters(model)
-    for name, parameter in nn.named_parameters(lower).items():
-        nn.set_parameter(parameter, theirs[name])
-    ids, positions, _ = _batch()
-    with autograd.no_grad():
-        first, second = model.early_states(ids, positions, (1, 2))
-        whole = lower.states(ids, positions)
-        np.testing.assert_allclose(_numpy(model.norm(second)), _numpy(whole), atol=1e-6)
-        again = model.early_states(ids, positions, (1,))[0]
-    np.testing.assert_array_equal(_numpy(first), _numpy(again))
-
-
-def test_heads_that_look_back_see_single_ids():
-    """Of six heads in two groups the last three look 1, 2, 3, then 4, 8, 12 ids back."""
-    model = replace(SMALL, theta=5.0, rotary_sections=(2, 3, 3)).build()
-    before = {n: np.array(_numpy(p)) for n, p in nn.named_parameters(model).items()}
-    look_back(model, 3)
-    ids, _, _ = _batch(batch=1)
-    positions = ops.asarray(np.tile(np.arange(20), (3, 1, 1)))
-    for number, far in ((0, (1, 2, 3)), (1, (4, 8, 12))):
-        attention = model.layers[number].attention
-        seen = []
-
-        def attended(q, k, v, seen=seen, **_):
-            scores = _numpy(q)[0, 3:, 19] @ _numpy(k)[0, 1].T / 4.0
-            seen.extend(19 - scores.argmax(-1))
-            return q
-
-        x = model.layers[number].attention_norm(model.embedding(ids))
-        turn = rope.table(positions, (2, 3, 3), 5.0, ops.float32)
-        with pytest.MonkeyPatch.context() as patch, autograd.no_grad():
-            patch.setattr(ops, "attention", attended)
-            attention(x, turn, None, None, 0)
-        assert tuple(seen) == far
-    for name, parameter in nn.named_parameters(model).items():
-        alike = _numpy(parameter) == before[name]
-        looks = ".attention.q." in name or ".attention.k." in name
-        assert alike[: len(alike) // 2].all()
-        assert alike.all() != looks
-
-
-def test_only_whole_groups_of_heads_look_back():
-    with pytest.raises(ValueError, match="3 heads share their keys"):
-        look_back(SMALL.build(), 2)
 
 
 def test_padding_changes_nothing():

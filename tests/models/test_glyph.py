@@ -132,17 +132,3 @@ def test_another_model_is_refused():
         names.from_config(names.to_config(SMALL) | {"feed_forward_proj": "relu"})
     with pytest.raises(ValueError, match="lacks d_ff, d_kv"):
         names.from_config({})
-
-
-def test_heads_start_looking_one_way():
-    config = GlyphEncoder.Config(hidden=8, layers=1, heads=6, head_dim=4, ffn=8)
-    model = config.build()
-    bias = ops.numpy(model._bias(30))[0]
-    query, key = np.meshgrid(np.arange(30), np.arange(30), indexing="ij")
-    for head, back in enumerate((True, False, True, True, True)):
-        other = key > query if back else key < query
-        assert (bias[head][other] == -10).all()
-        assert (bias[head][~other] > -10).sum() > 200
-        assert bias[head][5, 5] == 0
-    assert not bias[5].any()
-    assert np.isclose(bias[0][9, 5], -2.8)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from moyin.recipes import all_recipes
+from moyin.recipes import all_recipes, find
 from moyin.recipes.overrides import apply, lines
 
 
@@ -99,3 +99,14 @@ def test_lines_hold_what_was_changed() -> None:
     changed = apply(Recipe(), ["steps=3", "second.rate=0.5", "out=none", "spans=(5,6)"])
     assert apply(Recipe(), lines(changed)) == changed
     assert "second.rate=0.5" in lines(changed)
+
+
+def test_items_of_a_tuple_are_named_by_their_kind() -> None:
+    training = apply(find("nano/decoder")(), ["objective.auxiliary.ink_probe.weight=0.5"])
+    weights = [getattr(item, "weight", None) for item in training.objective.auxiliary]
+    assert weights == [None, None, 0.5]
+    unknown = (
+        r"unknown key objective.auxiliary.ink.weight \(did you mean objective.auxiliary.ink_pr"
+    )
+    with pytest.raises(ValueError, match=unknown):
+        apply(training, ["objective.auxiliary.ink.weight=1"])

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from moyin.backend import NAME, nn
+from moyin.data.prepare import Images
 from moyin.recipes import all_recipes, find
 from moyin.recipes.overrides import apply
-from moyin.recipes.prepare import Images
 from moyin.train import Training
 
 STAGES = ("autoencoder", "glyph", "semantic", "generator", "decoder")
@@ -85,7 +85,7 @@ def test_glm_image_has_its_own_sizes(name: str, millions: float) -> None:
 def test_all_of_nano_is_small() -> None:
     """At most 60 MB in bf16, two bytes a parameter."""
     networks = {name: stage(f"nano/{name}").objective.network for name in STAGES}
-    codes, text = networks["semantic"].codes, stage("nano/generator").objective.text
+    codes, text = networks["semantic"].codes, stage("nano/generator").objective.text_vocab_size
     # What training takes from the networks before.
     networks["decoder"] = replace(
         networks["decoder"], codes=codes, glyph_dim=networks["glyph"].hidden

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moyin.nano.codebook_layout import CodebookLayout, numbered
 from moyin.ocr.colours import COLOURS
 from moyin.render import fonts, squares
 from moyin.render.edits import EditRenderer
-from moyin.render.legend import Legend, numbered
 from moyin.render.renderer import Renderer
 from moyin.render.text_shape import Placed
 from moyin.train.objectives.glyph_encoder import bitmap
-from moyin.train.objectives.plan import written
+from moyin.train.text_mask import text_mask
 
 FONT = fonts.shipped()["NotoSansSC-Bold"]
-LEGEND = Legend(sides=(128, 96), words=(1, 4), letters=(4, 8))
+LAYOUT = CodebookLayout(sides=(128, 96), words=(1, 4), letters=(4, 8))
 CONFIG = Renderer.Config(
     fonts=(FONT.name,),
     prominent=1.0,
@@ -26,9 +26,9 @@ CONFIG = Renderer.Config(
     words=1.0,
     object_share=0.0,
     backgrounds={"flat": 1.0},
-    squares=LEGEND.sides,
-    square_words=LEGEND.words,
-    square_letters=LEGEND.letters,
+    squares=LAYOUT.sides,
+    square_words=LAYOUT.words,
+    square_letters=LAYOUT.letters,
 )
 
 
@@ -92,18 +92,18 @@ def test_ids_say_where_every_character_of_every_row_lies() -> None:
     renderer, sides = CONFIG.build(), set()
     for index in range(60):
         sample = renderer(3, index)
-        (line,), ids = sample.lines, LEGEND.ids(sample)
-        text = ids < LEGEND.grounds
-        said = np.array(LEGEND.meanings)[ids[text] // len(COLOURS)]
+        (line,), ids = sample.lines, LAYOUT.ids(sample)
+        text = ids < LAYOUT.grounds
+        said = np.array(LAYOUT.meanings)[ids[text] // len(COLOURS)]
         sides |= {*said[:, 0]}
         assert len({*said[:, 0]}) == 1
         words = line.text.split()
         every = {(w, n) for w, word in enumerate(words) for n in range(len(word))}
         assert {*map(tuple, said[:, 1:3].tolist())} == every
-        assert np.array_equal(text, written(sample.to_json()["lines"], ids.shape))
-        most = LEGEND.sides.index(said[0, 0])
-        assert len(words) <= LEGEND.words[most]
-        assert max(map(len, words)) <= LEGEND.letters[most]
+        assert np.array_equal(text, text_mask(sample.to_json()["lines"], ids.shape))
+        most = LAYOUT.sides.index(said[0, 0])
+        assert len(words) <= LAYOUT.words[most]
+        assert max(map(len, words)) <= LAYOUT.letters[most]
     assert sides == {128, 96}
 
 
@@ -128,4 +128,4 @@ def test_numbers_of_other_sides_are_refused() -> None:
     with pytest.raises(ValueError, match=r"square_letters=\[\]: one for each of squares=\[128\]"):
         Renderer.Config(squares=(128,), square_words=(1,)).build()
     with pytest.raises(ValueError, match=r"letters=\[4\]: one for each of \[128, 96\]"):
-        _ = Legend(sides=(128, 96), letters=(4,)).count
+        _ = CodebookLayout(sides=(128, 96), letters=(4,)).count

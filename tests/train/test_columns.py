@@ -14,8 +14,8 @@ from moyin.dataset.concat import ConcatDataset
 from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Sample
 from moyin.inference.image_processor import semantic_ids
+from moyin.nano.codebook_layout import CodebookLayout
 from moyin.prompt.grid import Grid
-from moyin.render.legend import Legend
 from moyin.train import columns
 from moyin.train.objectives.base import Source
 
@@ -68,12 +68,12 @@ def test_the_digest_knows_weights_and_configuration() -> None:
     assert one != tokens.digest(networks.tiny("semantic", 1))
 
 
-def test_a_legend_stands_for_the_tokenizer(source: Source) -> None:
-    legend = Legend(sides=(64,), levels=2)
-    columns.semantic_columns(source, legend)
+def test_a_layout_stands_for_the_tokenizer(source: Source) -> None:
+    layout = CodebookLayout(sides=(64,), levels=2)
+    columns.semantic_columns(source, layout)
     for number in (0, 5):
         row = source.images.read(["tokens", "preview_tokens"], [number])[0]
-        wanted = legend.ids(source.images.sample(number))
+        wanted = layout.ids(source.images.sample(number))
         assert (row["tokens"] == wanted).all()
         assert (row["preview_tokens"] == wanted).all()
     with pytest.raises(ValueError, match=r"column 'tokens' of .* is stale"):
@@ -112,5 +112,5 @@ def test_an_image_that_the_tokenizer_enlarges_is_refused(source: Source, tmp_pat
 
 def test_datasets_without_edits_are_told(source: Source, pairs: Path) -> None:
     columns.check_edits(Source(ConcatDataset.open(f"{source.images.path},{pairs}"), None))
-    with pytest.raises(ValueError, match=r"edits: .* holds none; add a dataset of some"):
+    with pytest.raises(ValueError, match=r"edit_probability: .* holds no edits; add a dataset"):
         columns.check_edits(source)

@@ -57,7 +57,7 @@ def test_memory_is_what_is_measured(
         threads=1,
     )
     if stage == "generator":
-        training = replace(training, objective=replace(training.objective, preview=1.0))
+        training = replace(training, objective=replace(training.objective, preview_probability=1.0))
     found = estimate(training, Mesh.parse("1xCPU"))
     measured = most(Trainer(training), 12 if stage == "glyph" else 1)
     assert found.fullest == pytest.approx(measured, rel=0.15)

@@ -13,21 +13,24 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import NAME, nn, ops
-from moyin.render.legend import Legend
+from moyin.nano.codebook_layout import CodebookLayout
+from moyin.nano.config import InkProbeConfig, LayoutHeadObjectiveConfig, TokenizerObjectiveConfig
 from moyin.train import Trainer, Training
 from moyin.train.objectives.base import SampleRng
-from moyin.train.objectives.legend import LegendObjective
-from moyin.train.objectives.planning import PlanningObjective
 
 Make = Callable[..., Training]
 
 OTHERS: dict[str, Any] = {  # what nano's recipes learn beside the five stages
-    "semantic by a legend": LegendObjective.Config(
+    "semantic by a codebook layout": TokenizerObjectiveConfig(
         network=replace(networks.CONFIGS["semantic"], codes=60),
-        legend=Legend(sides=(64,), width=64, levels=2),
+        codebook_layout=CodebookLayout(sides=(64,), width=64, levels=2),
     ),
-    "generator that plans": PlanningObjective.Config(network=networks.CONFIGS["generator"]),
-    "decoder that reads": replace(OBJECTIVES["decoder"], reading=1.0, reading_blocks=1),
+    "generator with a layout head": LayoutHeadObjectiveConfig(
+        network=networks.CONFIGS["generator"]
+    ),
+    "decoder with an ink probe": replace(
+        OBJECTIVES["decoder"], auxiliary=(InkProbeConfig(weight=1.0, after_blocks=1),)
+    ),
 }
 LEARNED = OBJECTIVES | OTHERS
 

@@ -25,6 +25,7 @@ from stages import OBJECTIVES, STAGES
 
 from moyin.backend import NAME, device
 from moyin.checkpoint.folder import Checkpoint
+from moyin.nano.config import BoundaryWeightConfig
 from moyin.train import Trainer, Training, Validation, run, training_state
 
 pytestmark = pytest.mark.skipif(NAME != "torch" or not hasattr(os, "fork"), reason="forks")
@@ -117,7 +118,11 @@ def same(out: Path, other: Path) -> None:
 
 def objective(stage: str) -> Any:
     config = OBJECTIVES[stage]
-    return replace(config, edges=3.0, freeze_text=True) if stage == "generator" else config
+    return (
+        replace(config, auxiliary=(BoundaryWeightConfig(weight=3.0),), freeze_text=True)
+        if stage == "generator"
+        else config
+    )
 
 
 @pytest.mark.parametrize("stage", ["decoder", "generator"])

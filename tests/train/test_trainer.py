@@ -22,6 +22,7 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli.app import main
 from moyin.dataset.dataset import Dataset
+from moyin.nano.config import BoundaryWeightConfig
 from moyin.train import (
     Interrupted,
     Optimizer,
@@ -34,8 +35,7 @@ from moyin.train import (
 from moyin.train import trainer as trainer_module
 from moyin.train.loss_guard import Watch
 from moyin.train.metrics import Report
-from moyin.train.objectives import Objective
-from moyin.train.objectives.base import SampleRng
+from moyin.train.objectives.base import Objective, SampleRng
 
 Make = Callable[..., Training]
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
@@ -188,7 +188,7 @@ def test_accumulation_equals_a_larger_batch_for_real_losses(stage: str, make: Ma
     """Captions, crops, noise and weights of a sample do not depend on how batches are cut."""
     config = OBJECTIVES[stage]
     if stage == "generator":  # samples count by the weights of their ids
-        config = replace(config, edges=3.0)
+        config = replace(config, auxiliary=(BoundaryWeightConfig(weight=3.0),))
     found = []
     for batch, accumulate in ((4, 1), (2, 2), (1, 4)):
         small = make(stage, f"{batch}", objective=config, batch=batch, accumulate=accumulate)
@@ -440,12 +440,12 @@ def test_what_is_missing_is_named(changes: dict[str, str], told: str, make: Make
 
 def test_an_empty_dataset_is_named(make: Make, tmp_path: Path) -> None:
     Dataset.create(tmp_path / "empty", {}, seed=0, count=8, digest="maker")
-    with pytest.raises(ValueError, match="empty holds no images yet: go on with moyin prepare"):
+    with pytest.raises(ValueError, match="empty has no images yet"):
         run(make("semantic", data=str(tmp_path / "empty")))
 
 
 @pytest.mark.parametrize(
-    ("stage", "crop", "told"), [("decoder", 17, "16x16 ids"), ("autoencoder", 520, "512x512")]
+    ("stage", "crop", "told"), [("decoder", 17, "16x16 tokens"), ("autoencoder", 520, "512x512")]
 )
 def test_a_crop_larger_than_the_images(stage: str, crop: int, told: str, make: Make) -> None:
     objective = replace(OBJECTIVES[stage], crop=crop)

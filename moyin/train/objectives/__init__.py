@@ -1,5 +1,1 @@
-"""What each stage learns."""
-
-from moyin.train.objectives.base import Batch, Objective, Source
-
-__all__ = ["Batch", "Objective", "Source"]
+"""What each stage learns: five objectives, one per network."""

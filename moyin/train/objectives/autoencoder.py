@@ -1,14 +1,14 @@
-"""The autoencoder: crops of images through latents and back, by squared error.
+"""The autoencoder's objective: reconstruct crops of images.
 
-Half of the crops lie on text, where the strokes are. The latents are sampled with a very small
-Kullback-Leibler weight, so that they stay near the origin without being blurred.
+Loss: mean (x̂ − x)² + kl_weight · ½ · mean (μ² + σ² − 1 − log σ²), pixels x in −1 … 1, where x̂ is
+decoded from μ + σ · noise (Kingma and Welling 2014; a small weight as Rombach et al. 2022). With a
+frozen encoder x̂ is decoded from μ, and the second term is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -17,51 +17,39 @@ from moyin.dataset.sample import Sample
 from moyin.inference.decode_latents import develop, encode
 from moyin.models.autoencoder import Autoencoder
 from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
+from moyin.train.objectives.config import AutoencoderObjectiveConfig
 
-START_LOGVAR = -6.0
+START_LOGVAR = -6.0  # of a fresh encoder: its latents start with little noise
 STATISTICS_OF = 64  # images
 
 
 class AutoencoderObjective(Objective):
-    """Squared error of reconstructed crops."""
+    """Batches: pixels [B · crops, 3, crop, crop] in −1 … 1, and the latents' noise
+    [B · crops, C, crop / f, crop / f]."""
 
     stage: ClassVar[str] = "autoencoder"
+    Config: TypeAlias = AutoencoderObjectiveConfig
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config(Objective.Config):
-        """crop: a side, in pixels; crops: of every image; encoder: whether it is trained too.
-
-        With encoder=false the latents keep their meaning, and only their painting improves.
-        """
-
-        stage: ClassVar[str] = "autoencoder"
-        network: Autoencoder.Config = field(default_factory=Autoencoder.Config)
-        crop: int = 64
-        crops: int = 8
-        on_text: float = 0.5
-        kl_weight: float = 1e-6
-        encoder: bool = True
-
-        def __post_init__(self) -> None:
-            if self.crop < 1 or self.crop % self.network.factor:
-                raise ValueError(
-                    f"crop={self.crop}: it must be a multiple of {self.network.factor}"
-                )
-
-        def build(self, source: Source, start: Any) -> AutoencoderObjective:
-            network = start
-            if network is None:
-                network = self.network.build()
-                bias = network.encoder.conv_out.bias
-                quiet = np.zeros(bias.shape, np.float32)
-                quiet[self.network.latent_channels :] = START_LOGVAR
-                nn.set_parameter(bias, ops.asarray(quiet))
-            return AutoencoderObjective(self, source, network)
-
-    def __init__(self, config: Config, source: Source, network: Autoencoder) -> None:
+    def __init__(
+        self, config: AutoencoderObjectiveConfig, source: Source, network: Autoencoder
+    ) -> None:
         super().__init__()
         self.config, self.network = config, network
         self.dataset = source.images
+        self.add_auxiliary()
+
+    @classmethod
+    def create(
+        cls, config: AutoencoderObjectiveConfig, source: Source, start: Any
+    ) -> AutoencoderObjective:
+        """See `ObjectiveConfig.build`."""
+        if start is None:
+            start = config.fresh_network(source)
+            bias = start.encoder.conv_out.bias
+            quiet = np.zeros(bias.shape, np.float32)
+            quiet[config.network.latent_channels :] = START_LOGVAR
+            nn.set_parameter(bias, ops.asarray(quiet))
+        return cls(config, source, start)
 
     @property
     def count(self) -> int:
@@ -71,19 +59,19 @@ class AutoencoderObjective(Objective):
         return self.config.encoder or not name.startswith("network.encoder.")
 
     def batch(self, indices: Array, sample_rng: SampleRng) -> Batch:
-        crops = []
+        c, crops = self.config, []
         for number, index in enumerate(indices):
             sample, rng = self.dataset.sample(index), sample_rng.of(number, "crops")
-            for _ in range(self.config.crops):
-                on_text = bool(sample.lines) and rng.random() < self.config.on_text
-                top, left = corner(sample, self.config.crop, on_text, rng)
-                part = sample.image[top : top + self.config.crop, left : left + self.config.crop]
-                crops.append(part)
+            for _ in range(c.crops):
+                on_text = bool(sample.lines) and rng.random() < c.text_crop_probability
+                top, left = corner(sample, c.crop, on_text, rng)
+                crops.append(sample.image[top : top + c.crop, left : left + c.crop])
         pixels = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         b, _, side, _ = pixels.shape
         latent = (self.network.config.latent_channels, *[side // self.network.config.factor] * 2)
         noise = sample_rng.normal("latents", len(indices), b // len(indices), *latent)
-        return {"pixels": pixels, "noise": noise.reshape(b, *latent)}
+        arrays = {"pixels": pixels, "noise": noise.reshape(b, *latent)}
+        return self.auxiliary_batch(crops, arrays)
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         mean, logvar = self.network.encode(ops.cast(batch["pixels"], dtype))
@@ -96,26 +84,27 @@ class AutoencoderObjective(Objective):
         error = ops.mean(ops.square(pixels - batch["pixels"]))
         kl = 0.5 * ops.mean(ops.square(mean) + ops.exp(logvar) - 1 - logvar)
         loss = error + self.config.kl_weight * kl if self.config.encoder else error
-        return loss, {"squared_error": ops.stop_gradient(error)}
+        loss, shown = self.auxiliary_loss(loss, pixels, batch, dtype)
+        return loss, {"squared_error": ops.stop_gradient(error), **shown}
 
     def images(self, indices: Array, dtype: str) -> list[list[Array]]:
-        """Each image, and what comes back of it."""
+        """Each image, and its reconstruction."""
         originals = [self.dataset.sample(i).image for i in indices]
         latents = [encode(self.network, image, dtype) for image in originals]
-        made = [develop(self.network, x[None], dtype)[0] for x in latents]
-        return [list(pair) for pair in zip(originals, made, strict=True)]
+        reconstructed = [develop(self.network, x[None], dtype)[0] for x in latents]
+        return [list(pair) for pair in zip(originals, reconstructed, strict=True)]
 
     def finish(self) -> Autoencoder:
-        """The network with the mean and deviation of its latents, channel by channel."""
+        """The network with mean and standard deviation of its latents, per channel."""
         network: Autoencoder = self.network
         if not self.config.encoder:
             return network
-        found = []
+        latents = []
         with autograd.no_grad():
             for sample in map(self.dataset.sample, range(min(STATISTICS_OF, self.count))):
                 pixels = sample.image.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-                found.append(ops.numpy(network.encode(ops.asarray(pixels))[0])[0])
-        values = np.stack(found).transpose(1, 0, 2, 3).reshape(found[0].shape[0], -1)
+                latents.append(ops.numpy(network.encode(ops.asarray(pixels))[0])[0])
+        values = np.stack(latents).transpose(1, 0, 2, 3).reshape(latents[0].shape[0], -1)
         network.config = dataclasses.replace(
             network.config,
             latents_mean=tuple(values.mean(1).tolist()),
@@ -125,10 +114,13 @@ class AutoencoderObjective(Objective):
 
 
 def corner(sample: Sample, side: int, on_text: bool, rng: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a crop: anywhere, or with its centre inside one of the lines."""
+    """Top and left of a crop: anywhere, or with its centre inside one of the lines.
+
+    ValueError where the image is smaller than the crop.
+    """
     height, width, _ = sample.image.shape
     if side > min(height, width):
-        raise ValueError(f"crop={side}: the images have {height}x{width} pixels")
+        raise ValueError(f"crop={side}: the images have {width}x{height} pixels")
     if not on_text:
         return int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     left, top, right, bottom = sample.lines[int(rng.integers(len(sample.lines)))].box

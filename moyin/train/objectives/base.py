@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from moyin.backend import Tensor, nn
 from moyin.backend.random import normal
 from moyin.checkpoint.folder import Checkpoint
+from moyin.train.objectives.config import ObjectiveConfig
 
 if TYPE_CHECKING:
     from moyin.dataset.concat import ConcatDataset
@@ -23,11 +24,11 @@ Batch = dict[str, Array]
 
 @dataclass(frozen=True)
 class SampleRng:
-    """The random numbers of one batch: each sample's are a pure function of seed, its place in the
-    stream of samples, and a name. So they do not change with how the stream is cut into batches.
+    """Random numbers of one batch. Those of a sample are a pure function of seed, the sample's
+    position in the stream and a name, so they do not depend on the batch size.
 
-    first: the place of the batch's first sample, and stride: from one to the next. update: the
-    number of the update it belongs to.
+    first: stream position of the batch's first sample; stride: from one sample to the next.
+    update: number of the update that the batch belongs to.
     """
 
     seed: int
@@ -37,29 +38,29 @@ class SampleRng:
 
     def normal(self, name: str, count: int, *shape: int) -> Array:
         """Standard normals [count, *shape] of `count` samples."""
-        places = range(self.first, self.first + count * self.stride, self.stride)
-        return np.stack([normal(shape, self.seed, place, name) for place in places])
+        positions = range(self.first, self.first + count * self.stride, self.stride)
+        return np.stack([normal(shape, self.seed, position, name) for position in positions])
 
     def of(self, number: int, name: str) -> np.random.Generator:
-        """For choices on the host of one of the batch's samples, the first being 0."""
-        place = self.first + number * self.stride
-        return np.random.default_rng([self.seed, place, *name.encode()])
+        """A host generator for one sample of the batch; the first is number 0."""
+        position = self.first + number * self.stride
+        return np.random.default_rng([self.seed, position, *name.encode()])
 
     def together(self, name: str) -> np.random.Generator:
-        """For choices that all samples of an update share, such as a common length."""
+        """A host generator for what all samples of an update share, such as a length."""
         return np.random.default_rng([self.seed, 2**32 + self.update, *name.encode()])
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a stage gets its images and the networks that it only uses."""
+    """Images of a stage, and the checkpoint with the networks that it uses but does not train."""
 
     dataset: Dataset | ConcatDataset | None
     checkpoint: Checkpoint | None
 
     @property
     def images(self) -> Dataset | ConcatDataset:
-        """The dataset. ValueError where none was named or it is empty."""
+        """The dataset. ValueError where there is none or it is empty."""
         if self.dataset is None:
             raise ValueError("this stage learns from images: name a dataset, data=DATASET")
         if not len(self.dataset):
@@ -76,48 +77,61 @@ class Source:
         return self.checkpoint.whole(name, dtype)
 
     def configuration(self, name: str) -> Any:
-        """The configuration of a network that the checkpoint holds."""
+        """The configuration of a network of the checkpoint. ValueError where there is none."""
         if self.checkpoint is None:
             raise ValueError(f"this stage needs a trained {name}: name its checkpoint=FOLDER")
         return self.checkpoint.config(name)
 
     def trained(self, name: str) -> dict[str, Any]:
-        """The configuration that the checkpoint says it last trained a network with, by dotted
-        names; empty where it does not say."""
+        """The recorded configuration of a network's last training, by dotted names; empty where
+        the checkpoint does not record it."""
         training = self.checkpoint.notes.get("training", {}) if self.checkpoint is not None else {}
-        found: dict[str, Any] = training.get(name, {}).get("configuration", {})
-        return found
+        configuration: dict[str, Any] = training.get(name, {}).get("configuration", {})
+        return configuration
 
     def tokenizer(self) -> TextTokenizer | None:
         """The checkpoint's text tokenizer, or None where it has none."""
         if self.checkpoint is None or not self.checkpoint.has_tokenizer():
             return None
-        found: TextTokenizer = self.checkpoint.tokenizer()
-        return found
+        tokenizer: TextTokenizer = self.checkpoint.tokenizer()
+        return tokenizer
 
 
 class Objective(nn.Module):
-    """The trained `network`, what is thrown away after training, and the loss.
+    """The trained `network`, modules that are discarded after training, and the loss.
 
-    `network` goes into the checkpoint under `stage`. Batches are made on the host ahead of time,
-    from indices into the dataset and the samples' own draws, so that step n is the same whether or
-    not the training was interrupted before it, and however its samples are shared out.
+    `network` goes into the checkpoint under `stage`. Batches are made on the host ahead of time
+    from dataset indices and `SampleRng`, so step n is the same whether or not the training was
+    interrupted before it, and however its samples are distributed.
     """
 
     stage: ClassVar[str]
-    config: Any  # its Config, with what that had left to the checkpoint
+    Config: TypeAlias = ObjectiveConfig
+    config: Any  # its Config, where fields left to the checkpoint are filled in
     network: Any
+    auxiliary: Any  # a ModuleList of `Auxiliary`
     dataset: Any = None  # whose rows the indices of `batch` are, if it reads any
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """The stage's part of a recipe."""
+    def add_auxiliary(self) -> None:
+        """Build the configured auxiliaries; call it after all other modules are set."""
+        self.auxiliary = nn.ModuleList([one.build(self) for one in self.config.auxiliary])
 
-        stage: ClassVar[str]
+    def auxiliary_batch(self, samples: Any, arrays: Batch) -> Batch:
+        """`arrays` with those that the auxiliaries add."""
+        for auxiliary in self.auxiliary:
+            arrays = arrays | auxiliary.batch(samples, arrays)
+        return arrays
 
-        def build(self, source: Source, start: Any) -> Objective:
-            """start: a network to go on from, or None for fresh weights."""
-            raise NotImplementedError
+    def auxiliary_loss(
+        self, loss: Tensor, forward: Any, batch: dict[str, Tensor], dtype: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`loss` plus the auxiliaries' terms, and what they show."""
+        shown: dict[str, Tensor] = {}
+        for auxiliary in self.auxiliary:
+            term, values = auxiliary.loss(forward, batch, dtype)
+            loss = loss if term is None else loss + term
+            shown |= values
+        return loss, shown
 
     @property
     def count(self) -> int:
@@ -143,23 +157,24 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def weight(self, batch: Batch) -> float:
-        """What the batch's loss counts beside other batches': what its mean was divided by."""
+        """Weight of the batch's mean loss beside other batches': the divisor of that mean."""
         return float(len(next(iter(batch.values()))))
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean loss and what else to show, scalars, or pairs of a sum and a count (`Means`);
-        floats are computed with in `dtype`."""
+        """The mean loss, and values to show: scalars, or pairs of a sum and a count. dtype: what
+        floats are computed in."""
         raise NotImplementedError
 
     def images(self, indices: Array, dtype: str) -> list[list[Array]]:
-        """What the network makes of some samples, a row each of uint8 [H, W, 3]."""
+        """Images that show the network's progress on some samples: one row per sample, each image
+        uint8 [H, W, 3]."""
         return []
 
     def finish(self) -> Any:
-        """The network to be written, with what was measured of it at the end."""
+        """The network to save, with statistics that are measured at the end."""
         return self.network
 
     @property
     def extras(self) -> dict[str, Any]:
-        """What else belongs into the checkpoint, as arguments of `save_checkpoint`."""
+        """Further keyword arguments for `save_checkpoint`."""
         return {}

@@ -1,19 +1,22 @@
-"""The semantic tokenizer: ids that say what stands where, so that a decoder can paint it.
+"""The semantic tokenizer's objective: tokens that tell a decoder what is where.
 
-From the grid of codes a small transformer, thrown away afterwards, must tell for every id's
-32 × 32 pixels a coarse thumbnail, and for the character that lies there: that there is one, its
-colour, its size, where in it we are, and which of its line it is. The glyph tokens have no
-position in the decoder, so it is these ids that must say which part of which character goes here.
+A small transformer, discarded afterwards, reads the grid of codes and predicts for every token's
+32 × 32 pixels a coarse thumbnail, and for the character that lies there: whether there is one, its
+colour, the position within it, its size, and its number in the line. Glyph states have no position
+in the decoder, so these tokens must say which part of which character goes where.
 
-While it is learned, noise stands for the quantizer: what survives it, a codebook can keep. At the
-end the codebook is fitted to what the network says of the images, by spherical k-means, half of
-it on squares with text; so every code is in use, which a codebook trained along seldom reaches.
+Loss: mean squared error of the thumbnails (weight PLAIN under text) plus layout_weight times the
+mean squared error of the layout. In training noise replaces the quantizer, since a codebook can
+keep what survives noise. At the end the codebook is fitted to the network's outputs by spherical
+k-means (Dhillon and Modha 2001), half of it on tokens with text; so every code is used, which
+training a codebook (van den Oord et al. 2017) seldom reaches. This stage is Moyin's own.
+
+Axes: b images, h and w rows and columns of tokens, c channels of a code.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -24,40 +27,31 @@ from moyin.inference.image_processor import preprocess
 from moyin.models.semantic_tokenizer import Block, SemanticTokenizer, unit
 from moyin.prompt.grid import PIXELS
 from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
+from moyin.train.objectives.config import SemanticObjectiveConfig
 
-THUMBNAIL = 4  # a side, of each id
-LAYOUT = 8  # text there; its red, green, blue; down, right within a character; size; number
-PLAIN = 0.2  # weight of the thumbnail where text lies: it is the layout that tells what is there
+THUMBNAIL = 4  # pixels of a side, per token
+LAYOUT = 8  # text or not; red, green, blue; down, right within a character; size; number
+PLAIN = 0.2  # weight of the thumbnail under text, where the layout matters
 
 
 class SemanticObjective(Objective):
-    """Thumbnail and layout of text from the noised grid."""
+    """Batches: pixels [B, 3, H, W] preprocessed, noise [B, h, w, code width], thumbnail
+    [B, h·w, 48] and layout [B, h·w, LAYOUT], both in about −1 … 1."""
 
     stage: ClassVar[str] = "semantic"
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config(Objective.Config):
-        """head_layers: of the transformer that reads the grid. noise: its length, that of a code
-        being 1. fit: images that the codebook is fitted to, in so many rounds."""
+    Config: TypeAlias = SemanticObjectiveConfig
 
-        stage: ClassVar[str] = "semantic"
-        network: SemanticTokenizer.Config = field(default_factory=SemanticTokenizer.Config)
-        head_layers: int = 2
-        layout_weight: float = 1.0
-        noise: float = 0.4
-        fit: int = 1000
-        rounds: int = 20
-
-        def build(self, source: Source, start: Any) -> SemanticObjective:
-            return SemanticObjective(self, source, start or self.network.build())
-
-    def __init__(self, config: Config, source: Source, network: SemanticTokenizer) -> None:
+    def __init__(
+        self, config: SemanticObjectiveConfig, source: Source, network: SemanticTokenizer
+    ) -> None:
         super().__init__()
         self.config, self.network, self.dataset = config, network, source.images
         width = network.config.width
         self.head = nn.ModuleList([Block(network.config) for _ in range(config.head_layers)])
         self.head_norm = nn.LayerNorm(width)
         self.head_out = nn.Linear(width, 3 * THUMBNAIL**2 + LAYOUT)
+        self.add_auxiliary()
 
     @property
     def count(self) -> int:
@@ -68,33 +62,35 @@ class SemanticObjective(Objective):
         pixels = np.stack([preprocess(s.image) for s in samples])
         b, _, h, w = pixels.shape
         patch, width = self.network.config.patch, self.network.config.code_width
-        return {
+        arrays = {
             "pixels": pixels,
             "noise": sample_rng.normal("codes", b, h // patch, w // patch, width),
             "thumbnail": np.stack([thumbnails(s.image) for s in samples]),
             "layout": np.stack([layout(s) for s in samples]),
         }
+        return self.auxiliary_batch(samples, arrays)
 
     def loss(self, batch: dict[str, Tensor], dtype: Any) -> tuple[Tensor, dict[str, Tensor]]:
         z = self.network.project(self.network.features(ops.cast(batch["pixels"], dtype)))
         spread = self.config.noise / self.network.config.code_width**0.5
-        said = self._said(unit(z + spread * batch["noise"]), dtype)
-        thumbnail, place = self._errors(said, batch)
-        loss = thumbnail + self.config.layout_weight * place
+        predicted = self._predicted(unit(z + spread * batch["noise"]), dtype)
+        thumbnail, place = self._errors(predicted, batch)
         shown = {"thumbnail": thumbnail, "layout": place}
-        return loss, {n: ops.stop_gradient(x) for n, x in shown.items()}
+        loss = thumbnail + self.config.layout_weight * place
+        loss, more = self.auxiliary_loss(loss, z, batch, dtype)
+        return loss, {n: ops.stop_gradient(x) for n, x in shown.items()} | more
 
     def finish(self) -> SemanticTokenizer:
         """The network with its codebook fitted to the first images of the dataset."""
         network: SemanticTokenizer = self.network
-        found, text = [], []
+        grids, text = [], []
         with autograd.no_grad():
             for i in range(min(self.config.fit, self.count)):
                 sample = self.dataset.sample(i)
                 pixels = ops.asarray(preprocess(sample.image)[None])
-                found.append(ops.numpy(network.project(network.features(pixels)))[0])
+                grids.append(ops.numpy(network.project(network.features(pixels)))[0])
                 text.append(layout(sample)[:, 0] > 0)
-        vectors = np.concatenate([x.reshape(-1, x.shape[-1]) for x in found])
+        vectors = np.concatenate([x.reshape(-1, x.shape[-1]) for x in grids])
         on_text = np.concatenate(text)
         rng = np.random.default_rng(0)
         chosen = balanced(on_text, rng)
@@ -102,8 +98,8 @@ class SemanticObjective(Objective):
         nn.set_parameter(network.codebook.weight, ops.asarray(codes))
         return network
 
-    def _said(self, codes_bhwc: Tensor, dtype: Any) -> Tensor:
-        """What the head reads off the grid: [B, h·w, thumbnail and layout]."""
+    def _predicted(self, codes_bhwc: Tensor, dtype: Any) -> Tensor:
+        """The head's output [B, h·w, thumbnail and layout], float32."""
         x = ops.cast(ops.permute(codes_bhwc, (0, 3, 1, 2)), dtype)
         x = self.network.post_quant_conv(x)
         b, d, h, w = x.shape
@@ -113,20 +109,20 @@ class SemanticObjective(Objective):
             x = block(x)
         return ops.cast(self.head_out(self.head_norm(x)), ops.float32)
 
-    def _errors(self, said: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _errors(self, predicted: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Mean squared errors of the thumbnails, and of the layout where there is text."""
         count = 3 * THUMBNAIL**2
         text = batch["layout"][..., :1] * 0.5 + 0.5
-        seen = ops.square(said[..., :count] - batch["thumbnail"])
-        thumbnail = ops.mean(seen * (1 - (1 - PLAIN) * text))
-        wrong = ops.square(said[..., count:] - batch["layout"])
-        # Every image counts alike, so that a batch may be cut anywhere.
+        squared = ops.square(predicted[..., :count] - batch["thumbnail"])
+        thumbnail = ops.mean(squared * (1 - (1 - PLAIN) * text))
+        wrong = ops.square(predicted[..., count:] - batch["layout"])
+        # A mean per image first, so that a batch may be cut anywhere.
         detail = ops.sum(ops.sum(wrong[..., 1:] * text, 2), 1) / (ops.sum(text[..., 0], 1) + 1.0)
         return thumbnail, ops.mean(wrong[..., 0]) + 0.25 * ops.mean(detail)
 
 
 def balanced(on_text: Array, rng: np.random.Generator) -> Array:
-    """Numbers of as many squares without text as with, or of all where one kind is missing."""
+    """Indices of as many tokens without text as with, or of all where one kind is missing."""
     with_text, without = np.flatnonzero(on_text), np.flatnonzero(~on_text)
     count = min(len(with_text), len(without))
     if not count:
@@ -136,8 +132,8 @@ def balanced(on_text: Array, rng: np.random.Generator) -> Array:
 
 
 def k_means(vectors: Array, count: int, rounds: int, rng: np.random.Generator) -> Array:
-    """`count` unit centres of unit vectors [N, C] (Dhillon and Modha 2001); an idle one moves to
-    the vector that its centre fits worst."""
+    """Spherical k-means: `count` unit centres of unit vectors [N, C]. Centres without vectors move
+    to the vectors that fit their centre worst."""
     centres = vectors[rng.choice(len(vectors), count, replace=len(vectors) < count)]
     for _ in range(rounds):
         nearest, fit = assigned(vectors, centres)
@@ -150,7 +146,7 @@ def k_means(vectors: Array, count: int, rounds: int, rng: np.random.Generator) -
 
 
 def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
-    """Each vector's nearest centre, and its product with it."""
+    """Each vector's nearest centre, and their inner product."""
     nearest, fit = [], []
     for start in range(0, len(vectors), 8192):
         products = vectors[start : start + 8192] @ centres.T
@@ -160,7 +156,7 @@ def assigned(vectors: Array, centres: Array) -> tuple[Array, Array]:
 
 
 def thumbnails(image: Array) -> Array:
-    """Mean colours of 4 × 4 parts of every id's square, −1 … 1: [h·w, 48]."""
+    """Mean colours of 4 × 4 parts of every token's square, −1 … 1: [h·w, 48]."""
     h, w = image.shape[0] // PIXELS, image.shape[1] // PIXELS
     means = np.asarray(Image.fromarray(image).reduce(PIXELS // THUMBNAIL), np.float32)
     parts = means.reshape(h, THUMBNAIL, w, THUMBNAIL, 3).transpose(0, 2, 1, 3, 4)
@@ -168,14 +164,14 @@ def thumbnails(image: Array) -> Array:
 
 
 def layout(sample: Sample) -> Array:
-    """What text lies at the centre of every id's square: [h·w, LAYOUT] in about −1 … 1.
+    """The character at the centre of every token's square: [h·w, LAYOUT] in about −1 … 1.
 
-    The nearest of the characters whose square holds the centre; one smaller than an id's square
-    counts as large as it.
+    It is the nearest of those whose square holds the centre; one that is smaller than a token's
+    square counts as that large.
     """
     h, w = sample.image.shape[0] // PIXELS, sample.image.shape[1] // PIXELS
-    found = np.zeros((h, w, LAYOUT), np.float32)
-    found[..., 0] = -1
+    features = np.zeros((h, w, LAYOUT), np.float32)
+    features[..., 0] = -1
     nearest = np.full((h, w), np.inf)
     y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
     for line in sample.lines:
@@ -188,12 +184,12 @@ def layout(sample: Sample) -> Array:
             away = np.maximum(np.abs(down), np.abs(across))
             here = (away < max(side, PIXELS) / 2) & (away < nearest)
             nearest[here] = away[here]
-            found[here, 0] = 1
-            found[here, 1:4] = colour
-            found[here, 4], found[here, 5] = 2 * down[here] / side, 2 * across[here] / side
-            found[here, 6] = np.log2(side / 128)
-            found[here, 7] = number / 2 - 1
-    return found.reshape(h * w, LAYOUT)
+            features[here, 0] = 1
+            features[here, 1:4] = colour
+            features[here, 4], features[here, 5] = 2 * down[here] / side, 2 * across[here] / side
+            features[here, 6] = np.log2(side / 128)
+            features[here, 7] = number / 2 - 1
+    return features.reshape(h * w, LAYOUT)
 
 
 def ink(image: Array, box: tuple[float, ...]) -> Array:

@@ -94,5 +94,5 @@ def test_the_written_statistics_normalise_the_latents(source: Source) -> None:
 
 
 def test_a_crop_must_fit_the_latents() -> None:
-    with pytest.raises(ValueError, match="crop=20: it must be a multiple of 8"):
+    with pytest.raises(ValueError, match="crop=20 must be a multiple of 8"):
         replace(CONFIG, crop=20)

@@ -14,7 +14,7 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.dataset import Dataset
 from moyin.inference.denoise import glyph_states, remembered
 from moyin.train.objectives.base import SampleRng, Source
-from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch, spread_glyphs
+from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_crops_lie_on_the_grid_of_ids(source: Source) -> None:
 
 
 def test_crops_on_text_meet_a_line(source: Source) -> None:
-    made = objective(source, on_text=1.0)
+    made = objective(source, text_crop_probability=1.0)
     for step in range(4):
         chosen = np.arange(8)
         corners = made.batch(chosen, SampleRng(0, step))["origin"] * 16
@@ -77,35 +77,34 @@ def test_crops_on_text_meet_a_line(source: Source) -> None:
 
 
 def test_dropped_samples_read_neither_ids_nor_strings(source: Source) -> None:
-    batch = objective(source, drop=1.0).batch(np.arange(4), SampleRng(0, 0))
+    batch = objective(source, condition_dropout=1.0).batch(np.arange(4), SampleRng(0, 0))
     nothing = glyph_batch([[]])
     assert batch["dropped"].all()
     assert (batch["glyph_ids"] == nothing["glyph_ids"]).all()
-    kept = objective(source, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
+    kept = objective(source, condition_dropout=0.0).batch(np.arange(4), SampleRng(0, 0))
     assert not kept["dropped"].any()
     assert kept["glyph_ids"].shape[1] > nothing["glyph_ids"].shape[1]
 
 
-@pytest.mark.parametrize("name", ["drop_prior", "drop_glyphs"])
+@pytest.mark.parametrize("name", ["token_dropout", "glyph_dropout"])
 def test_ids_and_strings_are_dropped_apart(source: Source, name: str) -> None:
-    plain = objective(source, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
-    batch = objective(source, drop=0.0, reading=1.0, **{name: 1.0}).batch(
+    plain = objective(source, condition_dropout=0.0).batch(np.arange(4), SampleRng(0, 0))
+    batch = objective(source, condition_dropout=0.0, **{name: 1.0}).batch(
         np.arange(4), SampleRng(0, 0)
     )
-    assert batch["dropped"].all() == (name == "drop_prior")
-    strings = glyph_batch([[]] if name == "drop_glyphs" else [[], ["春天"]])
-    assert (batch["glyph_ids"].shape == plain["glyph_ids"].shape) == (name == "drop_prior")
-    if name == "drop_glyphs":
+    assert batch["dropped"].all() == (name == "token_dropout")
+    strings = glyph_batch([[]] if name == "glyph_dropout" else [[], ["春天"]])
+    assert (batch["glyph_ids"].shape == plain["glyph_ids"].shape) == (name == "token_dropout")
+    if name == "glyph_dropout":
         assert (batch["glyph_ids"] == strings["glyph_ids"]).all()
-    assert not batch["told"].any()  # the ink under a token needs both
     assert (batch["latents"] == plain["latents"]).all()
 
 
 def test_shares_are_drawn_apart(source: Source) -> None:
     """Half of 400 samples without ids, half without strings, and a quarter without both."""
-    made = objective(source, drop=0.0, drop_prior=0.5, drop_glyphs=0.5)
+    made = objective(source, condition_dropout=0.0, token_dropout=0.5, glyph_dropout=0.5)
     sample_rng = SampleRng(0, 0)
-    hidden = made._hidden([sample_rng.of(number, "crops") for number in range(400)], sample_rng)
+    hidden = made._dropped([sample_rng.of(number, "crops") for number in range(400)], sample_rng)
     assert hidden[:, :2].mean(0) == pytest.approx([0.5, 0.5], abs=0.08)
     assert hidden[:, :2].all(1).mean() == pytest.approx(0.25, abs=0.08)
     assert not hidden[:, 2].any()
@@ -113,9 +112,9 @@ def test_shares_are_drawn_apart(source: Source) -> None:
 
 def test_text_weighs_more(source: Source) -> None:
     """Three times what the ground does, in a loss whose weights are 1 in the mean."""
-    made = objective(source, crop=0, drop=0.0, text=3.0)
+    made = objective(source, crop=0, condition_dropout=0.0, text_weight=3.0)
     batch = made.batch(np.arange(4), SampleRng(0, 0))
-    plain = objective(source, crop=0, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
+    plain = objective(source, crop=0, condition_dropout=0.0).batch(np.arange(4), SampleRng(0, 0))
     np.testing.assert_allclose(batch["weights"].mean((1, 2, 3)), 1, rtol=1e-5)
     for weights, row in zip(batch["weights"], source.images.read(["meta"], range(4)), strict=True):
         inside = np.zeros((64, 64), bool)  # latents of 8 pixels, whose middles lie in a square
@@ -133,8 +132,8 @@ def test_text_weighs_more(source: Source) -> None:
 
 
 def test_a_crop_has_the_weights_of_its_part(source: Source) -> None:
-    part = objective(source, text=2.0).batch(np.arange(4), SampleRng(0, 0))
-    whole = objective(source, text=2.0, crop=0).batch(np.arange(4), SampleRng(0, 0))
+    part = objective(source, text_weight=2.0).batch(np.arange(4), SampleRng(0, 0))
+    whole = objective(source, text_weight=2.0, crop=0).batch(np.arange(4), SampleRng(0, 0))
     for crop, weights, origin in zip(
         part["weights"], whole["weights"], part["origin"], strict=True
     ):
@@ -150,7 +149,7 @@ def editing(pairs: Path, small_checkpoint: Path) -> Source:
 
 def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
     """The network called as the pipeline calls it, sample by sample, with what it remembers."""
-    made = objective(editing, edits=1.0, drop=0.0)
+    made = objective(editing, edit_probability=1.0, condition_dropout=0.0)
     made.network = networks.tiny("decoder")
     batch = made.batch(np.arange(4), SampleRng(0, 2))
     assert batch["referred"].tolist() == [False, True, False, True]
@@ -185,8 +184,9 @@ def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
 
 
 def test_a_dropped_reference_is_not_seen(editing: Source) -> None:
-    """Then what the reference holds makes no difference, and without `edits` it is not read."""
-    made = objective(editing, edits=1.0, drop=0.0, drop_reference=1.0)
+    """Then what the reference holds makes no difference; without `edit_probability` it is not
+    read."""
+    made = objective(editing, edit_probability=1.0, condition_dropout=0.0, reference_dropout=1.0)
     made.network = networks.tiny("decoder")
     batch = made.batch(np.array([1, 3]), SampleRng(0, 0))
     assert not batch["referred"].any()
@@ -196,12 +196,14 @@ def test_a_dropped_reference_is_not_seen(editing: Source) -> None:
         with autograd.no_grad():
             losses.append(float(ops.numpy(made.loss(tensors, ops.float32)[0])))
     assert losses[0] == pytest.approx(losses[1], abs=1e-7)
-    assert "references" not in objective(editing, drop=0.0).batch(np.arange(4), SampleRng(0, 0))
+    assert "references" not in objective(editing, condition_dropout=0.0).batch(
+        np.arange(4), SampleRng(0, 0)
+    )
 
 
 def test_the_reference_teaches_too(editing: Source) -> None:
     """Through its keys and values the loss has a gradient at the network that wrote them."""
-    made = objective(editing, edits=1.0, drop=0.0)
+    made = objective(editing, edit_probability=1.0, condition_dropout=0.0)
     made.network = networks.tiny("decoder")
     gradient = autograd.value_and_grad(lambda b: made.loss(b, ops.float32), made)
     batch = made.batch(np.array([1, 3]), SampleRng(0, 0))
@@ -212,7 +214,9 @@ def test_the_reference_teaches_too(editing: Source) -> None:
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
-@pytest.mark.parametrize("wrong", [{"drop_glyphs": 1.5}, {"edits": -0.1}, {"text": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"glyph_dropout": 1.5}, {"edit_probability": -0.1}, {"text_weight": 0.0}]
+)
 def test_impossible_shares(source: Source, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(OBJECTIVES["decoder"], **wrong)
@@ -230,7 +234,7 @@ def test_a_fresh_network_errs_by_the_whole_velocity(source: Source) -> None:
 
 def test_the_loss_by_hand(source: Source) -> None:
     """Noise levels shifted as the whole image's 32 x 32 patches ask for, not the crop's."""
-    made = objective(source, drop=0.5)
+    made = objective(source, condition_dropout=0.5)
     made.network = networks.tiny("decoder")
     batch = made.batch(np.arange(4), SampleRng(0, 2))
     assert 0 < batch["dropped"].sum() < 4
@@ -257,49 +261,3 @@ def test_the_loss_by_hand(source: Source) -> None:
         )
     wrong = ops.numpy(said) - (batch["noise"] - batch["latents"])
     assert float(ops.numpy(loss)) == pytest.approx(np.square(wrong).mean(), rel=1e-5)
-
-
-def test_a_fresh_decoder_sees_all_directions_of_the_glyphs_alike() -> None:
-    """Before the activation, strong and faint directions of the states vary as much."""
-    random = np.random.default_rng(0)
-    spread = np.geomspace(10, 0.3, 24)
-    turned = np.linalg.qr(random.standard_normal((24, 24)))[0]
-    states = (random.standard_normal((4000, 24)) * spread @ turned + 3).astype(np.float32)
-    network = networks.CONFIGS["decoder"].build()
-    spread_glyphs(network, states)
-    with autograd.no_grad():
-        hidden = ops.numpy(network.glyphs.up(ops.asarray(states)))
-        tokens = ops.numpy(network.glyphs.down(ops.gelu(ops.asarray(hidden))))
-    half = network.config.dim // 2
-    np.testing.assert_allclose(hidden[:, :half], -hidden[:, half:], atol=1e-3)
-    deviations = hidden[:, :half].std(0)
-    assert deviations.max() / deviations.min() < 3.5
-    # A pair of hidden units lets its direction through unharmed: gelu(x) − gelu(−x) = x.
-    through = ops.numpy(network.glyphs.down.weight)[:, :half]
-    np.testing.assert_allclose(tokens, hidden[:, :half] @ through.T, atol=1e-2)
-
-
-def test_reading_adds_the_ink_that_is_not_told(source: Source) -> None:
-    """A map that is zero tells no ink: its error is the mean square of the ink itself."""
-    made = objective(source, reading=3.0, reading_blocks=1, drop=0.0)
-    batch = made.batch(np.arange(4), SampleRng(0, 0))
-    assert batch["ink"].shape == (4, 16, 16)
-    assert batch["ink"].max() > 0.5
-    tensors = {name: ops.asarray(x) for name, x in batch.items()}
-    with autograd.no_grad():
-        whole, _ = made.loss(tensors, ops.float32)
-        made.config = replace(made.config, reading=0.0)
-        plain, _ = made.loss(tensors, ops.float32)
-    added = float(ops.numpy(whole)) - float(ops.numpy(plain))
-    assert added == pytest.approx(3 * np.square(batch["ink"]).mean(), rel=1e-4)
-
-
-def test_blocks_that_are_not_there_cannot_read(source: Source) -> None:
-    """A network of one block learns, and cannot be asked to read after two."""
-    one = replace(OBJECTIVES["decoder"].network, layers=1)
-    made = objective(source, network=one)
-    batch = {n: ops.asarray(x) for n, x in made.batch(np.arange(2), SampleRng(0, 0)).items()}
-    with autograd.no_grad():
-        assert np.isfinite(ops.numpy(made.loss(batch, ops.float32)[0]))
-    with pytest.raises(ValueError, match="reading_blocks=2 of a network of 1"):
-        objective(source, network=one, reading=1.0)

@@ -8,8 +8,8 @@ import pytest
 from stages import OBJECTIVES
 
 from moyin.backend import ops
+from moyin.nano.codebook_layout import numbered
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
-from moyin.render.legend import numbered
 from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.glyph_encoder import GlyphObjective, bitmap, encoded, owners
 

@@ -17,9 +17,9 @@ from moyin.data.rendered import render
 from moyin.dataset.dataset import Dataset
 from moyin.inference.pipeline import GlmImagePipeline
 from moyin.inference.semantic_tokens import SemanticTokens
+from moyin.nano import recipes as nano
 from moyin.ocr import scores
 from moyin.ocr.engine import open_engine, read_boxes
-from moyin.recipes import nano
 from moyin.train import Optimizer, Training, run
 
 IMAGES, LARGE, WHOLE, SEED = 16, 600, 64, 9
@@ -37,7 +37,7 @@ def painted(checkpoint: Path, dataset: Dataset) -> list[np.ndarray]:
     for number in range(IMAGES):
         sample = dataset.sample(number)
         ids = SemanticTokens(
-            grid=nano.LEGEND.ids(sample),
+            grid=nano.LAYOUT.ids(sample),
             codes=pipeline.decoder.config.codes,
             prompt=sample.captions[0],
             preview=None,
@@ -83,7 +83,7 @@ def test_sixteen_images_are_learned(tmp_path: Path) -> None:
     learned = learn(
         replace(
             large,
-            objective=replace(large.objective, drop=0.0),
+            objective=replace(large.objective, condition_dropout=0.0),
             optimizer=Optimizer(lr=1.2e-3, warmup=20, decay=0.5, ema=0.95),
             steps=LARGE,
             batch=IMAGES,
@@ -95,7 +95,7 @@ def test_sixteen_images_are_learned(tmp_path: Path) -> None:
     learned = learn(
         replace(
             whole,
-            objective=replace(whole.objective, drop=0.0, text=8.0),
+            objective=replace(whole.objective, condition_dropout=0.0, text_weight=8.0),
             optimizer=Optimizer(lr=8e-4, warmup=5, decay=0.6, ema=0.9),
             steps=WHOLE,
             batch=IMAGES // 2,

@@ -13,16 +13,17 @@ from stages import OBJECTIVES
 from moyin.backend import autograd, nn, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.dataset import Dataset
+from moyin.nano.config import LayoutHeadConfig, LayoutHeadObjectiveConfig
+from moyin.nano.layout_facts import FACTS, VALUES, WORDS, facts, ordinals
+from moyin.nano.layout_head import hidden_states
 from moyin.ocr.colours import COLOURS
 from moyin.prompt.generator_inputs import generation_sequence
 from moyin.prompt.grid import Grid
 from moyin.prompt.tokenizer import TextTokenizer
 from moyin.train.objectives.base import SampleRng, Source
-from moyin.train.objectives.plan import FACTS, VALUES, WORDS, facts, ordinals
-from moyin.train.objectives.planning import PlanningObjective
 from moyin.train.trainer import Trainer
 
-CONFIG = PlanningObjective.Config(network=replace(networks.CONFIGS["generator"], layers=5))
+CONFIG = LayoutHeadObjectiveConfig(network=replace(networks.CONFIGS["generator"], layers=5))
 
 
 @pytest.fixture
@@ -72,18 +73,18 @@ def test_a_prefix_ends_with_the_mark(source: Source) -> None:
     made = CONFIG.build(source, networks.tiny("generator"))
     batch = made.batch(np.array([0, 5, 3]), SampleRng(0, 0))
     vocabulary = made.tokenizer.vocabulary
-    for ids, mark in zip(batch["plan_ids"], batch["plan_marks"], strict=True):
+    for ids, mark in zip(batch["prefix_tokens"], batch["prefix_marks"], strict=True):
         assert ids[mark] == vocabulary.image_start
         assert (ids[mark + 1 :] == vocabulary.pad).all()
     rows = source.images.read(["meta", "tokens"], [0, 5, 3])
     expected = [facts(row["meta"], row["tokens"].shape) for row in rows]
-    np.testing.assert_array_equal(batch["plan_facts"], expected)
+    np.testing.assert_array_equal(batch["layout_facts"], expected)
 
 
-def test_an_edit_is_planned_from_the_other_image(editing: Source) -> None:
+def test_an_edit_is_layout_from_the_other_image(editing: Source) -> None:
     """What generation reads, up to the mark; the facts and ordinals are those of the result, and
     images that are no edits are planned as ever."""
-    config = replace(CONFIG, edits=1.0, preview=0.0)
+    config = replace(CONFIG, edit_probability=1.0, preview_probability=0.0)
     made = config.build(editing, networks.tiny("generator"))
     batch = made.batch(np.arange(4), SampleRng(0, 0))
     rows = editing.images.read(["meta", "tokens"], range(4))
@@ -95,53 +96,59 @@ def test_an_edit_is_planned_from_the_other_image(editing: Source) -> None:
             tuple(generation_sequence(made.tokenizer, c, Grid(16, 16), False, seen).ids)
             for c in (edit or row["meta"])["captions"]
         }
-        start, mark = batch["plan_starts"][i], batch["plan_marks"][i]
+        start, mark = batch["prefix_starts"][i], batch["prefix_marks"][i]
         assert start == (256 + 2 if edit else 0)
-        assert tuple(batch["plan_ids"][i][: mark + 1]) in prefixes
-        assert batch["plan_facts"][i].tolist() == facts(row["meta"], (16, 16)).tolist()
+        assert tuple(batch["prefix_tokens"][i][: mark + 1]) in prefixes
+        assert batch["layout_facts"][i].tolist() == facts(row["meta"], (16, 16)).tolist()
         before = facts(rows[i - 1]["meta"], (16, 16)).tolist() if edit else [0] * len(FACTS)
-        assert batch["plan_seen"][i].tolist() == before
-        assert not batch["plan_ordinals"][i, :start].any()
+        assert batch["reference_facts"][i].tolist() == before
+        assert not batch["ordinals"][i, :start].any()
         said = row["meta"]["lines"][0]["text"]
-        assert batch["plan_ordinals"][i, start:mark, 1].max() == len(said) + 1
+        assert batch["ordinals"][i, start:mark, 1].max() == len(said) + 1
 
 
 @pytest.mark.parametrize("edits", [False, True])
 def test_the_loss_by_hand(edits: bool, source: Source, editing: Source) -> None:
     """−log p of the facts, from the states after four of five layers, of the caption's ordinals,
     after three, each a mean, and of the reference's facts, after two, in NumPy."""
-    config = replace(CONFIG, edits=1.0 if edits else 0.0)
+    config = replace(CONFIG, edit_probability=1.0 if edits else 0.0)
     made = config.build(editing if edits else source, networks.drawn(CONFIG.network.build()))
-    networks.drawn(made.plan)
+    networks.drawn(made.layout_head)
     batch = made.batch(np.array([2, 3]), SampleRng(0, 1))
     tensors = {name: ops.asarray(x) for name, x in batch.items()}
     with autograd.no_grad():
         loss, shown = made.loss(tensors, ops.float32)
-        read = (tensors["plan_ids"], tensors["plan_positions"])
-        early, middle, states = map(ops.numpy, made.network.early_states(*read, (2, 3, 4)))
-        heads = (made.plan.facts, made.plan.ordinals, made.plan.seen)
+        read = (tensors["prefix_tokens"], tensors["prefix_positions"])
+        early, middle, states = map(
+            ops.numpy, hidden_states(made.network, *read, (2, 3, 4), ops.float32)
+        )
+        heads = (
+            made.layout_head.facts,
+            made.layout_head.ordinals,
+            made.layout_head.reference_facts,
+        )
         maps = [(ops.numpy(m.weight), ops.numpy(m.bias)) for m in heads]
-    normed = _normed(states, made.plan.norm)
-    at_end = _normed(early, made.plan.early_norm)[np.arange(2), batch["plan_starts"] - 1]
+    normed = _normed(states, made.layout_head.norm)
+    at_end = _normed(early, made.layout_head.early_norm)[np.arange(2), batch["prefix_starts"] - 1]
     seen = (at_end @ maps[2][0].T + maps[2][1]).reshape(2, len(FACTS), VALUES)
-    at_mark = normed[np.arange(2), batch["plan_marks"]] @ maps[0][0].T + maps[0][1]
+    at_mark = normed[np.arange(2), batch["prefix_marks"]] @ maps[0][0].T + maps[0][1]
     told = at_mark.reshape(2, len(FACTS), VALUES)
-    said = _normed(middle, made.plan.middle_norm) @ maps[1][0].T + maps[1][1]
+    said = _normed(middle, made.layout_head.middle_norm) @ maps[1][0].T + maps[1][1]
     said = said.reshape(*normed.shape[:2], 2, VALUES)
     expected = np.mean(
         [
-            _missed(told[i], batch["plan_facts"][i])
-            + _missed(said[i, start:mark], batch["plan_ordinals"][i, start:mark])
-            + (_missed(seen[i], batch["plan_seen"][i]) if start else 0)
+            _missed(told[i], batch["layout_facts"][i])
+            + _missed(said[i, start:mark], batch["ordinals"][i, start:mark])
+            + (_missed(seen[i], batch["reference_facts"][i]) if start else 0)
             for i, (start, mark) in enumerate(
-                zip(batch["plan_starts"], batch["plan_marks"], strict=True)
+                zip(batch["prefix_starts"], batch["prefix_marks"], strict=True)
             )
         ]
     )
     assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-4)
     for name, at in (("columns", 3), ("ground", 4)):
-        right = (told[:, at].argmax(-1) == batch["plan_facts"][:, at]).sum()
-        assert ops.numpy(shown[f"planned_{name}"]).tolist() == [right, 2]
+        right = (told[:, at].argmax(-1) == batch["layout_facts"][:, at]).sum()
+        assert ops.numpy(shown[f"layout_{name}"]).tolist() == [right, 2]
 
 
 def _normed(states: np.ndarray, norm: Any) -> np.ndarray:
@@ -155,16 +162,18 @@ def _missed(logits: np.ndarray, true: np.ndarray) -> float:
     return float(-np.log(np.take_along_axis(p, true[..., None], -1)).mean())
 
 
-def test_while_writing_all_captions_are_planned_from(source: Source) -> None:
-    config = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0)
+def test_beside_tokens_the_layout_of_all_captions_is_predicted(source: Source) -> None:
+    config = replace(
+        OBJECTIVES["generator"], preview_probability=0.0, auxiliary=(LayoutHeadConfig(weight=2.0),)
+    )
     made = config.build(source, networks.tiny("generator"))
     batch = {k: ops.asarray(v) for k, v in made.batch(np.array([1, 4]), SampleRng(0, 0)).items()}
     captions = [row["meta"]["captions"] for row in source.images.read(["meta"], [1, 4])]
-    assert len(batch["plan_ids"]) == sum(map(len, captions))
+    assert len(batch["prefix_tokens"]) == sum(map(len, captions))
     with autograd.no_grad():
         whole = float(ops.numpy(made.loss(batch, ops.float32)[0]))
-        plan = float(ops.numpy(made.plan(made.network, batch, ops.float32)[0]).sum())
-        made.config = replace(config, plan=0.0)
+        plan = float(ops.numpy(made.auxiliary[0].losses(made.network, batch, ops.float32)[0]).sum())
+        made.auxiliary = nn.ModuleList([])
         alone = float(ops.numpy(made.loss(batch, ops.float32)[0]))
     weight = float(ops.numpy(batch["weights"]).sum())
     assert whole == pytest.approx(alone + 2 * plan / weight, rel=1e-5)
@@ -172,9 +181,9 @@ def test_while_writing_all_captions_are_planned_from(source: Source) -> None:
 
 def test_halves_of_a_batch_give_its_loss(source: Source) -> None:
     """Weighed by what each was divided by, as accumulation and several processes do."""
-    made = replace(OBJECTIVES["generator"], preview=0.0, plan=2.0).build(
-        source, networks.tiny("generator")
-    )
+    made = replace(
+        OBJECTIVES["generator"], preview_probability=0.0, auxiliary=(LayoutHeadConfig(weight=2.0),)
+    ).build(source, networks.tiny("generator"))
     parts = [
         made.batch(np.array(indices), SampleRng(0, first))
         for indices, first in (([1, 4], 0), ([1], 0), ([4], 1))
@@ -202,3 +211,18 @@ def test_what_plans_is_trained(dataset: Path, small_checkpoint: Path, tmp_path: 
     assert above
     same = {n for n in before if (before[n] == after[n]).all()}
     assert same == {"norm.weight", "head.weight", *above}
+
+
+def test_hidden_states_are_those_of_a_network_with_fewer_layers() -> None:
+    model, lower = (replace(CONFIG.network, layers=n).build() for n in (3, 2))
+    theirs = nn.named_parameters(model)
+    for name, parameter in nn.named_parameters(lower).items():
+        nn.set_parameter(parameter, theirs[name])
+    tokens = ops.asarray(np.random.default_rng(0).integers(0, 300, (2, 20)))
+    positions = ops.asarray(np.tile(np.arange(20), (3, 2, 1)))
+    with autograd.no_grad():
+        first, second = hidden_states(model, tokens, positions, (1, 2), None)
+        whole = lower.states(tokens, positions)
+        np.testing.assert_allclose(ops.numpy(model.norm(second)), ops.numpy(whole), atol=1e-6)
+        again = hidden_states(model, tokens, positions, (1,), None)[0]
+    np.testing.assert_array_equal(ops.numpy(first), ops.numpy(again))

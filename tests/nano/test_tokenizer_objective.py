@@ -11,13 +11,17 @@ from moyin.backend import autograd, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.dataset import Dataset
 from moyin.inference.image_processor import semantic_ids
-from moyin.render.legend import Legend
+from moyin.nano.codebook_layout import CodebookLayout
+from moyin.nano.config import TokenizerObjectiveConfig
+from moyin.nano.tokenizer_objective import SHARPNESS
 from moyin.train.objectives.base import SampleRng, Source
-from moyin.train.objectives.legend import SHARPNESS, LegendObjective
 
-LEGEND = Legend(sides=(64,), width=64, levels=2)  # 48 ids of text, 8 of grounds
-CONFIG = LegendObjective.Config(
-    network=replace(networks.CONFIGS["semantic"], codes=60), legend=LEGEND, on_text=3.0, places=256
+LAYOUT = CodebookLayout(sides=(64,), width=64, levels=2)  # 48 ids of text, 8 of grounds
+CONFIG = TokenizerObjectiveConfig(
+    network=replace(networks.CONFIGS["semantic"], codes=60),
+    codebook_layout=LAYOUT,
+    text_weight=3.0,
+    places=256,
 )
 
 
@@ -40,7 +44,7 @@ def test_the_loss_by_hand(source: Source) -> None:
     logits = SHARPNESS * z @ (codes / np.linalg.norm(codes, axis=1, keepdims=True)).T
     surprise = np.log(np.exp(logits).sum(-1))
     surprise -= np.take_along_axis(logits, ids[..., None], -1)[..., 0]
-    text = ids < LEGEND.grounds
+    text = ids < LAYOUT.grounds
     assert 0 < text.mean() < 1
     weights = np.where(text, 3.0, 1.0)
     assert float(ops.numpy(loss)) == pytest.approx(np.average(surprise, weights=weights), rel=1e-5)
@@ -59,7 +63,7 @@ def test_the_places_asked_for_stand_for_all(source: Source, places: int) -> None
         every = dict(zip(whole["places"][row], whole["tokens"][row], strict=True))
         assert len(set(batch["places"][row])) == places
         assert [every[at] for at in batch["places"][row]] == [*batch["tokens"][row]]
-        text, asked = (one["tokens"][row] < LEGEND.grounds for one in (whole, batch))
+        text, asked = (one["tokens"][row] < LAYOUT.grounds for one in (whole, batch))
         assert asked.sum() == min(text.sum(), places - min((~text).sum(), places // 8))
         for kind, there in ((asked, text), (~asked, ~text)):
             if kind.any():
@@ -67,7 +71,7 @@ def test_the_places_asked_for_stand_for_all(source: Source, places: int) -> None
                 assert weight == pytest.approx(whole["weights"][row][there].sum(), rel=1e-6)
 
 
-def test_the_network_comes_to_say_what_the_legend_says(source: Source) -> None:
+def test_the_network_comes_to_say_what_the_layout_says(source: Source) -> None:
     """The grounds of eight images at least, which are plain colours."""
     made = CONFIG.build(source, None)
     parameters = nn.named_parameters(made)
@@ -80,15 +84,15 @@ def test_the_network_comes_to_say_what_the_legend_says(source: Source) -> None:
         _, _, found = gradient(batch)
         optimizer.step(found, 3e-3)
     image = source.images.sample(0)
-    wanted = LEGEND.ids(image)
+    wanted = LAYOUT.ids(image)
     said = semantic_ids(made.network, [image.image])[0]
-    ground = wanted >= LEGEND.grounds
+    ground = wanted >= LAYOUT.grounds
     assert (said == wanted)[ground].mean() > 0.8
 
 
-def test_a_fresh_codebook_begins_with_the_legend(source: Source) -> None:
+def test_a_fresh_codebook_begins_with_the_layout(source: Source) -> None:
     made = CONFIG.build(source, None)
-    rows = LEGEND.rows(60, CONFIG.network.code_width, 1.0)
+    rows = LAYOUT.rows(60, CONFIG.network.code_width, 1.0)
     np.testing.assert_allclose(ops.numpy(made.network.codebook.weight), rows)
-    with pytest.raises(ValueError, match="40 codes: the legend needs 56"):
+    with pytest.raises(ValueError, match="40 codes: the codebook layout needs 56"):
         replace(CONFIG, network=networks.CONFIGS["semantic"]).build(source, None)

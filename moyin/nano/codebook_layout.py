@@ -1,15 +1,16 @@
-"""What each token of a rendered image says: text of which kind lies there, or which ground.
+"""What each semantic token of nano's rendered images means, by rule.
 
-A text id names the side of the character's square, which word of the text it is in and which of
-that word's characters it is, where in the square this id's 32 x 32 pixels lie, and the colour; a
-ground id names a mean colour. Strokes are no part of it: glyph tokens know them, but have no place
-in the image, and that is what the ids are for. So the ids of a layout follow from the prompt
-alone, and a generator need not guess any shape.
+A text token says the side of its character's square, which word of the text the character is in and
+its number in the word, where in the square the token's 32 × 32 pixels lie, and the colour. A ground
+token says a mean colour. Strokes are no part of it: glyph states have them, but no position in the
+image, which is what the tokens are for. So the tokens of a layout follow from the prompt alone, and
+a generator need not guess any shape.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,12 +28,12 @@ COLOUR = {name: number for number, name in enumerate(COLOURS)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Legend:
-    """sides: of the squares that are told apart, in pixels, multiples of 32, at least 64. words,
-    letters: of a text of each side, at most so many, and characters in a word; empty: one word, as
-    long as `width` pixels hold. levels: of each channel of a ground's colour.
+class CodebookLayout:
+    """sides: of the squares that have tokens, in pixels: multiples of 32, at least 64. words,
+    letters: for each side, most words of a text and most characters of a word; empty: one word, as
+    long as `width` pixels hold. levels: per channel of a ground's colour.
 
-    Text of another side, off the grid of ids or beyond those numbers gets the nearest id there is.
+    Text of another side, off the token grid or beyond these numbers has the nearest token.
     """
 
     sides: tuple[int, ...] = (256, 128)
@@ -49,15 +50,15 @@ class Legend:
 
     @property
     def count(self) -> int:
-        """Ids that mean something, from 0."""
+        """Number of tokens with a meaning; they start at 0."""
         return self.grounds + self.levels**3
 
     @cached_property
     def meanings(self) -> tuple[Meaning, ...]:
-        """(side, word, character in the word, row, column) of the text ids, one entry for all
+        """(side, word, character in the word, row, column) of the text tokens, one entry for all
         colours.
 
-        Row and column: of the id's centre from the square's, in halves of an id.
+        Row and column: of the token's centre relative to the square's, in halves of a token.
         """
         return tuple(
             (side, word, letter, row, column)
@@ -68,17 +69,26 @@ class Legend:
             for column in _columns(side)
         )
 
+    @property
+    def renderer_options(self) -> dict[str, Any]:
+        """Fields of `Renderer.Config` with which text is set in the layout's squares."""
+        return {
+            "squares": self.sides,
+            "square_words": self.words,
+            "square_letters": self.letters,
+        }
+
     def ids(self, sample: Sample) -> Array:
-        """The image's ids [rows, columns] uint16."""
-        found = self._ground(sample.image)
-        nearest = np.full(found.shape, np.inf)
+        """The image's tokens [rows, columns] uint16."""
+        tokens = self._ground(sample.image)
+        nearest = np.full(tokens.shape, np.inf)
         for line in sample.lines:
-            self._write(line, found, nearest)
-        return found
+            self._write(line, tokens, nearest)
+        return tokens
 
     def features(self) -> Array:
-        """What each id means as numbers of about unit size, [count, F]: ids that share a part of
-        their meaning share features."""
+        """Features [count, F] float32 of about unit size: tokens that share a part of their meaning
+        share features."""
         text = np.repeat(np.array(self.meanings), len(COLOURS), 0)
         colours = np.tile(np.arange(len(COLOURS)), len(self.meanings))
         shared = ([0], [0, 1], [0, 2], [0, 1, 2], [0, 3], [0, 4], [0, 3, 4])
@@ -94,26 +104,26 @@ class Legend:
         return every
 
     def rows(self, codes: int, width: int, std: float) -> Array:
-        """Starting values [codes, width] of an embedding of `codes` ids: what alike ids share of
-        their meaning, they share of their rows. ValueError where the ids do not suffice."""
+        """Initial values [codes, width] float32 of an embedding of `codes` tokens: a fixed random
+        projection of the features. ValueError where there are fewer codes than tokens."""
         if codes < self.count:
-            raise ValueError(f"{codes} codes: the legend needs {self.count}")
+            raise ValueError(f"{codes} codes: the codebook layout needs {self.count}")
         random = np.random.default_rng(0)
-        found = std * random.standard_normal((codes, width))
+        rows = std * random.standard_normal((codes, width))
         features = self.features()
-        made = features @ random.standard_normal((features.shape[1], width))
-        found[: self.count] = std * made / made.std(1, keepdims=True)
-        start: Array = found.astype(np.float32)
+        projected = features @ random.standard_normal((features.shape[1], width))
+        rows[: self.count] = std * projected / projected.std(1, keepdims=True)
+        start: Array = rows.astype(np.float32)
         return start
 
     @property
     def grounds(self) -> int:
-        """The first id of a ground: those before it are text."""
+        """The first ground token; those before it are text."""
         return len(self.meanings) * len(COLOURS)
 
     @cached_property
     def _held(self) -> dict[int, tuple[int, int]]:
-        """Words of a text and characters of a word, of each side."""
+        """Words of a text and characters of a word, for each side."""
         words = self.words or (1,) * len(self.sides)
         letters = self.letters or tuple(self.width // side for side in self.sides)
         if not len(words) == len(letters) == len(self.sides):
@@ -131,12 +141,12 @@ class Legend:
         cells = image[: h * PIXELS, : w * PIXELS].reshape(h, PIXELS, w, PIXELS, 3)
         level = (cells.mean((1, 3)) * self.levels / 256).astype(int)
         level = level @ np.array([self.levels**2, self.levels, 1])
-        ids: Array = (self.grounds + level).astype(np.uint16)
-        return ids
+        tokens: Array = (self.grounds + level).astype(np.uint16)
+        return tokens
 
-    def _write(self, line: Line, found: Array, nearest: Array) -> None:
-        """Put in the ids of a line's characters, each where its centre is the nearest so far."""
-        h, w = found.shape
+    def _write(self, line: Line, tokens: Array, nearest: Array) -> None:
+        """Set the tokens of a line's characters where their centre is nearer than any before."""
+        h, w = tokens.shape
         y, x = (np.mgrid[:h, :w] + 0.5) * PIXELS
         for (left, top, right, bottom), at in zip(line.squares, numbered(line.text), strict=True):
             if at is None:
@@ -152,16 +162,16 @@ class Legend:
             for r, c in np.argwhere(here):
                 row = _closest(down[r, c] * scale, _rows(side))
                 column = _closest(across[r, c] * scale, _columns(side))
-                found[r, c] = self._number[side, word, letter, row, column] + COLOUR[line.colour]
+                tokens[r, c] = self._number[side, word, letter, row, column] + COLOUR[line.colour]
 
 
 def numbered(text: str) -> list[tuple[int, int] | None]:
-    """Of each character, which word it is in and which of that word's it is; of blanks None."""
-    found: list[tuple[int, int] | None] = [None] * len(text)
+    """Each character's word and its number in that word, from 0; None for blanks."""
+    places: list[tuple[int, int] | None] = [None] * len(text)
     for number, word in enumerate(re.finditer(r"\S+", text)):
         for letter, at in enumerate(range(*word.span())):
-            found[at] = number, letter
-    return found
+            places[at] = number, letter
+    return places
 
 
 def _rows(side: int) -> tuple[int, ...]:
@@ -170,7 +180,7 @@ def _rows(side: int) -> tuple[int, ...]:
 
 
 def _columns(side: int) -> tuple[int, ...]:
-    """Also those of a letter, where its narrower cell has whole ids."""
+    """Also those of a letter, where its narrower cell has whole tokens."""
     letter, rest = divmod(letter_width(side), PIXELS)
     return tuple(sorted({*_rows(side), *(() if rest else range(1 - letter, letter, 2))}))
 
@@ -184,3 +194,14 @@ def _one_hot(rows: Array) -> Array:
     _, which = np.unique(rows, axis=0, return_inverse=True)
     hot: Array = np.eye(which.max() + 1)[which.reshape(-1)]
     return hot
+
+
+def recorded_layout(configuration: Mapping[str, Any]) -> CodebookLayout | None:
+    """The layout of a recorded training configuration, whose auxiliaries hold it; None where it
+    has none."""
+    for auxiliary in configuration.get("objective.auxiliary", ()):
+        if "codebook_layout" in auxiliary:
+            fields = auxiliary["codebook_layout"]
+            lists = {name: tuple(fields[name]) for name in ("sides", "words", "letters")}
+            return CodebookLayout(**(fields | lists))
+    return None

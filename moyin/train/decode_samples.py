@@ -1,4 +1,4 @@
-"""Ids to pixels with a checkpoint's networks, for the images that show how a training goes."""
+"""Decodes token grids with a checkpoint's networks, for sample images during training."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STEPS, GUIDANCE = 20, 1.5
 
 
 @dataclass(frozen=True)
-class Painter:
-    """What paints: decoder, glyph encoder and autoencoder."""
+class SampleDecoder:
+    """Decoder, glyph encoder and autoencoder; dtype is what they compute in."""
 
     decoder: Any
     glyph: Any
@@ -26,18 +26,19 @@ class Painter:
     dtype: str
 
     @classmethod
-    def of(cls, source: Source, dtype: str, decoder: Any = None) -> Painter | None:
-        """With the checkpoint's networks, but for a given decoder; None if one is missing."""
-        found = source.checkpoint
+    def of(cls, source: Source, dtype: str, decoder: Any = None) -> SampleDecoder | None:
+        """The checkpoint's networks, or `decoder` in place of its decoder; None if one is
+        missing."""
+        checkpoint = source.checkpoint
         needed = ["glyph", "autoencoder", *([] if decoder is not None else ["decoder"])]
-        if found is None or not all(map(found.has, needed)):
+        if checkpoint is None or not all(map(checkpoint.has, needed)):
             return None
         glyph, autoencoder = (source.network(name, dtype) for name in ("glyph", "autoencoder"))
         chosen = source.network("decoder", dtype) if decoder is None else decoder
         return cls(chosen, glyph, autoencoder, dtype)
 
-    def paint(self, grid_rc: Array, strings: list[str], seed: int) -> Array:
-        """The image of these ids that says these strings, uint8 [H, W, 3]."""
+    def decode(self, grid_rc: Array, strings: list[str], seed: int) -> Array:
+        """The image of a token grid with these quoted strings, uint8 [H, W, 3]."""
         rows, columns = grid_rc.shape
         shape = (1, self.decoder.config.channels, 4 * rows, 4 * columns)
         latents = paint(
@@ -55,6 +56,7 @@ class Painter:
 
     @autograd.no_grad()
     def _states(self, strings: list[str]) -> Array:
+        """Glyph states [bytes, hidden] of the strings."""
         ids, mask = glyph_bytes(strings)
         states = self.glyph(ops.asarray(ids), ops.asarray(mask), dtype=getattr(ops, self.dtype))
         real: Array = ops.numpy(ops.cast(states, ops.float32))[np.asarray(mask)]

@@ -13,15 +13,18 @@ from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.save import save_checkpoint
 from moyin.data.rendered import render
 from moyin.dataset.dataset import Dataset
-from moyin.render.legend import Legend
+from moyin.nano.codebook_layout import CodebookLayout
+from moyin.nano.config import DecoderCodebookConfig, InkProbeObjectiveConfig
+from moyin.nano.ink_probe import coverage
 from moyin.render.renderer import Renderer
 from moyin.train.objectives.base import SampleRng, Source
-from moyin.train.objectives.ink import coverage
-from moyin.train.objectives.reading import ReadingObjective
 from moyin.train.trainer import Trainer
 
-LEGEND = Legend(sides=(64,), width=64, levels=2)
-CONFIG = ReadingObjective.Config(network=CONFIGS["decoder"], blocks=1, crop=2, legend=LEGEND)
+LAYOUT = CodebookLayout(sides=(64,), width=64, levels=2)
+CODEBOOK = (DecoderCodebookConfig(codebook_layout=LAYOUT),)
+CONFIG = InkProbeObjectiveConfig(
+    network=CONFIGS["decoder"], after_blocks=1, crop=2, auxiliary=CODEBOOK
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, small_checkpoint: Path) -> Path:
-    """The small one, with as many codes as the legend needs."""
-    tokenizer = replace(CONFIGS["semantic"], codes=LEGEND.count).build()
+    """The small one, with as many codes as the layout needs."""
+    tokenizer = replace(CONFIGS["semantic"], codes=LAYOUT.count).build()
     folder = tmp_path_factory.mktemp("codes") / "checkpoint"
     save_checkpoint(folder, {"semantic": tokenizer}, base=Checkpoint.open(small_checkpoint))
     return folder
@@ -93,13 +96,13 @@ def test_saying_nothing_reads_nothing(source: Source) -> None:
     """With the mean coverage for every token under text, all of its variance is unread."""
     made = CONFIG.build(source, None)
     batch = {k: ops.asarray(v) for k, v in made.batch(np.arange(4), SampleRng(0, 0)).items()}
-    written = np.repeat(np.repeat(ops.numpy(batch["tokens"]) < LEGEND.grounds, 2, 1), 2, 2)
+    written = np.repeat(np.repeat(ops.numpy(batch["tokens"]) < LAYOUT.grounds, 2, 1), 2, 2)
     mean = ops.numpy(batch["ink"])[written.reshape(4, -1)].mean()
     nn.set_parameter(made.ink.weight, ops.zeros(made.ink.weight.shape))
     nn.set_parameter(made.ink.bias, ops.full(made.ink.bias.shape, float(mean)))
     with autograd.no_grad():
         _, shown = made.loss(batch, ops.float32)
-    assert float(ops.numpy(shown["unread"])) == pytest.approx(1, abs=1e-5)
+    assert float(ops.numpy(shown["unexplained_ink"])) == pytest.approx(1, abs=1e-5)
 
 
 def test_only_what_reads_is_trained(images: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -117,8 +120,12 @@ def test_only_what_reads_is_trained(images: Path, checkpoint: Path, tmp_path: Pa
     assert (before["blocks.0.modulation.weight"] == after["blocks.0.modulation.weight"]).all()
 
 
-def test_blocks_that_are_not_there(source: Source) -> None:
-    for blocks in (0, 3):
-        config = ReadingObjective.Config(network=CONFIGS["decoder"], blocks=blocks, legend=LEGEND)
-        with pytest.raises(ValueError, match=f"blocks={blocks} of a network of 2"):
-            config.build(source, None)
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_blocks_that_are_not_there(blocks: int) -> None:
+    with pytest.raises(ValueError, match=f"after_blocks={blocks} of a network of 2"):
+        replace(CONFIG, after_blocks=blocks)
+
+
+def test_a_codebook_layout_is_needed() -> None:
+    with pytest.raises(ValueError, match="lacks a codebook layout"):
+        replace(CONFIG, auxiliary=())
