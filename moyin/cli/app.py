@@ -80,7 +80,7 @@ def _moyin(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. What the user can mend is one line on stderr and exit code 2."""
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        return int(app(arguments, prog_name="moyin", standalone_mode=False) or 0)
     except KeyboardInterrupt:
         return _report("stopped", 130)
     except (ValueError, MemoryError) as e:

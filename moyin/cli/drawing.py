@@ -44,11 +44,16 @@ class DrawOptions:
     """Options of both verbs. `overrides` set the other fields of GenerationConfig."""
 
     prompt: Annotated[
-        str | None, typer.Argument(help="What the image shows; text to be written in quotes.")
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="What the image shows, with the text to write in quotes."
+        ),
     ] = None
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Any other generation setting."),
+        typer.Argument(
+            metavar="KEY=VALUE", help="Any other setting: preview, exact_quotes, reuse, draft."
+        ),
     ] = None
     out: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ Options = TypeVar("Options")
 Out = Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="Output folder.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Any other field of the configuration."),
+    typer.Argument(metavar="KEY=VALUE", help="Any other field of the configuration."),
 ]
 
 

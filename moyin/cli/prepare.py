@@ -15,7 +15,9 @@ KEYS = {"data": "inputs", "checkpoint": "tokenize.checkpoint"}
 
 
 def prepare(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; moyin recipes lists them.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Recipe; moyin recipes lists them.")
+    ],
     overrides: Overrides = None,
     out: Out = None,
     data: Annotated[

@@ -10,7 +10,9 @@ from moyin.cli.options import Out, Overrides, merge, required
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; moyin recipes lists them.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Recipe; moyin recipes lists them.")
+    ],
     overrides: Overrides = None,
     out: Out = None,
     data: Annotated[
