@@ -67,9 +67,11 @@ AUTOENCODER = AutoencoderConfig(block_channels=(16, 32, 64, 128), layers_per_blo
 
 
 def images() -> Images:
-    """12,000 images with one text each, set in squares on the token grid: up to four characters of
-    128 pixels, or up to four words of up to eight characters of 96. Seven tenths are Chinese, most
-    of them characters drawn evenly. For tokenizer and decoder."""
+    """Render 12,000 images with one text each, set in squares on the token grid.
+
+    Up to four characters of 128 pixels, or up to four words of up to eight characters of 96. Seven
+    tenths are Chinese, most of them characters drawn evenly. For tokenizer and decoder.
+    """
     renderer = Renderer.Config(
         characters=CHARACTERS,
         chinese=0.7,
@@ -87,8 +89,10 @@ def images() -> Images:
 
 
 def sentences() -> Images:
-    """14,336 images for the generator: each text in the middle of its place, half of them English,
-    half of real words, and some in colours that clash, since people ask for those too."""
+    """Render 14,336 images for the generator, half of them English, half of real words.
+
+    Each text is in the middle of its place; some have colours that clash, which people ask for too.
+    """
     renderer = replace(
         images().renderer, spread=0.0, middle=0.12, words=0.5, chinese=0.5, clashing=0.3
     )
@@ -96,31 +100,38 @@ def sentences() -> Images:
 
 
 def brief() -> Images:
-    """4,096 images for the generator whose captions give only the text, or also its colour. The
-    text is in the middle, in any colours."""
+    """Render 4,096 images for the generator whose captions say little more than the text.
+
+    The text is in the middle, in any colours.
+    """
     renderer = replace(sentences().renderer, middle=1.0, phrasings="brief")
     return Images(renderer=renderer, count=4096, seed=78)
 
 
 def edits() -> Images:
-    """3,072 images of `sentences`, each followed by an edit: another text in its place or another
-    colour. For `objective.edit_probability` of generator and decoder."""
+    """Render 3,072 images of `sentences`, each followed by an edit: another text or another colour.
+
+    For `objective.edit_probability` of generator and decoder.
+    """
     renderer = sentences().renderer
     return Images(renderer=EditRenderer.Config(**vars(renderer), recoloured=0.4), count=6144)
 
 
 def layouts() -> Images:
-    """20,000 images in all layouts, with free lines and all 8105 characters: more than nano can
-    learn, for larger models and for a look at what the renderer does."""
+    """Render 20,000 images in all layouts, with free lines and all 8105 characters.
+
+    More than nano can learn: for larger models, and for a look at what the renderer does.
+    """
     weights = {FREE: 3.0} | dict.fromkeys(shipped(), 1.0)
     renderer = Renderer.Config(characters=8105, layouts=weights)
     return Images(renderer=renderer, count=20_000)
 
 
 def data() -> Preparation:
-    """12,000 rendered images in all layouts, and before them those of `inputs=FOLDER,FOLDER`,
-    filtered; text is looked for in images whose captions quote some. All become square, as nano
-    needs."""
+    """Filter images of `inputs=FOLDER,FOLDER`, and render 12,000 in all layouts.
+
+    Text is looked for in images whose captions quote some. All become square, as nano needs.
+    """
     return Preparation(
         count=12_000,
         renderer=layouts().renderer,
@@ -130,7 +141,10 @@ def data() -> Preparation:
 
 
 def autoencoder() -> Training:
-    """2.6 M parameters on crops of 32x32 pixels. At a learning rate of 3e-3 it does not learn."""
+    """Train an autoencoder of 2.6 M parameters on crops of 32x32 pixels.
+
+    At a learning rate of 3e-3 it does not learn.
+    """
     return Training(
         objective=AutoencoderObjectiveConfig(
             network=AUTOENCODER, crop=32, crops=8, text_crop_probability=0.6
@@ -143,8 +157,10 @@ def autoencoder() -> Training:
 
 
 def autoencoder_large() -> Training:
-    """Continues `autoencoder` with crops of 128x128 pixels: the norms see whole images in use, and
-    after small crops alone colours come out too strong."""
+    """Continue `autoencoder` with crops of 128x128 pixels.
+
+    The norms see whole images in use; after small crops alone colours come out too strong.
+    """
     return Training(
         objective=AutoencoderObjectiveConfig(
             network=AUTOENCODER, crop=128, crops=2, text_crop_probability=0.6
@@ -157,10 +173,10 @@ def autoencoder_large() -> Training:
 
 
 def glyph() -> Training:
-    """6.4 M parameters, all 8105 characters and the Latin ones; needs no images.
+    """Train a glyph encoder of 6.4 M parameters on all 8105 Chinese characters and Latin ones.
 
-    After 246,000 strings of up to 24 characters a linear map from new strings' states missed 9 % of
-    the bitmaps' variance, and all but two of 8175 characters were found by their bitmap.
+    Needs no images. After 246,000 strings a linear map from new strings' states missed 9 % of the
+    bitmaps' variance, and all but two of 8175 characters were found by their bitmap.
     """
     network = GlyphEncoderConfig(
         hidden=256, layers=4, heads=6, head_dim=64, ffn=1536, buckets=128, max_distance=256
@@ -183,11 +199,10 @@ def glyph() -> Training:
 
 
 def semantic() -> Training:
-    """2 M parameters and 8192 codes, of which the codebook layout uses 8104; needs `images`.
+    """Train a semantic tokenizer of 2 M parameters and 8192 codes on a codebook layout.
 
-    It learns colours first, then rows and columns within a square, then the character's number.
-    With some 270,000 images, over five hours of one core, it had 97 % of the diagnostics' tokens
-    right.
+    Needs `images`. After some 270,000 of them, over five hours of one core, it had 97 % of the
+    diagnostics' text tokens right.
     """
     network = SemanticTokenizerConfig(
         width=192, layers=4, heads=4, mlp=576, table=16, codes=8192, code_width=32
@@ -201,9 +216,11 @@ def semantic() -> Training:
 
 
 def generator_layout() -> Training:
-    """6.7 M parameters learn from captions where text is to be and how much of it; needs a semantic
-    tokenizer and `sentences`. After 67,000 captions, nine minutes of two cores, 97 % of texts of
-    several words had the right number of columns."""
+    """Train a generator of 6.7 M parameters to predict the layout that captions ask for.
+
+    Needs a semantic tokenizer and `sentences`. After 67,000 captions, nine minutes of two cores, the
+    number of columns was right for 97 % of texts of several words.
+    """
     return Training(
         objective=LayoutHeadObjectiveConfig(
             network=GENERATOR, auxiliary=(*_codebook(), RelativePositionHeadsConfig(heads=2))
@@ -215,8 +232,10 @@ def generator_layout() -> Training:
 
 
 def generator() -> Training:
-    """Continues `generator_layout` with tokens, without previews, which at 512x512 are the image
-    itself."""
+    """Continue `generator_layout` with tokens, without previews.
+
+    At 512x512 a preview is the image itself.
+    """
     return Training(
         objective=_generator(preview=0.0),
         optimizer=Optimizer(lr=1.5e-3, warmup=100, ema=0.99),
@@ -227,9 +246,11 @@ def generator() -> Training:
 
 
 def generator_preview() -> Training:
-    """Continues `generator`, half of the sequences with previews, which it learns to copy. Of 50
-    images at a temperature of 0.5, 82 % had their text in the right place, and 94 % after 1,450
-    steps more."""
+    """Continue `generator` with previews in half of the sequences, which it learns to copy.
+
+    Of 50 images at a temperature of 0.5, 82 % had their text in the right place, and 94 % after
+    1,450 steps more.
+    """
     return Training(
         objective=_generator(preview=0.5),
         optimizer=Optimizer(lr=1.5e-3, warmup=20, decay=0.5, ema=0.99),
@@ -240,9 +261,11 @@ def generator_preview() -> Training:
 
 
 def generator_truncated() -> Training:
-    """Continues `generator_preview`; most updates end with the last row of text that differs from
-    the row above. The share of captions whose text was in the right place went from 70 % to 98 %,
-    and 60 of 60 held-out sentences of up to four characters were laid out as asked."""
+    """Continue `generator_preview`; most updates end with the last row of text that differs.
+
+    Captions whose text was in the right place went from 70 % to 98 %, and 60 of 60 held-out
+    sentences of up to four characters were laid out as asked.
+    """
     return Training(
         objective=_generator(preview=0.15, truncation=(TruncationConfig(probability=0.6),)),
         optimizer=Optimizer(lr=8e-4, warmup=20, decay=0.5, ema=0.985),
@@ -253,9 +276,11 @@ def generator_truncated() -> Training:
 
 
 def decoder_ink() -> Training:
-    """7 M parameters, of which the first two blocks learn what ink lies under an image token; needs
-    a glyph encoder and `images`, squares of 128 pixels alone. After 911 steps, 25 minutes of one
-    core, 28 % of the variance of Chinese ink in new images was missed, and 18 % of Latin."""
+    """Train the first two of a decoder's six blocks, 7 M parameters in all, to predict ink.
+
+    Needs a glyph encoder and `images`, in squares of 128 pixels alone. After 911 steps, 25 minutes
+    of one core, 28 % of the variance of Chinese ink in new images was missed, and 18 % of Latin.
+    """
     return Training(
         objective=InkProbeObjectiveConfig(
             network=DECODER,
@@ -270,9 +295,9 @@ def decoder_ink() -> Training:
 
 
 def decoder() -> Training:
-    """Continues `decoder_ink` with crops of 128x128 pixels; needs an autoencoder too.
+    """Continue `decoder_ink` with crops of 128x128 pixels; needs an autoencoder too.
 
-    The squared error at pure noise, on text never seen (variance 3.4), was 1.64 after 32,000 crops,
+    The squared error at pure noise on text never seen (variance 3.4) was 1.64 after 32,000 crops,
     1.07 after 104,000 and 0.80 in the end. Half an hour of one core makes 28,000 crops.
     """
     return Training(
@@ -285,9 +310,11 @@ def decoder() -> Training:
 
 
 def decoder_large() -> Training:
-    """Continues `decoder` with crops of 256x256 pixels, text counting eight times, since attention
-    among eighty tokens does not carry over to a thousand. After 9,600 crops, 20 minutes of two
-    cores, OCR read 54 of 56 single characters in place of 24."""
+    """Continue `decoder` with crops of 256x256 pixels, text counting eight times.
+
+    Attention among eighty tokens does not carry over to a thousand. After 9,600 crops, 20 minutes
+    of two cores, OCR read 54 of 56 single characters in place of 24.
+    """
     return Training(
         objective=_decoder(crop=8, text_crop_probability=1.0, text_weight=8.0),
         optimizer=Optimizer(lr=1.2e-3, warmup=20, ema=0.99),
@@ -298,8 +325,11 @@ def decoder_large() -> Training:
 
 
 def decoder_whole() -> Training:
-    """Continues `decoder_large` with whole images. After 1,680 images, 38 minutes of one core, OCR
-    read 94 % of the characters of fifty prompts in place of 91 %."""
+    """Continue `decoder_large` with whole images.
+
+    After 1,680 images, 38 minutes of one core, OCR read 94 % of the characters of fifty prompts in
+    place of 91 %.
+    """
     return Training(
         objective=_decoder(crop=0, text_weight=12.0),
         optimizer=Optimizer(lr=8e-4, warmup=20, decay=0.5, ema=0.99),
