@@ -218,8 +218,8 @@ def semantic() -> Training:
 def generator_layout() -> Training:
     """Train a generator of 6.7 M parameters to predict the layout that captions ask for.
 
-    Needs a semantic tokenizer and `sentences`. After 67,000 captions, nine minutes of two cores, the
-    number of columns was right for 97 % of texts of several words.
+    Needs a semantic tokenizer and `sentences`. After 67,000 captions, nine minutes of two cores,
+    the number of columns was right for 97 % of texts of several words.
     """
     return Training(
         objective=LayoutHeadObjectiveConfig(
