@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Thing:
+class DrawnObject:
     """One object as drawn: English and Chinese name, box and place."""
 
     name: str
@@ -77,7 +77,7 @@ class Sample:
     captions: tuple[str, ...]
     lines: tuple[Line, ...]
     background: dict[str, str]
-    objects: tuple[Thing, ...]
+    objects: tuple[DrawnObject, ...]
     seed: int
     index: int
     layout: str = ""
@@ -101,7 +101,7 @@ class Sample:
             captions=tuple(fields["captions"]),
             lines=tuple(_line(line) for line in fields["lines"]),
             background=dict(fields["background"]),
-            objects=tuple(Thing(**_boxed(thing)) for thing in fields["objects"]),
+            objects=tuple(DrawnObject(**_boxed(thing)) for thing in fields["objects"]),
             seed=fields["seed"],
             index=fields["index"],
             layout=fields.get("layout", ""),

@@ -26,7 +26,7 @@ from moyin.ocr.result import OCRLine, Pixels
 from moyin.render import captions, fonts, places, squares
 from moyin.render.phrasings import HELD_OUT, PLAIN, SETS, THEMES
 from moyin.render.phrasings.phrasing import Phrasing
-from moyin.render.text_shape import Shape
+from moyin.render.text_shape import TextShape
 
 T = TypeVar("T")
 
@@ -346,7 +346,7 @@ def perfect(asked: Expectation, size: int) -> Pixels:
     """What is asked for, drawn with a font: uint8 [size, size, 3]."""
     image, rgb = _sheet(asked, size)
     largest = EM * size / 512
-    shape = Shape.of(asked.text, fonts.shipped()[FONT], largest)
+    shape = TextShape.of(asked.text, fonts.shipped()[FONT], largest)
     row, column = divmod(ANYWHERE.index(asked.place), 3)
     margin = MARGIN * size
     across = places.room(column, size, margin) / shape.ink.width

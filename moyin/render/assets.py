@@ -1,4 +1,4 @@
-"""The files that come with the package: fonts, objects, photographs, characters and words."""
+"""The included files: fonts, objects, photographs, characters and words."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FOLDER = Path(__file__).parent / "assets"
 
 @dataclass(frozen=True)
 class Name:
-    """What a thing is called in both languages, the English with its article."""
+    """The name of an object in English, with its article, and in Chinese."""
 
     english: str
     chinese: str
 
 
-# The photographs that ship (assets/README.md has their sources) and what each shows.
+# The included photographs (assets/README.md has their sources) and their subjects.
 PHOTOGRAPHS = {
     "brick": Name("a brick wall", "砖墙"),
     "chelsea": Name("a cat", "猫咪"),
@@ -54,8 +54,7 @@ def chinese_words() -> tuple[str, ...]:
 
 @cache
 def traditional() -> dict[str, str]:
-    """Characters with another traditional form, and words in which they have yet another one, or
-    stay as they are."""
+    """Traditional forms of characters, and of words in which a character has another form."""
     rows = _words("text/traditional.txt")
     return dict(zip(rows[::2], rows[1::2], strict=True))
 
@@ -72,20 +71,20 @@ def _words(name: str) -> tuple[str, ...]:
 
 @cache
 def photograph(name: str) -> Image.Image:
-    """A shipped photograph, RGB; treat it as read-only."""
+    """An included photograph, RGB. Do not modify it."""
     return Image.open(FOLDER / "photographs" / f"{name}.jpg").convert("RGB")
 
 
 @cache
 def object_names() -> tuple[Name, ...]:
-    """The names of all pictured objects, in the order of their numbers."""
+    """The names of all objects, in the order of their numbers."""
     rows = json.loads((FOLDER / "objects/objects.json").read_text(encoding="utf-8"))
     return tuple(Name(row["en"], row["zh"]) for row in rows)
 
 
 @cache
 def object_image(number: int) -> Image.Image:
-    """Object `number` as 128x128 RGBA; treat it as read-only."""
+    """Object `number`, 128x128 RGBA. Do not modify it."""
     content = _objects().read(f"{number:03d}.png")
     return Image.open(io.BytesIO(content)).convert("RGBA")
 

@@ -1,4 +1,4 @@
-"""What an image is drawn on: a flat colour, a gradient, a texture or a photograph."""
+"""Backgrounds: a flat colour, a gradient, a texture or a photograph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from moyin.ocr.colours import COLOURS, RGB, contrast, jittered, luminance, reada
 from moyin.render import assets
 from moyin.render.text import pick
 
-Background = tuple[Image.Image, dict[str, str], tuple[str, ...]]  # image, facts, text colours
+# Image, metadata (`Sample.background`), and the colours that text on it may have.
+Background = tuple[Image.Image, dict[str, str], tuple[str, ...]]
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -23,8 +24,10 @@ def draw(
     random: np.random.Generator,
     names: Sequence[str] = tuple(COLOURS),
 ) -> Background:
-    """A background of `kind` in one of the named colours, `size` pixels square, with the colours
-    that text on it may have. A photograph has its own."""
+    """A background of one of the KINDS in a random one of the named colours, `size` pixels square.
+
+    A photograph has colours of its own.
+    """
     return KINDS[kind](size, names, random)
 
 
@@ -48,13 +51,13 @@ def _gradient(size: int, names: Sequence[str], random: np.random.Generator) -> B
     down, across = pick(((1, 0), (0, 1), (1, 1)), random)
     depth = (down * x[:, None] + across * x[None, :]) * 255 // ((down + across) * (size - 1))
     palette = ends[0] + np.linspace(0, 1, 256)[:, None] * (ends[1] - ends[0])
-    image = _painted(depth.astype(np.uint8), palette)
-    facts = {"kind": "gradient", "colour": first, "second": second}
-    return image, facts, colours
+    image = _apply_palette(depth.astype(np.uint8), palette)
+    metadata = {"kind": "gradient", "colour": first, "second": second}
+    return image, metadata, colours
 
 
-def _painted(levels: Levels, palette: np.ndarray[Any, Any]) -> Image.Image:
-    """An RGB image whose pixel is the palette's row [256, 3] of its level."""
+def _apply_palette(levels: Levels, palette: np.ndarray[Any, Any]) -> Image.Image:
+    """An RGB image: for each pixel the row of the palette [256, 3] given by its level."""
     image = Image.fromarray(levels).convert("P")
     image.putpalette(np.clip(np.rint(palette), 0, 255).astype(np.uint8).tobytes())
     return image.convert("RGB")
@@ -62,7 +65,7 @@ def _painted(levels: Levels, palette: np.ndarray[Any, Any]) -> Image.Image:
 
 @cache
 def _noise(size: int, smooth: bool) -> Levels:
-    """A field of noise about level 128, [2 size, 2 size]; images take windows of it."""
+    """A field of noise about level 128, [2 size, 2 size], of which images show a window."""
     raw = np.random.Generator(np.random.Philox(key=size)).random((2 * size, 2 * size))
     if smooth:
         grain = Image.fromarray((raw * 255).astype(np.uint8))
@@ -101,27 +104,27 @@ TEXTURES: dict[str, Callable[[int, np.random.Generator], Levels]] = {
 
 def _texture(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
     name, texture = pick(names, random), pick(tuple(TEXTURES), random)
-    # The mean colour stays the named one; near white and black there is room one way only.
+    # Clipped so that a texture on white or black keeps the named mean colour.
     base = np.clip(np.array(jittered(name, random), float), 24, 231)
     palette = base + (np.arange(256) - 128)[:, None]
-    image = _painted(TEXTURES[texture](size, random), palette)
+    image = _apply_palette(TEXTURES[texture](size, random), palette)
     return image, {"kind": "texture", "colour": name, "texture": texture}, readable(name)
 
 
 def _photograph(size: int, names: Sequence[str], random: np.random.Generator) -> Background:
     name = pick(tuple(assets.PHOTOGRAPHS), random)
     image = window(name, size, random)
-    # Posters dim or fade a photograph so that the text on it can be read.
+    # Dimmed or faded, so that text on it is legible.
     veil, strength = pick((((0, 0, 0), 0.5), ((255, 255, 255), 0.6)), random)
     image = Image.blend(image, Image.new("RGB", image.size, veil), strength)
     return image, {"kind": "photograph", "photograph": name}, tuple(COLOURS)
 
 
-ZOOMS = (0.7, 0.8, 0.9, 1.0)  # share of a photograph's shorter side that a window shows
+ZOOMS = (0.7, 0.8, 0.9, 1.0)  # share of a photograph's shorter side that is shown
 
 
 def window(name: str, size: int, random: np.random.Generator) -> Image.Image:
-    """A square part of a photograph that ships, scaled to `size` pixels."""
+    """A random square part of an included photograph, scaled to `size` pixels."""
     scaled = _scaled(name, size, pick(ZOOMS, random))
     left = int(random.integers(0, scaled.width - size + 1))
     top = int(random.integers(0, scaled.height - size + 1))
@@ -130,7 +133,7 @@ def window(name: str, size: int, random: np.random.Generator) -> Image.Image:
 
 @cache
 def _scaled(name: str, size: int, zoom: float) -> Image.Image:
-    """A photograph of which `zoom` of the shorter side is `size` pixels long."""
+    """A photograph scaled so that `zoom` of its shorter side is `size` pixels long."""
     source = assets.photograph(name)
     scale = size / (zoom * min(source.size))
     extent = [max(size, round(length * scale)) for length in source.size]
@@ -138,8 +141,8 @@ def _scaled(name: str, size: int, zoom: float) -> Image.Image:
 
 
 def legible(image: Image.Image, colours: Sequence[str]) -> tuple[str, ...]:
-    """Those of the colours that stand out from a part of an image: contrast of 3 with its
-    darkest and its brightest tenth, or else the single best one."""
+    """The colours that are legible on an image: with a contrast of at least 3 to its darkest and
+    brightest tenth. Black or white if there is none."""
     small = np.asarray(image.resize((16, 16), Image.Resampling.BOX)).reshape(-1, 3)
     order = np.argsort(small @ np.array([0.2126, 0.7152, 0.0722]))
     ends: list[RGB] = [

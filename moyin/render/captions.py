@@ -1,7 +1,7 @@
-"""What an image is called: several phrasings in Chinese and in English.
+"""Captions of rendered images, from templates in Chinese and English (`phrasings`).
 
-A caption names the background, then each line by its quoted text, often with its colour and place,
-then the objects. What is written is always in quotes; no apostrophe stands outside them.
+A caption names the background, then each text in quotes, often with its colour and place, then the
+objects. Text of the image is always in quotes; there are no apostrophes outside them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
-from moyin.dataset.sample import Line, Thing
+from moyin.dataset.sample import DrawnObject, Line
 from moyin.ocr.colours import COLOURS
 from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.render.assets import PHOTOGRAPHS
@@ -27,11 +27,11 @@ NOUNS = {
     "en": ("a {} poster", "a {} poster", "a {} card", "a {} picture", "a {} sign"),
     "zh": ("{}海报", "{}海报", "{}卡片", "{}图片"),
 }
-FLAT_NOUNS = {  # of plain grounds, besides
+FLAT_NOUNS = {  # more nouns for flat backgrounds
     "en": ("a picture with a {} background", "a poster on a {} ground", "a {} background"),
     "zh": ("{}背景的图片", "{}底的海报", "背景是{}的图片"),
 }
-WORDS = {  # what a text without a role is called
+WORDS = {  # nouns for a text without a role
     "letter": ("letter", "letter", "capital"),
     "sign": ("character", "character", "sign", "single character"),
     "number": ("number", "number", "figure"),
@@ -41,11 +41,11 @@ WORDS = {  # what a text without a role is called
     "一字": ("字", "字", "字样"),
     "文字": ("文字", "文字", "字样", "字", "大字"),
 }
-FILLERS = {  # said of a text without a role, before its colour or its name: any, one that is large
+FILLERS = {  # words before the colour or noun of a text without a role: for any, for a large one
     "en": (("", "", "", "simple ", "plain "), ("large ", "big ", "huge ")),
     "zh": (("", "", "", "一个", "几个"), ("大大的", "巨大的", "一个大大的", "特别大的")),
 }
-LARGE = 1 / 7  # of an image's side: the height of text from which on it may be called so
+LARGE = 1 / 7  # share of the image's side above which a text's height may be called large
 ROLES = {
     "title": ("title", "titles", "标题"),
     "subtitle": ("subtitle", "subtitles", "副标题"),
@@ -61,7 +61,7 @@ ROLES = {
     "scroll": ("horizontal scroll", "horizontal scrolls", "横批"),
     "author": ("author", "authors", "作者"),
 }
-LOOKS = {
+STYLES = {
     "hei": ("in a sans-serif face", "黑体"),
     "song": ("in a serif face", "宋体"),
     "kai": ("in a regular script face", "楷体"),
@@ -93,27 +93,29 @@ TEXTURES = {
 def captions(
     background: Mapping[str, str],
     lines: Sequence[Line],
-    things: Sequence[Thing],
+    objects: Sequence[DrawnObject],
     each: int,
     random: np.random.Generator,
     phrasings: str = "seen",
     layout: str = FREE,
     size: int = 512,
 ) -> tuple[str, ...]:
-    """`each` captions in Chinese and as many in English, no two of the same phrasing, from one of
-    the SETS of phrasings: of free lines, one that says their places, but of a lone one in the
-    middle. size: of the image, in the pixels of the boxes."""
-    said, placed = [], layout != FREE or _amid(lines, things)
+    """`each` captions in Chinese and as many in English, each from a different phrasing.
+
+    phrasings: name of a set in SETS. Captions of freely placed lines name the places, except that
+    of a single line in the middle. size: of the image, in pixels.
+    """
+    results, place_optional = [], layout != FREE or _single_in_middle(lines, objects)
     for language, every in SETS[phrasings].items():
-        known = [phrasing for phrasing in every if placed or phrasing.placing]
-        for number in random.permutation(len(known))[:each]:
-            told = _Told(language, known[number], layout, size, random)
-            said.append(told.caption(background, lines, things))
-    return tuple(said)
+        usable = [phrasing for phrasing in every if place_optional or phrasing.placing]
+        for number in random.permutation(len(usable))[:each]:
+            writer = _CaptionWriter(language, usable[number], layout, size, random)
+            results.append(writer.caption(background, lines, objects))
+    return tuple(results)
 
 
-class _Told:
-    """One language, phrasing and layout, with what is drawn by lot about them."""
+class _CaptionWriter:
+    """Writes captions in one language, phrasing and layout, with random details."""
 
     def __init__(
         self,
@@ -129,45 +131,45 @@ class _Told:
         self.coloured, self.pair = random.random() < 0.8, pick(QUOTES, random)
 
     def caption(
-        self, background: Mapping[str, str], lines: Sequence[Line], things: Sequence[Thing]
+        self, background: Mapping[str, str], lines: Sequence[Line], objects: Sequence[DrawnObject]
     ) -> str:
         phrasing = self.phrasing
-        amid = _amid(lines, things)
-        clauses = [*self._lines(lines, amid), *map(self._thing, things)]
-        told = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
-        ground = self._ground(background)
+        alone = _single_in_middle(lines, objects)
+        clauses = [*self._lines(lines, alone), *map(self._object, objects)]
+        body = phrasing.link.join(clauses[:-1]) + phrasing.last * (len(clauses) > 1) + clauses[-1]
+        ground = self._background(background)
         sheet = re.sub("^an? ", "", ground)
         theme = pick(THEMES[self.language], self.random)
         opening, end = (
             part.format(ground=ground, sheet=sheet, theme=theme)
             for part in (phrasing.opening, phrasing.end)
         )
-        # What follows a full stop begins a sentence.
-        text = opening + (_capital(told) if opening.endswith(". ") else told) + end
+        # A sentence begins after a full stop.
+        text = opening + (_capital(body) if opening.endswith(". ") else body) + end
         if self.layout:
             text = text.replace("一张", self.layout.measure, 1) + self._detail(text, lines)
         return _capital(text)
 
     def _detail(self, text: str, lines: Sequence[Line]) -> str:
-        """Now and then a sentence more about how the largest text is drawn."""
+        """In half of the captions, a sentence about the style of the largest text."""
         largest = max(lines, key=lambda line: (line.box[3] - line.box[1]) * len(line.text))
-        known = [LOOKS[name] for name in (style(largest.font), *largest.effects) if name]
-        known += [LOOKS["vertical"]] if largest.vertical else []
-        if not known or self.random.random() < 0.5:
+        styles = [STYLES[name] for name in (style(largest.font), *largest.effects) if name]
+        styles += [STYLES["vertical"]] if largest.vertical else []
+        if not styles or self.random.random() < 0.5:
             return ""
         chinese = self.language == "zh"
-        looks = ("，" if chinese else ", ").join(look[chinese] for look in known)
+        listed = ("，" if chinese else ", ").join(names[chinese] for names in styles)
         stop = "" if text[-1] in ".。" else "。" if chinese else "."
-        return stop + pick(DETAILS[self.language], self.random).format(looks)
+        return stop + pick(DETAILS[self.language], self.random).format(listed)
 
-    def _lines(self, lines: Sequence[Line], amid: bool) -> Iterator[str]:
+    def _lines(self, lines: Sequence[Line], alone: bool) -> Iterator[str]:
         phrasing = self.phrasing
-        bare = amid and phrasing.bare and self.random.random() < 0.4
-        for group in _grouped(lines) if phrasing.many else [[line] for line in lines]:
+        bare = alone and phrasing.bare and self.random.random() < 0.4
+        for group in _groups(lines) if phrasing.many else [[line] for line in lines]:
             form = phrasing.many if len(group) > 1 else phrasing.bare if bare else phrasing.line
             colour = phrasing.colour.format(colour=_colour(self.language, group[0].colour))
             if "{noun}" in form:
-                form = self._filled(form, group)
+                form = self._with_filler(form, group)
             coloured = colour if self.coloured else phrasing.plain
             if "{size}" in form:
                 sizes = ("", " big", " large") if self._large(group[0]) else ("",)
@@ -183,16 +185,16 @@ class _Told:
                 coloured=coloured,
             )
 
-    def _filled(self, form: str, group: Sequence[Line]) -> str:
-        """With a word more before "{noun}", or before the colour that stands before it."""
+    def _with_filler(self, form: str, group: Sequence[Line]) -> str:
+        """The form with a filler word before "{noun}", or before the colour in front of it."""
         text, chinese = group[0].text, self.language == "zh"
         if group[0].role:
             return form
         neutral, large = FILLERS[self.language]
-        known = (*neutral, *large) if self._large(group[0]) else neutral
-        # One character is not several, several are not one.
+        fillers = (*neutral, *large) if self._large(group[0]) else neutral
+        # 几个 means several and 一个 means one: the number must be right.
         wrong = "几个" if len(text) == 1 else "一个"
-        word = pick([word for word in known if wrong not in word], self.random)
+        word = pick([word for word in fillers if wrong not in word], self.random)
         if chinese:
             at = "{coloured}{noun}" if "{coloured}{noun}" in form else "{noun}"
             return form.replace(at, word + at)
@@ -203,40 +205,40 @@ class _Told:
     def _large(self, line: Line) -> bool:
         return line.box[3] - line.box[1] > LARGE * self.size
 
-    def _thing(self, thing: Thing) -> str:
-        name = thing.chinese if self.language == "zh" else thing.name
+    def _object(self, drawn: DrawnObject) -> str:
+        name = drawn.chinese if self.language == "zh" else drawn.name
         return self.phrasing.thing.format(
-            object=name, place=pick(self.places[thing.place], self.random)
+            object=name, place=pick(self.places[drawn.place], self.random)
         )
 
-    def _ground(self, background: Mapping[str, str]) -> str:
-        """The background with what it is the background of: "a red poster", "红色海报"."""
+    def _background(self, background: Mapping[str, str]) -> str:
+        """The background and the kind of image: "a red poster", "红色海报"."""
         chinese = self.language == "zh"
-        known: Sequence[str] = NOUNS[self.language]
+        forms: Sequence[str] = NOUNS[self.language]
         if background["kind"] == "flat":
-            known = (*known, *FLAT_NOUNS[self.language])
+            forms = (*forms, *FLAT_NOUNS[self.language])
         if self.layout:
-            known = self.layout.chinese if chinese else self.layout.english
-        # Not "an image of an image".
-        shown = [word for word in ("picture", "图片") if word in self.phrasing.opening]
-        fresh = [form for form in known if not any(word in form for word in shown)]
-        form = pick(fresh or known, self.random)
+            forms = self.layout.chinese if chinese else self.layout.english
+        # Avoids "a picture of a picture".
+        used = [word for word in ("picture", "图片") if word in self.phrasing.opening]
+        unused = [form for form in forms if not any(word in form for word in used)]
+        form = pick(unused or forms, self.random)
         return (_chinese if chinese else _english)(background, form)
 
     def _quoted(self, texts: Sequence[str]) -> str:
-        """The texts in quotes, with the language's commas between."""
+        """The texts in quotes, joined by the language's commas."""
         quotes = [self.pair[0] + text + self.pair[1] for text in texts]
         comma, last = ("、", "和") if self.language == "zh" else (", ", " and ")
         return comma.join(quotes[:-1]) + last * (len(quotes) > 1) + quotes[-1]
 
 
-def _amid(lines: Sequence[Line], things: Sequence[Thing]) -> bool:
-    """Whether there is one line and no more, in the middle: where it stands may be left unsaid."""
-    return len(lines) == 1 and lines[0].place == "middle" and not things
+def _single_in_middle(lines: Sequence[Line], objects: Sequence[DrawnObject]) -> bool:
+    """Whether the image has one line in the middle and nothing else, so the place is optional."""
+    return len(lines) == 1 and lines[0].place == "middle" and not objects
 
 
-def _grouped(lines: Sequence[Line]) -> list[list[Line]]:
-    """Neighbours that have role, colour and place in common are said at once."""
+def _groups(lines: Sequence[Line]) -> list[list[Line]]:
+    """Runs of lines with the same role, colour and place, which one clause names together."""
     return [
         list(group)
         for _, group in groupby(
@@ -278,18 +280,18 @@ def _english_kind(text: str) -> str:
 def _english(background: Mapping[str, str], form: str) -> str:
     if background["kind"] == "photograph":
         shown = PHOTOGRAPHS[background["photograph"]].english
-        said = form.format("") + f" on a photograph of {shown}"
+        text = form.format("") + f" on a photograph of {shown}"
     elif background["kind"] == "gradient":
         ends = f"from {background['colour']} to {background['second']}"
-        said = form.format("") + f" with a gradient {ends}"
+        text = form.format("") + f" with a gradient {ends}"
     else:
         texture = background.get("texture")
-        said = form.format((TEXTURES[texture][0] if texture else "{}").format(background["colour"]))
+        text = form.format((TEXTURES[texture][0] if texture else "{}").format(background["colour"]))
     if "surface" in background:
-        said += f" against {PHOTOGRAPHS[background['surface']].english}"
+        text += f" against {PHOTOGRAPHS[background['surface']].english}"
     elif "behind" in background:
-        said += f" on a {background['behind']} background"
-    return re.sub(r"\ba (?=[aeiou])", "an ", said.replace("  ", " "))
+        text += f" on a {background['behind']} background"
+    return re.sub(r"\ba (?=[aeiou])", "an ", text.replace("  ", " "))
 
 
 def _chinese(background: Mapping[str, str], form: str) -> str:

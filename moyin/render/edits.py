@@ -1,8 +1,8 @@
-"""Images in pairs: one as `render` draws it, and the same with one line of text made anew.
+"""Pairs of images: one as the renderer draws it, and the same with one line changed.
 
-The line stands in its place with another text, or with the same one in another colour; all else
-stays as it is, pixel for pixel. In squares the new text may be longer or shorter, and stands where
-a text of its length would. Each of a pair is an `edit` of the other one.
+The line has another text, or another colour; all other pixels are equal. Text in squares may
+change its length, and is placed where a text of the new length would be. Each image of a pair is
+an `edit` of the other.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from moyin.render import fonts, places, text
 from moyin.render.captions import QUOTES, captions
 from moyin.render.layouts import FREE
 from moyin.render.renderer import Renderer
-from moyin.render.text_shape import BODY, Placed, Shape
+from moyin.render.text_shape import BODY, PlacedText, TextShape
 
-TRIES = 200  # of other texts, before the line is recoloured instead
+MAX_TRIES = 200  # of other texts, before the line is recoloured instead
 WRITTEN = {
     "en": (
         "write {text} {place} instead",
@@ -58,7 +58,7 @@ RECOLOURED = {
         "{text}要{colour}色的字",
     ),
 }
-# Kept out of what is taught: an evaluation asks so.
+# Held out from training, for evaluation.
 HELD_OUT_WRITTEN = {
     "en": ("swap the text {place} for {text}", "please make the writing {place} read {text}"),
     "zh": ("让{place}的文字变成{text}", "{place}不要原来的字，写上{text}"),
@@ -70,13 +70,12 @@ HELD_OUT_RECOLOURED = {
 
 
 class EditRenderer(Renderer):
-    """Images 2n are the renderer's n, and 2n + 1 what an edit makes of them; the other way about
-    it is an edit, too."""
+    """Image 2n is the renderer's image n, and image 2n + 1 is an edit of it, and vice versa."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Renderer.Config):
-        """recoloured: share of the edits that change a colour, and no text. resized: share of the
-        others, of lines in squares, whose new text may have any length."""
+        """recoloured: share of the edits that change a colour instead of a text. resized: share of
+        the other edits, of lines in squares, whose new text may have any length."""
 
         recoloured: float = 0.3
         resized: float = 0.5
@@ -84,7 +83,7 @@ class EditRenderer(Renderer):
         def __post_init__(self) -> None:
             super().__post_init__()
             if set(self.layouts) != {FREE}:
-                raise ValueError(f"lines that are placed freely are edited: layouts={FREE}:1")
+                raise ValueError(f"edits need freely placed lines: set layouts={FREE}:1")
 
         def build(self) -> EditRenderer:
             return EditRenderer(self)
@@ -93,39 +92,36 @@ class EditRenderer(Renderer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._drawn: dict[tuple[int, int], tuple[Sample, Sample]] = {}
+        self._last: dict[tuple[int, int], tuple[Sample, Sample]] = {}
 
     def __call__(self, seed: int, index: int) -> Sample:
-        which = (seed, index // 2)
-        if which not in self._drawn:  # the last pair alone is kept: its other half comes next
-            first = super().__call__(*which)
+        pair_key = (seed, index // 2)
+        if pair_key not in self._last:  # only the last pair is kept
+            first = super().__call__(*pair_key)
             key = ((index | 1) << 64) | (seed & (2**64 - 1))
             pair = self._pair(first, np.random.Generator(np.random.Philox(key=key)))
-            self._drawn = {which: pair}
-        return replace(self._drawn[which][index % 2], index=index)
+            self._last = {pair_key: pair}
+        return replace(self._last[pair_key][index % 2], index=index)
 
     def _pair(self, first: Sample, random: np.random.Generator) -> tuple[Sample, Sample]:
         at = int(random.integers(len(first.lines)))
         old, others = first.lines[at], [*first.lines[:at], *first.lines[at + 1 :]]
         font = next(font for font in self.fonts if font.name == old.font)
-        taken = [line.box for line in others] + [thing.box for thing in first.objects]
-        image, ground = Image.fromarray(first.image), self.ground(first)
+        taken = [line.box for line in others] + [drawn.box for drawn in first.objects]
+        image, background = Image.fromarray(first.image), self.background(first)
         before = self._placed(old.text, font, old)
-        rgb, colour, new = _ink(image.crop(old.box), before.ink), old.colour, None
+        rgb, colour, new = _ink_colour(image.crop(old.box), before.ink), old.colour, None
         if random.random() >= self.config.recoloured:
             new = self._other(font, old, taken, random)
-        said, after = new or (old.text, before)
+        content, after = new or (old.text, before)
         if new is None:
-            colours = [name for name in COLOURS if name != old.colour]
-            inks = self._inks(first.background, tuple(colours), random)
-            legible = set(inks(ground.crop(old.box)))
-            colour = text.pick([name for name in colours if name in legible] or colours, random)
+            colour = self._other_colour(first, old, background, random)
             rgb = jittered(colour, random)
-        image.paste(ground.crop(old.box), before.corner)
+        image.paste(background.crop(old.box), before.corner)
         image.paste(rgb, after.corner, after.ink)
         line = replace(
             old,
-            text=said,
+            text=content,
             box=after.box,
             characters=after.characters,
             squares=after.squares,
@@ -133,48 +129,61 @@ class EditRenderer(Renderer):
         )
         lines = [*first.lines[:at], line, *first.lines[at + 1 :]]
         each, phrasings = self.config.captions, self.config.phrasings
-        told = captions(first.background, lines, first.objects, each, random, phrasings)
-        asked, asked_back = (
-            _instructions(one, new is None, random, phrasings == "held-out") for one in (line, old)
+        texts = captions(first.background, lines, first.objects, each, random, phrasings)
+        instructions, reverse = (
+            _instructions(target, new is None, random, phrasings == "held-out")
+            for target in (line, old)
         )
-        second = replace(first, image=np.array(image), captions=told, lines=tuple(lines))
-        return replace(first, edit=Edit(1, asked_back)), replace(second, edit=Edit(-1, asked))
+        second = replace(first, image=np.array(image), captions=texts, lines=tuple(lines))
+        edited = replace(second, edit=Edit(-1, instructions))
+        return replace(first, edit=Edit(1, reverse)), edited
+
+    def _other_colour(
+        self, sample: Sample, line: Line, background: Image.Image, random: np.random.Generator
+    ) -> str:
+        """Another colour for the line, legible if there is such a one."""
+        colours = [name for name in COLOURS if name != line.colour]
+        inks = self._inks(sample.background, tuple(colours), random)
+        legible = set(inks(background.crop(line.box)))
+        return text.pick([name for name in colours if name in legible] or colours, random)
 
     def _other(
         self, font: fonts.Font, old: Line, taken: list[Box], random: np.random.Generator
-    ) -> tuple[str, Placed] | None:
-        """Another text in the old one's place, of as many characters unless it may have any length,
-        clear of all that is taken; None where none was found."""
+    ) -> tuple[str, PlacedText] | None:
+        """Another text at the old one's place, clear of the boxes in `taken`.
+
+        It has the same number of characters, unless it may have any length. None if no random text
+        fits.
+        """
         squares = bool(self.config.squares)
         resized = squares and random.random() < self.config.resized
         cell = next((r, c) for r in range(3) for c in range(3) if PLACES[r][c] == old.place)
-        for _ in range(TRIES):
-            said = self._text(squares and self.config.prominent == 1, random)
-            alike = resized or list(map(_kind, said)) == list(map(_kind, old.text))
-            if said == old.text or not alike or not fonts.covers(font, said):
+        for _ in range(MAX_TRIES):
+            content = self._text(squares and self.config.prominent == 1, random)
+            alike = resized or list(map(_kind, content)) == list(map(_kind, old.text))
+            if content == old.text or not alike or not fonts.covers(font, content):
                 continue
             if resized:
-                found = self._in_squares(said, font, cell, random)
+                placed = self._in_squares(content, font, cell, random)
             else:
-                found = self._placed(said, font, old)
-            if found is None:
+                placed = self._placed(content, font, old)
+            if placed is None:
                 continue
-            inside = min(found.box) >= 0 and max(found.box) <= self.config.size
-            if inside and not places.overlaps(found.box, taken, self._margin):
-                return said, found
+            inside = min(placed.box) >= 0 and max(placed.box) <= self.config.size
+            if inside and not places.overlaps(placed.box, taken, self._margin):
+                return content, placed
         return None
 
-    def _placed(self, said: str, font: fonts.Font, old: Line) -> Placed:
-        """The text as large as the old line: in its squares, or about its middle on its
-        baseline."""
+    def _placed(self, content: str, font: fonts.Font, old: Line) -> PlacedText:
+        """The text at the size of the old line: in its squares, or centered on its baseline."""
         side, (left, top, right, _) = old.squares[0][3] - old.squares[0][1], old.box
         if self.config.squares:
-            was = self._set(old.text, font, round(side), (0, 0))
-            corner = (int(left - was.box[0]), int(top - was.box[1]))
-            return self._set(said, font, round(side), corner)
+            origin = self._set(old.text, font, round(side), (0, 0))
+            corner = (int(left - origin.box[0]), int(top - origin.box[1]))
+            return self._set(content, font, round(side), corner)
         em = BODY * side
-        before, shape = Shape.of(old.text, font, em), Shape.of(said, font, em)
-        if said == old.text:
+        before, shape = TextShape.of(old.text, font, em), TextShape.of(content, font, em)
+        if content == old.text:
             return shape.placed(old.box)
         width, height = shape.extent(em)
         top = round(top + (before.baseline - shape.baseline) * em / shape.em)
@@ -183,29 +192,29 @@ class EditRenderer(Renderer):
 
 
 def _kind(character: str) -> tuple[bool, bool]:
-    """What the row that a character stands in depends on."""
+    """The properties of a character that determine the height of its row."""
     return ord(character) >= 0x2E80, character.isspace()
 
 
-def _ink(drawn: Image.Image, mask: Image.Image) -> RGB:
-    """The colour with which a mask was filled: where it covers most, the image shows it."""
+def _ink_colour(image: Image.Image, mask: Image.Image) -> RGB:
+    """The colour of the ink: the median of the pixels that the mask covers most."""
     cover = np.asarray(mask)
-    r, g, b = np.median(np.asarray(drawn)[cover == cover.max()], axis=0)
+    r, g, b = np.median(np.asarray(image)[cover == cover.max()], axis=0)
     return int(r), int(g), int(b)
 
 
 def _instructions(
     line: Line, recoloured: bool, random: np.random.Generator, held_out: bool
 ) -> tuple[str, ...]:
-    """How the line is asked for, in English and in Chinese: its colour, or what it says."""
+    """Instructions in English and Chinese that ask for the line's text, or its colour."""
     written = HELD_OUT_WRITTEN if held_out else WRITTEN
     phrases = (HELD_OUT_RECOLOURED if held_out else RECOLOURED) if recoloured else written
-    found = []
+    results = []
     for language, where in (("en", ENGLISH), ("zh", CHINESE)):
         pair = text.pick(QUOTES, random)
         phrase = text.pick(phrases[language], random)
         named = line.colour if language == "en" else COLOURS[line.colour].chinese
         quoted = pair[0] + line.text + pair[1]
         place = text.pick(where[line.place], random)
-        found.append(phrase.format(text=quoted, colour=named, place=place))
-    return tuple(found)
+        results.append(phrase.format(text=quoted, colour=named, place=place))
+    return tuple(results)

@@ -1,4 +1,4 @@
-"""Fonts: the ones that ship, the system's when asked, and what each of them can write."""
+"""Fonts: the included ones, those of a folder or of the system, and their coverage."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STYLES = {
     "kai": ("kai",),
     "brush": ("brush", "mashanzheng", "xing", "cao"),
     "rounded": ("round", "yuan", "kuaile"),
-}  # and what is in the names of such fonts; the later ones tell more
+}  # words in the names of fonts of each style; if several match, the last style counts
 
 
 @dataclass(frozen=True)
 class Font:
-    """One face of a font file; `number` counts within a collection (.ttc)."""
+    """One font of a file. number: its index within a collection (.ttc)."""
 
     name: str
     path: Path
@@ -40,7 +40,7 @@ class Font:
 
     @property
     def style(self) -> str:
-        """One of STYLES, by the folder it is in, or else by its name; empty where neither says."""
+        """One of STYLES, by the name of its folder or its own; empty if unknown."""
         if self.path.parent.name in STYLES:
             return self.path.parent.name
         return style(self.name)
@@ -48,20 +48,21 @@ class Font:
 
 @cache
 def style(name: str) -> str:
-    """One of STYLES that the name of a font tells, or nothing."""
-    told = [known for known, words in STYLES.items() if any(word in name.lower() for word in words)]
-    return told[-1] if told else ""
+    """The style in STYLES that a font's name indicates; empty if unknown."""
+    lower = name.lower()
+    matches = [style for style, words in STYLES.items() if any(word in lower for word in words)]
+    return matches[-1] if matches else ""
 
 
 @cache
 def shipped() -> dict[str, Font]:
-    """The fonts that come with the package, by name: the same images everywhere."""
+    """The included fonts by name. With these, images are the same on every machine."""
     return _named(sorted((assets.FOLDER / "fonts").glob("*.woff2")))
 
 
 @cache
 def system(folders: tuple[str, ...] = SYSTEM_FOLDERS) -> dict[str, Font]:
-    """The outline fonts found in the system's font folders, by name."""
+    """The outline fonts in the system's font folders, by name."""
     paths = [path for folder in folders for path in Path(folder).expanduser().rglob("*")]
     return _named(sorted(p for p in paths if p.suffix.lower() in SUFFIXES))
 
@@ -71,23 +72,26 @@ def _named(paths: Iterable[Path]) -> dict[str, Font]:
 
 
 def find(names: Iterable[str], folder: str = "") -> tuple[Font, ...]:
-    """The fonts of these names, from those that ship, those in `folder` and the system's, in this
-    order; without names all of the first two. ValueError names one that is not there."""
-    own = system((folder,)) if folder else {}
-    if folder and not own:
-        raise ValueError(f"no fonts in {folder}: .ttf, .otf, .ttc, .woff and .woff2 are read")
-    near = {**own, **shipped()}
-    found = []
+    """The fonts with these names: the included ones, those in `folder`, and the system's.
+
+    Without names, all included fonts and those in `folder`. ValueError for an unknown name, or if
+    the folder has no fonts.
+    """
+    in_folder = system((folder,)) if folder else {}
+    if folder and not in_folder:
+        raise ValueError(f"no fonts in {folder} (.ttf, .otf, .ttc, .woff or .woff2)")
+    available = {**in_folder, **shipped()}
+    fonts = []
     for name in names:
-        font = near.get(name) or system().get(name)
+        font = available.get(name) or system().get(name)
         if font is None:
-            raise ValueError(f"no font {name!r}; there are {', '.join(near)}")
-        found.append(font)
-    return tuple(found or near.values())
+            raise ValueError(f"no font {name!r}; available: {', '.join(available)}")
+        fonts.append(font)
+    return tuple(fonts or available.values())
 
 
 def digests(folder: str) -> dict[str, str]:
-    """SHA-256 of the files of the fonts in a folder, by name."""
+    """SHA-256 of the files of all fonts in a folder, by name."""
     return {
         name: hashlib.sha256(font.path.read_bytes()).hexdigest()
         for name, font in system((folder,)).items()
@@ -107,6 +111,6 @@ def covers(font: Font, text: str) -> bool:
 
 @cache
 def load_font(font: Font, size: int) -> ImageFont.FreeTypeFont:
-    """The font opened at `size` pixels an em, by Pillow's basic layout, which every build has."""
+    """The font at `size` pixels per em, with the basic layout, which every build of Pillow has."""
     basic = ImageFont.Layout.BASIC
     return ImageFont.truetype(font.path, size, index=font.number, layout_engine=basic)

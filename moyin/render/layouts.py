@@ -1,6 +1,6 @@
-"""Layouts that people know, each a file of assets/layouts: where on which ground what text stands.
+"""Layouts such as menus and tickets, each a TOML file in assets/layouts.
 
-Boxes are (left, top, right, bottom) in shares of the sheet's width and height; ems, widths and
+Boxes are (left, top, right, bottom) as shares of the sheet's width and height; ems, widths and
 radii are shares of its shorter side.
 """
 
@@ -16,33 +16,36 @@ from moyin.dataset.sample import Box
 from moyin.ocr.colours import COLOURS
 from moyin.render import assets
 
-FREE = "free"  # the name of no layout: lines anywhere
-Span = tuple[float, float]  # from and to
+FREE = "free"  # name for lines placed freely, without a layout
+Span = tuple[float, float]  # minimum and maximum
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """Room for one text."""
+    """The area of one text."""
 
-    kind: str  # of text, one of `phrases.KINDS`
+    kind: str  # kind of text, one of `phrases.KINDS`
     box: Box
     ems: Span
-    role: str = ""  # what captions call it, one of `captions.ROLES`
-    share: float = 1.0  # of the images have it
-    rows: bool = False  # once for each row of the layout, down its box
-    sides: bool = False  # of the rows, one stands at the left and the next at the right
-    inset: float = 0.0  # from the edges of its box, or of each row's
-    lines: int = 1  # that its text may be broken into
+    role: str = ""  # its name in captions, one of `captions.ROLES`
+    share: float = 1.0  # share of images that have it
+    rows: bool = False  # repeated for each row of the layout, from top to bottom of its box
+    sides: bool = False  # rows alternate between left and right
+    inset: float = 0.0  # distance from the edges of its box, or of each row's box
+    lines: int = 1  # maximum rows of text
     align: str = "middle"  # left, middle or right
-    vertical: float = 0.0  # share set in columns
-    effects: tuple[str, ...] = ()  # that it may have: outline, shadow, gradient, turn, arch
-    main: bool = False  # takes the characters whose turn it is
+    vertical: float = 0.0  # share of texts set in columns
+    effects: tuple[str, ...] = ()  # possible effects: outline, shadow, gradient, turn, arch
+    main: bool = False  # shows the required characters (`character_schedule`)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A shape under the text. fill and edge: a colour by name, "ink", which is one that can be read
-    on the ground, or "bubble", white or green as the sides go; empty for none."""
+    """A shape under the text.
+
+    fill, edge: name of a colour; "ink", a colour that is legible on the background; "bubble", white
+    or green, alternating with the side; empty for none.
+    """
 
     box: Box
     fill: str = ""
@@ -56,33 +59,33 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """english and chinese: what it is called, with {} for its colour; measure: the measure word."""
+    """english, chinese: names, with {} for the colour. measure: the Chinese measure word."""
 
     english: tuple[str, ...]
     chinese: tuple[str, ...]
     measure: str = "一张"
     ratio: Span = (1.0, 1.0)  # width over height of the sheet
-    grounds: dict[str, float] = field(default_factory=lambda: {"flat": 1.0})  # kinds, by weight
-    colours: tuple[str, ...] = tuple(COLOURS)  # of the ground
-    inks: tuple[str, ...] = tuple(COLOURS)  # of the text, where they can be read
-    styles: tuple[str, ...] = ()  # of fonts; empty for all
+    grounds: dict[str, float] = field(default_factory=lambda: {"flat": 1.0})  # weight by kind
+    colours: tuple[str, ...] = tuple(COLOURS)  # of the background
+    inks: tuple[str, ...] = tuple(COLOURS)  # of the text, where legible
+    styles: tuple[str, ...] = ()  # of fonts; empty: all
     languages: tuple[str, ...] = ("zh", "en")
-    rows: tuple[int, int] = (1, 1)
+    rows: tuple[int, int] = (1, 1)  # minimum and maximum
     panels: tuple[Panel, ...] = ()
     regions: tuple[Region, ...]
-    objects: tuple[Box, ...] = ()  # room for one pictured object each
-    hangs: bool = True  # also in a photograph, seen at an angle
+    objects: tuple[Box, ...] = ()  # areas of one object each
+    hangs: bool = True  # may be seen in perspective in a photograph
 
 
 @cache
 def shipped() -> dict[str, Layout]:
-    """The layouts that come with the package, by name."""
+    """The included layouts by name."""
     paths = sorted((assets.FOLDER / "layouts").glob("*.toml"))
     return {path.stem.replace("-", " "): read(path) for path in paths}
 
 
 def read(path: Path) -> Layout:
-    """The layout that a TOML file describes."""
+    """The layout in a TOML file."""
     fields: dict[str, Any] = _frozen(tomllib.loads(path.read_text(encoding="utf-8")))
     fields["panels"] = tuple(Panel(**panel) for panel in fields.get("panels", ()))
     fields["regions"] = tuple(Region(**region) for region in fields["regions"])

@@ -1,7 +1,7 @@
-"""What the regions of a layout say: dishes, prices, street names, made from patterns and words.
+"""Texts for the regions of a layout, such as dishes, prices and street names, from patterns.
 
-In a pattern {w} is a word drawn by its frequency, {W} the same in title case, {n} a number to 99,
-and the rest are lists of LISTS or numbers of `_numbers`.
+In a pattern, {w} is a random word by frequency, {W} the same in title case, {n} a number up to 99;
+other names are lists of LISTS or forms of `_number`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from moyin.render import assets
 from moyin.render.text import chinese, english, pick
 
 LANGUAGES = ("zh", "en")
-HALF = 40  # words this far down the list are half as frequent as the first
+HALF = 40  # rank of words half as frequent as the first
 _LISTS = {
     "cook": "红烧 清蒸 麻辣 糖醋 干锅 凉拌 香煎 宫保 葱爆 白灼 酱香 水煮",
     "food": "鱼 排骨 豆腐 茄子 鸡丁 牛肉 土豆丝 青菜 虾仁 羊肉 木耳 冬瓜",
@@ -87,21 +87,21 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Phrases:
-    """Texts of the `count` most frequent hanzi."""
+    """Random texts of the `count` most frequent Chinese characters."""
 
     count: int
 
     def __call__(self, kind: str, language: str, random: np.random.Generator) -> str:
-        """A text of one of the KINDS in zh or en."""
+        """A text of a kind in KINDS, in language zh or en."""
         for _ in range(20):
-            text = self._made(pick(KINDS[kind][language], random), language, random)
+            text = self._fill(pick(KINDS[kind][language], random), language, random)
             if _hanzi(self.count).issuperset(re.findall("[一-鿿]", text)):
                 return text[0].upper() + text[1:]
-        # Of few characters no pattern can be written.
+        # With few characters, no pattern may be possible.
         return chinese(self.count, 4, 1.0, random)
 
-    def _made(self, pattern: str, language: str, random: np.random.Generator) -> str:
-        return re.sub(r"\{(\w+)\}", lambda found: self._part(found[1], language, random), pattern)
+    def _fill(self, pattern: str, language: str, random: np.random.Generator) -> str:
+        return re.sub(r"\{(\w+)\}", lambda match: self._part(match[1], language, random), pattern)
 
     def _part(self, name: str, language: str, random: np.random.Generator) -> str:
         if name in LISTS:
@@ -114,7 +114,7 @@ class Phrases:
 
 
 def frequent(words: Sequence[str], random: np.random.Generator) -> str:
-    """One of words that stand by frequency, drawn as they occur: the word of rank r as often as
+    """A random word of a list sorted by frequency. The probability of rank r is proportional to
     1 / (r + HALF), Zipf's law with Mandelbrot's shift."""
     rank = HALF * ((1 + len(words) / HALF) ** random.random() - 1)
     return words[min(int(rank), len(words) - 1)]

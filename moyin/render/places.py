@@ -11,9 +11,9 @@ from moyin.dataset.sample import Box
 
 
 def span(extent: float, third: int, size: int, margin: float) -> tuple[float, float] | None:
-    """The range of centres that puts an extent into a third, inside the image; None if none.
+    """The range of centers at which an extent is in a third of the image; None if it is too large.
 
-    Centres keep a tenth of a third away from its edges, so that a place is never a toss-up.
+    Centers are at least a tenth of a third away from its edges, so that places are unambiguous.
     """
     cell = size / 3
     low = max(third * cell + cell / 10, margin + extent / 2)
@@ -22,14 +22,14 @@ def span(extent: float, third: int, size: int, margin: float) -> tuple[float, fl
 
 
 def room(third: int, size: int, margin: float) -> float:
-    """The largest extent that `span` accepts for a third."""
+    """The largest extent for which `span` returns a range."""
     cell = size / 3
     edge = cell - cell / 10 if third != 1 else size / 2
     return 2 * (edge - margin)
 
 
 def overlaps(box: Box, others: Iterable[Box], gap: float) -> bool:
-    """Whether the box comes within `gap` pixels of one of the others."""
+    """Whether the box is within `gap` pixels of one of the others."""
     left, top, right, bottom = box
     return any(
         left < o[2] + gap and o[0] < right + gap and top < o[3] + gap and o[1] < bottom + gap
@@ -45,9 +45,9 @@ def box_in(
     random: np.random.Generator,
     spread: float = 1.0,
 ) -> Box | None:
-    """A box of whole pixels with `extent` (width, height) whose centre is in `cell` (row, column);
-    None where it cannot be. spread: share of the centres there are, about the middle one, that
-    are drawn from."""
+    """A random box of `extent` (width, height) in whole pixels with its center in `cell` (row,
+    column); None if it does not fit. spread: share of the possible centers, about the middle one,
+    from which it is drawn."""
     across = span(extent[0], cell[1], size, margin)
     down = span(extent[1], cell[0], size, margin)
     if across is None or down is None:
@@ -58,7 +58,7 @@ def box_in(
 
 
 def _inner(span: tuple[float, float], share: float) -> tuple[float, float]:
-    """The middle part of a range, a share of it long."""
+    """The middle part of a range, of `share` of its length."""
     low, high = span
     cut = (1 - share) * (high - low) / 2
     return low + cut, high - cut
@@ -72,9 +72,9 @@ def row_in(
     random: np.random.Generator,
     spread: float = 1.0,
 ) -> tuple[int, int] | None:
-    """Left and top, multiples of `grid`, of a row of squares with `extent` (width, height) whose
-    centre is in `cell` (row, column); None where it cannot be. spread: as in `box_in`, but one
-    at least."""
+    """Random left and top, multiples of `grid`, of a box of `extent` (width, height) whose center
+    is in `cell` (row, column); None if it does not fit. spread: as in `box_in`, at least one
+    position."""
     corner = []
     for length, third in zip(extent, reversed(cell), strict=True):
         centres = span(length, third, size, 0)
@@ -84,7 +84,7 @@ def row_in(
         first, count = math.ceil(low), math.floor(high) - math.ceil(low) + 1
         if count < 1:
             return None
-        drawn_from = max(1, round(spread * count))
-        first += (count - drawn_from) // 2
-        corner.append(grid * int(random.integers(first, first + drawn_from)))
+        choices = max(1, round(spread * count))
+        first += (count - choices) // 2
+        corner.append(grid * int(random.integers(first, first + choices)))
     return corner[0], corner[1]

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from moyin.dataset.sample import Box
 from moyin.prompt.grid import PIXELS
 from moyin.render.fonts import Font, load_font
-from moyin.render.text_shape import BASELINE, BODY, Placed
+from moyin.render.text_shape import BASELINE, BODY, PlacedText
 from moyin.render.typesetting import Row
 
 LATIN_WIDTH = 0.75  # of a square, that a letter gets at most
@@ -49,7 +49,9 @@ def extent(text: str, rows: list[Row], side: int) -> tuple[int, int]:
     return max(row_width(text[a:b], side) for a, b in rows), side * len(rows)
 
 
-def placed(text: str, rows: list[Row], font: Font, side: int, corner: tuple[int, int]) -> Placed:
+def placed(
+    text: str, rows: list[Row], font: Font, side: int, corner: tuple[int, int]
+) -> PlacedText:
     """The text, which is not blank, where its `extent` begins at a corner (left, top). Shorter rows
     stand in the middle, as near as the grid allows."""
     opened, (width, height) = load_font(font, round(BODY * side)), extent(text, rows, side)
@@ -79,7 +81,7 @@ def placed(text: str, rows: list[Row], font: Font, side: int, corner: tuple[int,
     box, characters, covered = (
         [_moved(one, (left - margin, top)) for one in boxes] for boxes in ([tight], inked, squares)
     )
-    return Placed(image.crop(tight), box[0], tuple(characters), tuple(covered))
+    return PlacedText(image.crop(tight), box[0], tuple(characters), tuple(covered))
 
 
 def _inked(image: Image.Image, character: str, cell: tuple[int, int, int, int]) -> Box:

@@ -1,4 +1,4 @@
-"""What the lines say: Chinese and English words, characters drawn evenly, numbers."""
+"""Random texts: Chinese and English words, uniform random characters, numbers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from moyin.render import assets
 
 T = TypeVar("T")
 LATIN = string.ascii_letters + string.digits
-DRAWN = 8  # letters of a word, or Chinese characters of a text, that are drawn evenly
+MAX_RANDOM = 8  # letters or Chinese characters of a uniform random text
 
 
 def pick(items: Sequence[T], random: np.random.Generator) -> T:
-    """One item, all of them equally likely."""
+    """A uniform random item."""
     return items[int(random.integers(len(items)))]
 
 
@@ -29,14 +29,14 @@ def _words_of(count: int, longest: int) -> tuple[str, ...]:
 
 
 def chinese(count: int, longest: int, words: float, random: np.random.Generator) -> str:
-    """Chinese text of 1 to `longest` of the `count` most frequent characters.
+    """Chinese text of 1 to `longest` characters, of the `count` most frequent ones.
 
-    `words` is the share made of words; the rest are characters drawn evenly, so that rare ones
-    are met as often as common ones.
+    words: share of texts made of words. The others are uniform random characters, so that rare
+    characters occur as often as common ones.
     """
     vocabulary = _words_of(count, min(longest, 4))
     if not vocabulary or random.random() >= words:
-        return _drawn(assets.frequent_characters()[:count], longest, random)
+        return _random_letters(assets.frequent_characters()[:count], longest, random)
     text = pick(vocabulary, random)
     while len(text) < longest and random.random() < 0.6:
         fitting = [w for w in (pick(vocabulary, random),) if len(text) + len(w) <= longest]
@@ -45,10 +45,10 @@ def chinese(count: int, longest: int, words: float, random: np.random.Generator)
 
 
 def english(longest: int, words: float, random: np.random.Generator) -> str:
-    """English words of at most `longest` characters in all.
+    """English text of at most `longest` characters.
 
-    `words` is the share of texts made of real ones; the rest are letters and digits drawn evenly,
-    for from a few hundred words alone the length of a word is learnt by heart and not counted.
+    words: share of texts made of real words. The others are uniform random letters and digits:
+    with a few hundred words alone, a model memorises them instead of learning to spell.
     """
     real = random.random() < words
     text = _english_word(longest, real, random)
@@ -60,12 +60,12 @@ def english(longest: int, words: float, random: np.random.Generator) -> str:
 
 def _english_word(longest: int, real: bool, random: np.random.Generator) -> str:
     fitting = _english_words(longest) if real else ()
-    return pick(fitting, random) if fitting else _drawn(LATIN, longest, random)
+    return pick(fitting, random) if fitting else _random_letters(LATIN, longest, random)
 
 
-def _drawn(letters: Sequence[str], longest: int, random: np.random.Generator) -> str:
-    """From 1 to `longest` letters, at most DRAWN."""
-    length = int(random.integers(1, min(longest, DRAWN) + 1))
+def _random_letters(letters: Sequence[str], longest: int, random: np.random.Generator) -> str:
+    """From 1 to `longest` letters, at most MAX_RANDOM."""
+    length = int(random.integers(1, min(longest, MAX_RANDOM) + 1))
     return "".join(pick(letters, random) for _ in range(length))
 
 
@@ -75,7 +75,7 @@ def _english_words(longest: int) -> tuple[str, ...]:
 
 
 def number(longest: int, random: np.random.Generator) -> str:
-    """A number as posters show it: a year, a price, a share, a time, or plain digits."""
+    """A number as on posters: a year, a price, a percentage, a time, or plain digits."""
     year, small = str(random.integers(1900, 2100)), str(random.integers(1, 100))
     clock = f"{random.integers(24):02d}:{random.integers(60):02d}"
     forms = (year, small, small + "%", "$" + small, clock, str(random.integers(100, 1000)))
@@ -83,12 +83,14 @@ def number(longest: int, random: np.random.Generator) -> str:
 
 
 def traditional(text: str) -> str:
-    """Simplified Chinese in traditional characters: the longest known words first, since a
-    character may have several forms and its word decides."""
-    known, found, i = assets.traditional(), "", 0
+    """Convert simplified to traditional Chinese.
+
+    The longest known word is converted first, since the form of a character may depend on it.
+    """
+    forms, result, i = assets.traditional(), "", 0
     while i < len(text):
         pieces = (text[i:end] for end in range(min(len(text), i + 4), i, -1))
-        piece = next((piece for piece in pieces if piece in known), text[i])
-        found += known.get(piece, piece)
+        piece = next((piece for piece in pieces if piece in forms), text[i])
+        result += forms.get(piece, piece)
         i += len(piece)
-    return found
+    return result

@@ -1,9 +1,7 @@
-"""How flat ink gets onto the image, turned, bent or seen at an angle: each warp takes images
-and points alike, so that boxes stay true.
+"""Rotate, bend or project flat images, and transform points in the same way.
 
-Each has `flat`, the width and height of what goes in, and `size` of what comes out; `points` says
-where points of the flat image come to lie, arrays [..., 2] of x and y in pixels; `image` warps
-it, empty where it does not reach.
+Each warp has `flat`, the width and height of its input, and `size`, those of its output. `points`
+transforms arrays [..., 2] of x and y in pixels; `image` transforms an image, empty outside it.
 """
 
 from __future__ import annotations
@@ -17,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 Points = np.ndarray[Any, np.dtype[np.float64]]
-MESH = 32  # pixels between the points at which a bend is exact
+MESH = 32  # pixels between the points at which a bend is exact, interpolated in between
 
 
 @dataclass(frozen=True)
 class Straight:
-    """As it is."""
+    """Unchanged."""
 
     flat: tuple[int, int]
 
@@ -38,8 +36,8 @@ class Straight:
 
 
 @dataclass(frozen=True)
-class Turned:
-    """Turned about its middle, counterclockwise by `angle` in radians, in a box that holds it."""
+class Rotated:
+    """Rotated counterclockwise about its middle, by `angle` radians, in its bounding box."""
 
     flat: tuple[int, int]
     angle: float
@@ -51,8 +49,8 @@ class Turned:
 
     def points(self, flat: Points) -> Points:
         c, s = math.cos(self.angle), math.sin(self.angle)
-        turned: Points = (flat - np.array(self.flat) / 2) @ np.array([[c, -s], [s, c]])
-        return turned + np.array(self.size) / 2
+        rotated: Points = (flat - np.array(self.flat) / 2) @ np.array([[c, -s], [s, c]])
+        return rotated + np.array(self.size) / 2
 
     def image(self, flat: Image.Image) -> Image.Image:
         c, s = math.cos(self.angle), math.sin(self.angle)
@@ -65,8 +63,8 @@ class Turned:
 
 @dataclass(frozen=True)
 class Arched:
-    """Bent along a circle over an angle of `bend` radians: its middle rises, or sinks if the bend
-    is negative. The line through the middle of its height keeps its length."""
+    """Bent along a circle over an angle of `bend` radians: the middle is raised, or lowered if the
+    bend is negative. The horizontal line at half height keeps its length."""
 
     flat: tuple[int, int]
     bend: float
@@ -76,7 +74,7 @@ class Arched:
         return self.flat[0] / self.bend
 
     def _bent(self, flat: Points) -> Points:
-        """About the circle's centre."""
+        """Transformed points, relative to the circle's centre."""
         w, h = self.flat
         angle = (flat[..., 0] - w / 2) / self._radius
         radius = self._radius + h / 2 - flat[..., 1]
@@ -121,8 +119,8 @@ class Arched:
 
 @dataclass(frozen=True)
 class Projected:
-    """Seen in perspective: the corners of the flat image, clockwise from the top left, come to
-    lie on `corners` [4, 2] of an image of `size`."""
+    """Seen in perspective: the corners of the flat image, clockwise from the top left, are
+    transformed to `corners` [4, 2] of an image of `size`."""
 
     flat: tuple[int, int]
     corners: tuple[tuple[float, float], ...]
@@ -130,7 +128,7 @@ class Projected:
 
     @cached_property
     def _matrix(self) -> Points:
-        """[3, 3] of the plane projection that takes the flat image's corners to these."""
+        """The [3, 3] matrix of the projection from the flat image's corners to `corners`."""
         w, h = self.flat
         source = ((0, 0), (w, 0), (w, h), (0, h))
         target = self.corners
@@ -153,7 +151,7 @@ class Projected:
         return flat.transform(self.size, kind, matrix, Image.Resampling.BILINEAR)
 
 
-Warp = Straight | Turned | Arched  # of one text on its sheet
+Warp = Straight | Rotated | Arched  # of a text on a sheet
 
 
 def corners(boxes: Points) -> Points:
@@ -162,5 +160,5 @@ def corners(boxes: Points) -> Points:
 
 
 def bounds(points: Points) -> Points:
-    """The boxes [n, 4] around groups of points [n, k, 2]."""
+    """The bounding boxes [n, 4] of groups of points [n, k, 2]."""
     return np.concatenate([points.min(1), points.max(1)], 1)

@@ -5,14 +5,14 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from moyin.dataset.sample import Line, Sample, Thing
+from moyin.dataset.sample import DrawnObject, Line, Sample
 
 
 def test_everything_but_the_image_survives_json() -> None:
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     box, characters = (1.0, 2.0, 3.5, 4.0), ((1.0, 2.0, 2.0, 4.0),) * 2
     line = Line("春A", box, characters, (box,) * 2, "red", "Some", "middle")
-    thing = Thing("a cat", "猫", (0.0, 0.0, 1.0, 1.0), "top left")
+    thing = DrawnObject("a cat", "猫", (0.0, 0.0, 1.0, 1.0), "top left")
     ground = {"kind": "flat", "colour": "white"}
     sample = Sample(image, ("“春A”",), (line,), ground, (thing,), seed=3, index=9)
     text = json.dumps(sample.to_json(), ensure_ascii=False)

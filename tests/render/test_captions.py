@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moyin.dataset.sample import Line, Thing
+from moyin.dataset.sample import DrawnObject, Line
 from moyin.ocr.places import CHINESE, ENGLISH
 from moyin.prompt.quotes import quoted
 from moyin.render.captions import captions
@@ -32,7 +32,7 @@ def line(text: str, place: str, colour: str = "white") -> Line:
 
 def said(
     lines: list[Line],
-    things: list[Thing],
+    things: list[DrawnObject],
     ground: dict[str, str],
     key: int,
     each: int = 6,
@@ -47,7 +47,7 @@ def test_a_caption_quotes_every_line_and_names_ground_places_and_objects(
     ground: dict[str, str], english: str, chinese: str
 ) -> None:
     lines = [line("春天", "top left"), line("OPEN LATE", "middle", "yellow")]
-    cat = Thing("a cat", "猫", BOX, "bottom")
+    cat = DrawnObject("a cat", "猫", BOX, "bottom")
     for key in range(20):
         texts = said(lines, [cat], ground, key)
         assert len(set(texts)) == 12
@@ -120,7 +120,7 @@ def test_there_are_two_hundred_phrasings_a_language_and_some_are_held_out() -> N
 def test_no_two_phrasings_say_the_same_words(number: int) -> None:
     """Blind to place, colour and noun, whose words are drawn by lot."""
     lines = [line("春天", "top left"), line("OPEN", "middle", "yellow")][: 1 + number % 2]
-    things = [Thing("a cat", "猫", BOX, "bottom")][:number]
+    things = [DrawnObject("a cat", "猫", BOX, "bottom")][:number]
     for key, many in (("zh", "海报|卡片|图片"), ("en", "poster|card|picture|sign")):
         texts = said(lines, things, RED, number, each=999, phrasings="all")
         texts = tuple(t for t in texts if ("红" in t) == (key == "zh"))

@@ -107,7 +107,7 @@ def test_the_characters_whose_turn_it_is_are_written() -> None:
     )
     drawer = config.build()
     for index in range(12):
-        said = drawer.turns(5, index)
+        said = drawer.schedule(5, index)
         assert said
         assert said in [line.text for line in drawer(5, index).lines]
 

@@ -106,7 +106,7 @@ def test_in_squares_another_length_stands_where_it_belongs() -> None:
         assert abs((left + right) / 2 - 128) <= 32
         ground = np.ones(second.image.shape[:2], bool)
         ground[int(new.box[1]) : int(new.box[3]), int(new.box[0]) : int(new.box[2])] = False
-        background = config.build().ground(replace(first, index=n))
+        background = config.build().background(replace(first, index=n))
         assert (second.image == np.asarray(background))[ground].all()
     assert len(lengths) > 2
 

@@ -53,14 +53,14 @@ def test_a_shadow_lies_below_and_to_the_right() -> None:
 @pytest.mark.parametrize("name", COLOURS)
 def test_an_outline_can_be_told_from_its_ink(name: str) -> None:
     random = np.random.Generator(np.random.Philox(key=3))
-    wanted = effects.drawn(name, (), 50.0, ("outline",), random)
+    wanted = effects.random_paint(name, (), 50.0, ("outline",), random)
     assert wanted.outline is not None
     assert contrast(wanted.outline, wanted.colour) > 2.5
 
 
 def test_a_gradient_ends_in_a_colour_that_can_be_read_too() -> None:
     random = np.random.Generator(np.random.Philox(key=3))
-    wanted = effects.drawn("green", ("white", "blue"), 50.0, ("gradient",), random)
+    wanted = effects.random_paint("green", ("white", "blue"), 50.0, ("gradient",), random)
     assert wanted.second is not None
     assert nearest(wanted.second) == "blue"
-    assert effects.drawn("green", ("white",), 50.0, ("gradient",), random).second is None
+    assert effects.random_paint("green", ("white",), 50.0, ("gradient",), random).second is None

@@ -13,7 +13,7 @@ from moyin.ocr.colours import COLOURS
 from moyin.render import fonts, squares
 from moyin.render.edits import EditRenderer
 from moyin.render.renderer import Renderer
-from moyin.render.text_shape import Placed
+from moyin.render.text_shape import PlacedText
 from moyin.train.objectives.glyph_encoder import bitmap
 from moyin.train.text_mask import text_mask
 
@@ -32,7 +32,7 @@ CONFIG = Renderer.Config(
 )
 
 
-def same_as_bitmap(placed: Placed, number: int, character: str, side: int) -> None:
+def same_as_bitmap(placed: PlacedText, number: int, character: str, side: int) -> None:
     """The ink within a character's square, made as small, is the bitmap that is learned of it."""
     left, top = (round(n) for n in placed.squares[number][:2])
     cut = Image.new("L", (side, side))

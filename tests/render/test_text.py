@@ -44,7 +44,9 @@ def test_english_and_numbers_keep_to_their_length(
 
 def test_invented_words_have_every_length(random: np.random.Generator) -> None:
     drawn = [text.english(24, 0.0, random) for _ in range(400)]
-    assert {len(word) for said in drawn for word in said.split()} == set(range(1, text.DRAWN + 1))
+    assert {len(word) for said in drawn for word in said.split()} == set(
+        range(1, text.MAX_RANDOM + 1)
+    )
     assert {len(said.split()) for said in drawn} >= {1, 2, 3}
     known = {word.lower() for word in assets.english_words()}
     assert sum(word.lower() in known for said in drawn for word in said.split()) < 40
@@ -52,4 +54,4 @@ def test_invented_words_have_every_length(random: np.random.Generator) -> None:
 
 def test_chinese_of_even_characters_has_every_length(random: np.random.Generator) -> None:
     drawn = {len(text.chinese(3500, 24, 0.0, random)) for _ in range(200)}
-    assert drawn == set(range(1, text.DRAWN + 1))
+    assert drawn == set(range(1, text.MAX_RANDOM + 1))

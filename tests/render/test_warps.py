@@ -14,8 +14,8 @@ DOTS = np.array([(20, 15), (150, 40), (280, 60), (75, 65), (210, 12)], float)
 CORNERS = ((40.0, 30.0), (350.0, 70.0), (330.0, 180.0), (60.0, 140.0))
 WARPS: list[Callable[[], Any]] = [
     lambda: warps.Straight(FLAT),
-    lambda: warps.Turned(FLAT, 0.4),
-    lambda: warps.Turned(FLAT, -1.2),
+    lambda: warps.Rotated(FLAT, 0.4),
+    lambda: warps.Rotated(FLAT, -1.2),
     lambda: warps.Arched(FLAT, 1.2),
     lambda: warps.Arched(FLAT, -0.7),
     lambda: warps.Projected(FLAT, CORNERS, (400, 200)),
@@ -39,7 +39,7 @@ def test_what_is_drawn_at_a_point_comes_to_lie_where_the_warp_says(
 
 
 def test_a_quarter_turn_takes_the_right_end_to_the_top() -> None:
-    warp = warps.Turned(FLAT, np.pi / 2)
+    warp = warps.Rotated(FLAT, np.pi / 2)
     assert warp.points(np.array([300.0, 40.0])) == pytest.approx((40, 0), abs=1)
 
 

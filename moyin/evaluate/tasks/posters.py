@@ -22,7 +22,7 @@ from moyin.ocr.engine import OCREngine
 from moyin.ocr.places import CHINESE, ENGLISH, PLACES, place_of
 from moyin.ocr.result import OCRLine, OCRResult, Pixels
 from moyin.render import assets, fonts
-from moyin.render.text_shape import Shape
+from moyin.render.text_shape import TextShape
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ def perfect(poster: Poster) -> Pixels:
     image = Image.new("RGB", (SIDE, SIDE), COLOURS[poster.background].rgb)
     font = fonts.shipped()[FONT]
     for text, colour, spot in zip(poster.texts, poster.colours, poster.spots, strict=True):
-        shape = Shape.of(text, font, EM)
+        shape = TextShape.of(text, font, EM)
         corner = _corner(spot, shape.extent(EM))
         image.paste(COLOURS[colour].rgb, corner, shape.mask(EM))
     if poster.thing is not None:

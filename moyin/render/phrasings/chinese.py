@@ -159,7 +159,7 @@ KINDS = (
 )
 
 
-# What people type who write no sentence.
+# Fragments instead of sentences.
 FRAGMENTS = (
     Kind(
         openings=("{ground}，", "{ground}：", "{ground} ", "要{ground}，", "{ground}。"),
@@ -183,7 +183,7 @@ FRAGMENTS = (
         end="，{ground}",
     ),
 )
-# What people type who leave the ground open, or the colour, and the place.
+# Without the background, or the colour, and the place.
 BRIEF = (
     Kind(
         openings=(
@@ -237,7 +237,7 @@ BRIEF = (
     ),
     Kind(openings=("帮我写个", "来个", "画个"), clauses=(unplaced("{quote}"),), end="字"),
 )
-# What a {theme} is.
+# Values of {theme}.
 THEMES = (
     "班会",
     "婚礼",

@@ -83,7 +83,7 @@ def _asked(line: str, thing: str, colour: str = " in {colour}") -> Phrasing:
     return clause(line, "", thing, colour, last=", and ", end=".")
 
 
-TOLD = (
+SENTENCES = (
     _told(
         "{quote} is written{coloured} {place}",
         "{quote} are written{coloured} {place}",
@@ -154,7 +154,7 @@ KINDS = (
             "we see {ground}. ",
             "draw {ground}. ",
         ),
-        clauses=TOLD,
+        clauses=SENTENCES,
     ),
     Kind(
         openings=(
@@ -163,7 +163,7 @@ KINDS = (
             "an image of {ground} where ",
             "I want {ground} where ",
         ),
-        clauses=TOLD,
+        clauses=SENTENCES,
     ),
     Kind(
         openings=(
@@ -217,7 +217,7 @@ KINDS = (
 )
 
 
-# What people type who write no sentence; and "a big yellow 'X'", which names no kind of text.
+# Fragments instead of sentences; and "a big yellow 'X'", without a noun for the text.
 FRAGMENTS = (
     Kind(
         openings=("{sheet}, ", "{sheet}: ", "{sheet} with ", "{sheet}. ", "{sheet}; "),
@@ -249,7 +249,7 @@ FRAGMENTS = (
         end=", {ground}",
     ),
 )
-# What people type who leave the ground open, or the colour, and the place.
+# Without the background, or the colour, and the place.
 BRIEF = (
     Kind(
         openings=(
@@ -304,7 +304,7 @@ BRIEF = (
         ),
     ),
 )
-# What a {theme} is.
+# Values of {theme}.
 THEMES = (
     "bakery",
     "birthday",

@@ -1,4 +1,4 @@
-"""One way to say what an image shows, and many that have their parts in common."""
+"""One caption template, and families of templates with common parts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from itertools import product
 
 @dataclass(frozen=True, kw_only=True)
 class Phrasing:
-    """One way to say it.
+    """One caption template.
 
-    `opening` and `end` may use {ground}, and {sheet}, which is that without an article, or a
-    {theme}, of which nothing is shown. `line` may use {quote}, {place}, {spot}, which is that
-    without a preposition, {noun}, {size}, which may call large text so, and {coloured}, which is
-    `colour` filled in, or `plain` where the colour is left unsaid; `many` says several lines of one
-    kind at once, and where it is empty each is said by itself. `bare` says a lone line in the
-    middle without its place; empty where the phrasing needs the place. Chinese phrasings say 一张,
-    which becomes the measure word of what is shown.
+    opening, end: may use {ground}, the background; {sheet}, the same without its article; {theme},
+    a subject that the image does not show. line: the clause of a line, with {quote}, {place},
+    {spot} (the place without its preposition), {noun}, {size} (a word for large text) and
+    {coloured}: `colour` filled in, or `plain` if the colour is not named. many: the clause of
+    several lines of one kind; if empty, each has a clause of its own. bare: the clause of a single
+    line in the middle without its place; empty if the template needs the place. Chinese templates
+    have 一张, which is replaced by the measure word of the layout.
     """
 
     opening: str
@@ -33,30 +33,30 @@ class Phrasing:
 
     @property
     def placing(self) -> bool:
-        """Whether it says where a line stands."""
+        """Whether it names the places of lines."""
         return "{place}" in self.line or "{spot}" in self.line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Openings and clauses that go together; a clause is a phrasing without its opening."""
+    """Openings and clauses that can be combined. A clause is a phrasing without an opening."""
 
     openings: tuple[str, ...]
     clauses: tuple[Phrasing, ...]
     end: str = ""
 
     def phrasings(self) -> Iterator[Phrasing]:
-        for opening, said in product(self.openings, self.clauses):
-            yield replace(said, opening=opening, end=said.end or self.end)
+        for opening, body in product(self.openings, self.clauses):
+            yield replace(body, opening=opening, end=body.end or self.end)
 
 
 def clause(line: str, many: str, thing: str, colour: str, plain: str = "", **rest: str) -> Phrasing:
-    """A phrasing that is to have an opening."""
+    """A phrasing without an opening."""
     return Phrasing(
         opening="", line=line, many=many or line, thing=thing, colour=colour, plain=plain, **rest
     )
 
 
 def unplaced(line: str, colour: str = "", end: str = "") -> Phrasing:
-    """A clause that leaves open where its line stands, and the ground."""
+    """A clause that names neither the place of its line nor the background."""
     return clause(line, "", "{object}", colour, end=end)

@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from moyin.render import fonts
-from moyin.render.text_shape import Shape
+from moyin.render.text_shape import TextShape
 from moyin.train.objectives.glyph_encoder import bitmap
 
 
 @pytest.mark.parametrize("em", [20.5, 100, 300])
 @pytest.mark.parametrize("name", ["NotoSansSC-Bold", "MaShanZheng-Regular", "ZCOOLKuaiLe-Regular"])
 def test_a_mask_is_the_line_at_the_size_asked_for(name: str, em: float) -> None:
-    shape = Shape.of("春A g", fonts.shipped()[name], em)
+    shape = TextShape.of("春A g", fonts.shipped()[name], em)
     mask = shape.mask(em)
     assert mask.size == shape.extent(em)
     rows, columns = np.nonzero(np.asarray(mask) > 64)
@@ -21,7 +21,7 @@ def test_a_mask_is_the_line_at_the_size_asked_for(name: str, em: float) -> None:
 
 
 def test_every_character_has_its_box_in_the_line() -> None:
-    shape = Shape.of("天 Aj", fonts.shipped()["NotoSansSC-Bold"], 200)
+    shape = TextShape.of("天 Aj", fonts.shipped()["NotoSansSC-Bold"], 200)
     width, height = shape.extent(100)
     boxes = shape.characters((30.0, 40.0, 30.0 + width, 40.0 + height))
     assert len(boxes) == 4
@@ -33,7 +33,7 @@ def test_every_character_has_its_box_in_the_line() -> None:
 
 
 def test_a_characters_box_holds_its_ink() -> None:
-    shape = Shape.of("一口", fonts.shipped()["NotoSansSC-Bold"], 200)
+    shape = TextShape.of("一口", fonts.shipped()["NotoSansSC-Bold"], 200)
     width, height = shape.extent(200)
     mask = np.asarray(shape.mask(200)) > 128
     for left, top, right, bottom in shape.characters((0.0, 0.0, float(width), float(height))):
@@ -48,7 +48,7 @@ def test_a_characters_box_holds_its_ink() -> None:
 def test_a_square_is_what_the_glyph_bitmap_covers(character: str) -> None:
     """The ink within its square, made as small, is the bitmap that the glyph encoder learns."""
     font, side = fonts.shipped()["NotoSansSC-Bold"], 192
-    shape = Shape.of("x" + character, font, 0.92 * side)
+    shape = TextShape.of("x" + character, font, 0.92 * side)
     width, height = shape.extent(0.92 * side)
     placed = shape.placed((0.0, 0.0, float(width), float(height)))
     left, top, right, bottom = placed.squares[1]

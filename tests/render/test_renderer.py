@@ -118,9 +118,9 @@ def test_fonts_of_a_folder_are_used_and_one_without_any_is_an_error(tmp_path: Pa
 
 def test_free_lines_have_the_characters_whose_turn_it_is() -> None:
     renderer = Renderer.Config(size=128, words=0.2, chinese=1.0).build()
-    turns = [renderer.turns(3, index) for index in range(10)]
-    assert sum(map(bool, turns)) == 8
-    for index, said in enumerate(turns):
+    required = [renderer.schedule(3, index) for index in range(10)]
+    assert sum(map(bool, required)) == 8
+    for index, said in enumerate(required):
         assert not said or renderer(3, index).lines[0].text == said
 
 

@@ -10,7 +10,7 @@ FONT = "NotoSansSC-Bold"
 
 def test_rows_break_at_blanks_or_beside_chinese() -> None:
     def rows(text: str, count: int) -> list[str]:
-        return [text[a:b] for a, b in typesetting.broken(text, count)]
+        return [text[a:b] for a, b in typesetting.break_rows(text, count)]
 
     assert rows("春夏秋冬", 2) == ["春夏", "秋冬"]
     assert rows("春夏秋冬", 1) == ["春夏秋冬"]
@@ -23,22 +23,24 @@ def test_rows_break_at_blanks_or_beside_chinese() -> None:
 def test_the_largest_size_that_has_room_is_taken() -> None:
     """A hanzi is one em wide; a second row lies 1.2 ems below."""
     font = fonts.shipped()[FONT]
-    one = typesetting.fit("春夏秋冬", font, (400, 130), (10, 500))
+    one = typesetting.fit_text("春夏秋冬", font, (400, 130), (10, 500))
     assert one is not None
     assert (len(one.rows), one.em) == (1, pytest.approx(100, abs=1))
-    two = typesetting.fit("春夏秋冬", font, (400, 440), (10, 500), most=2)
+    two = typesetting.fit_text("春夏秋冬", font, (400, 440), (10, 500), most=2)
     assert two is not None
     assert (len(two.rows), two.em) == (2, pytest.approx(200, abs=1))
-    column = typesetting.fit("春夏秋冬", font, (80, 400), (10, 500), vertical=True)
+    column = typesetting.fit_text("春夏秋冬", font, (80, 400), (10, 500), vertical=True)
     assert column is not None
     assert column.em == pytest.approx(80)
-    assert typesetting.fit("春夏秋冬", font, (400, 130), (120, 500)) is None
+    assert typesetting.fit_text("春夏秋冬", font, (400, 130), (120, 500)) is None
 
 
 @pytest.mark.parametrize("vertical", [False, True])
 def test_every_character_has_its_ink_in_its_box(vertical: bool) -> None:
     font = fonts.shipped()[FONT]
-    found = typesetting.fit("春天在，口A", font, (300, 300), (20, 90), vertical=vertical, most=2)
+    found = typesetting.fit_text(
+        "春天在，口A", font, (300, 300), (20, 90), vertical=vertical, most=2
+    )
     assert found is not None
     block = typesetting.block("春天在，口A", font, found)
     ink = np.asarray(block.ink) > 100
@@ -59,7 +61,7 @@ def test_every_character_has_its_ink_in_its_box(vertical: bool) -> None:
 
 def test_columns_go_from_right_to_left_and_their_characters_down() -> None:
     font = fonts.shipped()[FONT]
-    found = typesetting.fit("春夏秋冬", font, (200, 200), (20, 90), vertical=True, most=2)
+    found = typesetting.fit_text("春夏秋冬", font, (200, 200), (20, 90), vertical=True, most=2)
     assert found is not None
     boxes = typesetting.block("春夏秋冬", font, found).boxes
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -70,7 +72,7 @@ def test_columns_go_from_right_to_left_and_their_characters_down() -> None:
 
 def test_a_blank_has_a_box_and_no_ink() -> None:
     font = fonts.shipped()[FONT]
-    found = typesetting.fit("A B", font, (300, 100), (20, 60))
+    found = typesetting.fit_text("A B", font, (300, 100), (20, 60))
     assert found is not None
     block = typesetting.block("A B", font, found)
     left, _, right, _ = block.boxes[1].round().astype(int)
