@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stages import OBJECTIVES
 
-from moyin.backend import ops
+from moyin.backend import autograd, ops
 from moyin.nano.codebook_layout import numbered
 from moyin.prompt.quotes import EOS, FIRST_BYTE, PAD
 from moyin.train.objectives.base import SampleRng, Source
@@ -92,3 +92,37 @@ def test_words_are_told_beside_the_characters_in_them() -> None:
     assert words == {1, 2, 3}
     entropies = objective.loss({n: ops.asarray(x) for n, x in batch.items()}, ops.float32)[1]
     assert float(entropies["place_error"]) > np.log(config.longest)
+
+
+def test_the_loss_by_hand() -> None:
+    """The mean squared error of the rows that each byte predicts, and 0.05 times the cross-entropy
+    of the characters' numbers, a mean over bytes and then over strings, in NumPy."""
+    config = replace(OBJECTIVES["glyph"], words=2)
+    objective = networks.drawn(GlyphObjective(config, networks.tiny("glyph")))
+    batch = objective.batch(np.array([3, 75, 20]), SampleRng(0, 0, 4))
+    tensors = {name: ops.asarray(x) for name, x in batch.items()}
+    with autograd.no_grad():
+        loss, shown = objective.loss(tensors, ops.float32)
+        states = ops.numpy(objective.network(tensors["tokens"], tensors["mask"]))
+    shapes, places = (
+        states.astype(np.float64) @ ops.numpy(head.weight).T + ops.numpy(head.bias)
+        for head in (objective.shape, objective.place)
+    )
+    squared = rows = entropy = 0.0
+    for string, owners_l in enumerate(batch["owner"]):
+        owned = np.flatnonzero(owners_l >= 0)
+        for byte in owned:
+            wrong = shapes[string, byte].reshape(8, 8) - batch["target"][string, byte]
+            band = batch["band"][string, byte] > 0
+            squared, rows = squared + (wrong[band] ** 2).mean(1).sum(), rows + band.sum()
+            letter, word = (batch[name][string, byte] for name in ("letter", "word"))
+            missed = surprise(places[string, byte, :3], letter)
+            missed += surprise(places[string, byte, 3:], word)
+            entropy += missed / len(owned) / len(batch["owner"])
+    assert float(ops.numpy(shown["bitmap_error"])) == pytest.approx(squared / rows, rel=1e-5)
+    assert float(ops.numpy(shown["place_error"])) == pytest.approx(entropy, rel=1e-5)
+    assert float(ops.numpy(loss)) == pytest.approx(squared / rows + 0.05 * entropy, rel=1e-5)
+
+
+def surprise(logits: np.ndarray, true: int) -> float:
+    return float(np.log(np.exp(logits).sum()) - logits[true])

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
+from stages import OBJECTIVES
 
+from moyin.backend import autograd, nn, ops
+from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Box, Line, Sample
+from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.semantic_tokenizer import (
+    LAYOUT,
     THUMBNAIL,
+    SemanticObjective,
     balanced,
     ink,
     k_means,
@@ -106,3 +115,46 @@ def test_k_means_centres_are_the_means_of_what_is_nearest_to_them() -> None:
 def test_there_may_be_more_codes_than_vectors() -> None:
     centres = k_means(directions(0, 90), 4, 3, np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, rtol=1e-6)
+
+
+def objective(own_dataset: Path, **changes: Any) -> SemanticObjective:
+    config = replace(OBJECTIVES["semantic"], **changes)
+    source = Source(Dataset.open(own_dataset), None)
+    made = config.build(source, networks.tiny("semantic"))
+    assert isinstance(made, SemanticObjective)
+    return networks.drawn(made)
+
+
+def test_the_loss_by_hand(own_dataset: Path) -> None:
+    """With a head that only adds a bias every token is predicted alike: errors of thumbnails, a
+    fifth under text, and twice those of layouts, a quarter of them where text is, in NumPy."""
+    made = objective(own_dataset, layout_weight=2.0)
+    batch = made.batch(np.array([0, 3]), SampleRng(0, 0))
+    bias = np.linspace(-0.5, 0.5, 3 * THUMBNAIL**2 + LAYOUT).astype(np.float32)
+    nn.set_parameter(made.head_out.weight, ops.zeros(made.head_out.weight.shape))
+    nn.set_parameter(made.head_out.bias, ops.asarray(bias))
+    with autograd.no_grad():
+        tensors = {name: ops.asarray(x) for name, x in batch.items()}
+        loss, _ = made.loss(tensors, ops.float32)
+    text = batch["layout"][..., 0] > 0
+    assert 0 < text.sum() < text.size
+    colours = ((bias[: 3 * THUMBNAIL**2] - batch["thumbnail"]) ** 2).mean(2)
+    thumbnail = np.where(text, 0.2, 1.0) * colours
+    wrong = (bias[3 * THUMBNAIL**2 :] - batch["layout"]) ** 2
+    detail = [wrong[i, text[i], 1:].sum() / (text[i].sum() + 1) for i in range(2)]
+    expected = thumbnail.mean() + 2 * (wrong[..., 0].mean() + 0.25 * np.mean(detail))
+    assert float(ops.numpy(loss)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_head_reads_the_noised_codes(own_dataset: Path) -> None:
+    """Noise of length 0.4 beside codes of length 1: other noise, another loss."""
+    made = objective(own_dataset)
+    batch = made.batch(np.array([0, 3]), SampleRng(0, 0))
+    length = 0.4 * np.linalg.norm(batch["noise"], axis=-1) / batch["noise"].shape[-1] ** 0.5
+    assert length.mean() == pytest.approx(0.4, rel=0.05)
+    losses = []
+    for noise in (batch["noise"], -batch["noise"]):
+        tensors = {n: ops.asarray(x) for n, x in (batch | {"noise": noise}).items()}
+        with autograd.no_grad():
+            losses.append(float(ops.numpy(made.loss(tensors, ops.float32)[0])))
+    assert abs(losses[0] - losses[1]) > 1e-6
