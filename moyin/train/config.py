@@ -1,12 +1,13 @@
-"""The whole configuration of one training stage."""
+"""The whole configuration of one training stage. This module imports no framework."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from moyin.dataset.loader import WeightRule
-from moyin.inference.image_processor import SHORTEST
 from moyin.train.objectives.config import ObjectiveConfig
+
+MIN_SIZE = 512  # pixels: the semantic tokenizer enlarges images with a shorter side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +110,8 @@ class Training:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out={self.held_out}: it is a share, from 0 up to 1")
-        if self.size and self.size < SHORTEST:
-            raise ValueError(f"size={self.size}: ids are those of images of at least {SHORTEST}")
+        if self.size and self.size < MIN_SIZE:
+            raise ValueError(f"size={self.size}: ids are those of images of at least {MIN_SIZE}")
         if self.dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"dtype={self.dtype}: it must be auto, bfloat16 or float32")
         for rule in self.weights:

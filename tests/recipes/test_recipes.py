@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,6 +54,18 @@ def test_every_recipe_says_what_it_does_in_a_few_lines(name: str) -> None:
     first, *rest = docstring.splitlines()
     assert re.match("(Train|Continue|Fine-tune|Render|Filter|Prepare) ", first)
     assert len([line for line in rest if line]) <= 4
+
+
+def test_recipes_import_no_framework() -> None:
+    script = (
+        "import sys; from moyin.recipes import all_recipes\n"
+        "for recipe in all_recipes().values(): recipe()\n"
+        "print(*{'torch', 'mindspore', 'moyin.backend'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
 
 
 def test_an_unknown_recipe_offers_the_nearest() -> None:
