@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import errno
+import io
 import itertools
 import os
 import random
@@ -11,10 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import corpus
+import numpy as np
 import pytest
+from chat import Chat, says
+from loopback import Reply
+from PIL import Image
 
+from moyin.data.filters.caption import Caption
 from moyin.data.filters.resize import ResizeFilter
 from moyin.data.manifest import Manifest
 from moyin.data.preparation import Preparation, prepare
@@ -211,3 +219,41 @@ def test_fifty_kills_change_nothing(undisturbed: Dataset, folder: Path, tmp_path
         assert dataset.digest() == undisturbed.digest()
         keys = [(d["source"], d["key"]) for d in Manifest(Dataset.open(out)).decisions()]
         assert len(keys) == len(set(keys)) == 170
+
+
+def test_configurations_import_no_framework() -> None:
+    modules = "moyin.data.preparation, moyin.data.prepare, moyin.render.renderer"
+    code = f"import sys, {modules}; print({{'torch', 'mindspore', 'rich'}} & {{*sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
+class OneRefused(Chat):
+    """Captions every image except the one whose pixels are given."""
+
+    def __init__(self, refused: np.ndarray) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def post(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Reply:
+        url = body["messages"][1]["content"][0]["image_url"]["url"]
+        image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+        if np.array_equal(np.asarray(image), self.refused):
+            return Reply(400, b'{"error": {"message": "unsafe image"}}')
+        return says("a pattern\n一个图案")
+
+
+def test_a_failed_caption_costs_its_image_alone(tmp_path: Path) -> None:
+    images = [corpus.photograph(number) for number in range(5)]
+    (tmp_path / "in").mkdir()
+    for number, image in enumerate(images):
+        (tmp_path / "in" / f"{number}.png").write_bytes(corpus.encoded(image, "PNG"))
+    with OneRefused(np.asarray(images[2])) as chat:
+        caption = Caption.Config(url=chat.url, model="captioner")
+        dataset = prepare(config(tmp_path / "in", count=0, caption=caption), tmp_path / "dataset")
+    dropped = [d for d in Manifest(dataset).decisions() if not d["kept"]]
+    assert [(d["key"], d["stage"], d["reason"]) for d in dropped] == [
+        ("2.png", "caption", "captioner failed")
+    ]
+    assert "unsafe image" in dropped[0]["detail"]
+    assert [dataset.sample(i).captions for i in range(4)] == [("a pattern", "一个图案")] * 4
