@@ -1,14 +1,14 @@
-"""Layouts for a dataset of training images: size, write, random read, shuffled epoch.
+"""File formats for a training dataset: size, write, random read, shuffled epoch.
 
     pip install pylance webdataset
     python benchmarks/dataset.py [--rows 2048] [--runs 3] [--cold]
 
-A row is what the decoder's training reads: a rendered image of 512×512 as PNG, its description as
-JSON, 16×16 semantic tokens and float16 latents. All layouts get the same bytes, in shards of 256
-rows where they have shards, and give back bytes; decoding a PNG costs the same after any of them.
-Shuffled epochs are read by two spawned workers, each counting the bytes of its rows. WebDataset
-reads in a row only: it shuffles whole shards and a buffer of 1000 rows. With --cold the page cache
-forgets a layout's files before every reading. Medians over runs, the layouts in turn.
+A row has what the decoder's training reads: a rendered image of 512x512 as PNG, its metadata as
+JSON, 16x16 semantic tokens and float16 latents. All formats store and return the same bytes, in
+shards of 256 rows where they have shards; decoding the PNG is not included. Two spawned workers
+read the shuffled epochs and count the bytes of the rows. WebDataset reads in sequence only, so it
+shuffles whole shards and a buffer of 1000 rows. --cold drops a format's files from the page cache
+before every read. Results are medians over runs, in which the formats alternate.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""The filter chain against data-juicer's filters on the same images, processor time an image.
+"""Moyin's filters against data-juicer's on the same images: processor time per image.
 
     python benchmarks/filtering.py --data-juicer PYTHON [--images 400]
 
-data-juicer runs in an environment of its own, named by its Python (`pip install py-data-juicer
-aiohttp opencv-python-headless PyWavelets matplotlib scikit-learn`, `pip install --no-deps
-imagededup`, and torch and torchvision, which imagededup imports for what is not used here). The
-images are rendered ones of 512x512, as JPEG files with a caption each, every tenth a copy. Both
-open them, drop those too small or too long, captions too short or too long, and copies by a
-perceptual hash. Moyin also looks for blur and flatness, tells languages and levels, finds near
-copies, and writes the images that stay, as PNG, into its dataset with its decisions; data-juicer
-writes a list of names. Both work in one process; what a run takes before its first image is left
-out by the difference to one of a quarter of the images.
+data-juicer runs in its own environment, given by its Python (`pip install py-data-juicer aiohttp
+opencv-python-headless PyWavelets matplotlib scikit-learn`, `pip install --no-deps imagededup`, and
+torch and torchvision, which imagededup imports). The images are rendered, 512x512, JPEG files with
+a caption each; every tenth is a copy. Both programs decode them and drop images that are too small
+or too narrow, captions that are too short or too long, and copies by a perceptual hash. Moyin also
+measures blur, contrast, language and character levels, finds near copies, and writes the kept
+images as PNG with a manifest; data-juicer writes a list of names. Both use one process. The start
+is excluded by subtracting a run of a quarter of the images.
 """
 
 from __future__ import annotations

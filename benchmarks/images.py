@@ -1,14 +1,14 @@
-"""Three of the four sources of `make data`, in a folder: clip art, photographs, and a mixture.
+"""Collect three of the four sources of `make data`: clip art, photographs and a mixture.
 
     python benchmarks/images.py OUT
 
 - OUT/clip-art: the Open Clip Art Library, 6,900 images in the public domain;
-- OUT/photographs: the backgrounds of three desktops, under licences that each package names;
-- OUT/mixed: 600 pieces of those photographs in six formats, loose with captions, in a WebDataset
-  tar and in Parquet, every seventh of them damaged; and the bad files that the tests make.
+- OUT/photographs: the backgrounds of three desktops, under the licences in their packages;
+- OUT/mixed: 600 crops of those photographs in six formats, as files with captions, in a WebDataset
+  tar and in Parquet, every seventh of them damaged; and the bad files of the tests.
 
-The first two are taken out of packages of Debian, 290 MiB, whose SHA-256 are checked. What is there
-already is kept.
+The first two come from Debian packages of 290 MiB, whose SHA-256 are checked. Existing folders are
+kept.
 """
 
 from __future__ import annotations

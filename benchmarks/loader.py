@@ -1,11 +1,10 @@
-"""The stream over a dataset and over one ten times as large: rows a second, and memory.
+"""Read batches of a dataset, and of one ten times as large: rows per second, and memory.
 
     python benchmarks/loader.py [--rows 1000] [--batch 16] [--workers 2]
 
-A row has latents of 32 KiB, a text and a number by which it is weighed, so that the stream holds
-what it ever holds. An epoch is read in shuffled batches in a process of its own, by threads that
-read ahead. Memory is what the process has to itself, above what it had before the dataset was
-opened: mapped files are the system's, which takes them back when it likes.
+A row has latents of 32 KiB, a text and a number that determines its weight. A separate process
+reads one epoch in shuffled batches, which threads prefetch. Memory is the private memory of the
+process, compared with that before the dataset was opened: mapped files belong to the system.
 """
 
 from __future__ import annotations

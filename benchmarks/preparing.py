@@ -1,9 +1,9 @@
-"""The filters on small files, and on ten times as many: images a second, and memory.
+"""Preparation of small files, and of ten times as many: images per second, and memory.
 
     python benchmarks/preparing.py [--files 300]
 
-Every run is a process of its own. Files are PNG of 128x128, all different. Memory is the most that
-this process and the largest of its workers held at a time.
+Every run is a separate process. The files are different PNG images of 128x128. Memory is the peak
+of the process plus that of its largest worker.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
-"""Rendered images a second of one core: Moyin, SynthTIGER, TextRecognitionDataGenerator.
+"""Rendered images per second on one core: Moyin, SynthTIGER, TextRecognitionDataGenerator.
 
     python benchmarks/rendering.py --font FILE.ttf [--synthtiger PYTHON] [--trdg PYTHON]
 
-Each peer runs in an environment of its own, named by its Python: they ask for older packages than
-Moyin does (`pip install synthtiger 'pillow<10' 'numpy<2'`; `pip install trdg 'pillow<10'`). All use
-one font, a file that has the hanzi. Two pieces of work:
+Each peer runs in its own environment, given by its Python, since both need older packages than
+Moyin (`pip install synthtiger 'pillow<10' 'numpy<2'`; `pip install trdg 'pillow<10'`). All use the
+same font, which must cover Chinese. There are two tasks:
 
-- line: one to four hanzi, 90 to 120 pixels an em, in one colour on a plain ground of 512x512;
-  TextRecognitionDataGenerator's image is as high as its line, 512x128, and counts as a quarter;
+- line: one to four Chinese characters, 90 to 120 pixels per em, in one colour on a flat background
+  of 512x512. The image of TextRecognitionDataGenerator is as high as its line, 512x128, and counts
+  as a quarter;
 - scene: four lines of different sizes and colours, half of them with an outline or a shadow, on a
-  sheet that is seen in perspective over a textured ground. TextRecognitionDataGenerator draws one
-  line an image, so it has no part in it.
+  sheet in perspective over a textured background. TextRecognitionDataGenerator draws one line per
+  image, so it does not take part.
 
-Moyin also says where every character is and writes six captions. Processor time is taken, not time
-by the clock, and of ROUNDS rounds, which take turns, the median.
+Moyin also records the box of every character and writes six captions. Results are processor time,
+the median of ROUNDS rounds in which the programs alternate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Text in squares on the token grid: one character a square, letters in part of one.
+"""Text in squares on the token grid: one character per square; letters take part of one.
 
-So an id has few places in a character to tell apart, and a decoder few sizes to write at. A text in
-several rows is broken at each of its blanks, and evenly where a word is longer than the image.
+So a token covers one of few parts of a character, and the decoder draws few sizes. Text in several
+rows is broken at every space, and a word longer than the image is broken evenly.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from moyin.render.fonts import Font, load_font
 from moyin.render.text_shape import BASELINE, BODY, PlacedText
 from moyin.render.typesetting import Row
 
-LATIN_WIDTH = 0.75  # of a square, that a letter gets at most
+LATIN_WIDTH = 0.75  # maximum share of a square's width that a letter takes
 
 
 def letter_width(side: int) -> int:
-    """Pixels across of a letter's cell: whole ids where that leaves it two or more."""
-    ids = int(LATIN_WIDTH * side / PIXELS)
-    return ids * PIXELS if ids > 1 else round(LATIN_WIDTH * side)
+    """Width of a letter's cell in pixels: whole tokens if these are at least two."""
+    tokens = int(LATIN_WIDTH * side / PIXELS)
+    return tokens * PIXELS if tokens > 1 else round(LATIN_WIDTH * side)
 
 
 def row_width(text: str, side: int) -> int:
-    """Pixels that a text takes in one row."""
+    """Width of a text in one row, in pixels."""
     return sum(side if ord(c) >= 0x2E80 else letter_width(side) for c in text)
 
 
 def broken(text: str, side: int, width: int) -> list[Row]:
-    """First character and end of each row in `width` pixels, without the blanks between them. A
-    word of letters that is too long stays whole."""
+    """First character and end of each row of at most `width` pixels, without the spaces between
+    them. Latin words are not broken, however long."""
     rows: list[Row] = []
     for word in re.finditer(r"\S+", text):
         start, end = word.span()
@@ -52,8 +52,8 @@ def extent(text: str, rows: list[Row], side: int) -> tuple[int, int]:
 def placed(
     text: str, rows: list[Row], font: Font, side: int, corner: tuple[int, int]
 ) -> PlacedText:
-    """The text, which is not blank, where its `extent` begins at a corner (left, top). Shorter rows
-    stand in the middle, as near as the grid allows."""
+    """The text, which must have ink, with its top left at a corner (left, top). Shorter rows are
+    centered, as nearly as the grid allows."""
     opened, (width, height) = load_font(font, round(BODY * side)), extent(text, rows, side)
     margin = side // 8  # for letters that are wider than their cells
     image = Image.new("L", (width + 2 * margin, height))
@@ -85,9 +85,9 @@ def placed(
 
 
 def _inked(image: Image.Image, character: str, cell: tuple[int, int, int, int]) -> Box:
-    """The character's ink in its cell, all of the cell for a blank."""
-    found = None if character.isspace() else image.crop(cell).getbbox()
-    return _moved(found, cell) if found else cell
+    """The character's ink in its cell; the whole cell for white space."""
+    ink = None if character.isspace() else image.crop(cell).getbbox()
+    return _moved(ink, cell) if ink else cell
 
 
 def _moved(box: Box, by: tuple[int, ...]) -> Box:
