@@ -108,7 +108,9 @@ def test_on_the_command_line(
     assert main(["import", str(out), "--out", str(again)]) == 0
     assert Dataset.open(again).digest() == dataset.digest()
     assert main(["export", str(dataset.path), "--format", "zip", "--out", str(out)]) == 2
-    assert "one of webdataset, parquet, mindrecord, not zip" in capsys.readouterr().err
+    assert "--format zip: it must be webdataset or parquet" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="one of webdataset, parquet, mindrecord, not zip"):
+        export_dataset(dataset.path, out, "zip")
     assert main(["export", str(dataset.path), "--out", str(out)]) == 2
     assert "--format" in capsys.readouterr().err
     assert main(["import", str(dataset.path), "--out", str(again)]) == 2
