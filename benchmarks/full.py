@@ -29,6 +29,7 @@ from moyin.checkpoint import layout
 from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.names import scheduler
+from moyin.checkpoint.processor import save_processor
 from moyin.checkpoint.save import save_groups, write_json
 from moyin.flow.schedule import Schedule
 from moyin.models.autoencoder import Autoencoder
@@ -101,7 +102,7 @@ def write(folder: Path) -> None:
         sizes = {n: 2 * int(np.prod(shape)) for n, shape in shapes.items()}
         save_groups(folder / place, sizes, tensors, SHARD)
         print(f"{place}: {sum(sizes.values()) / 2**30:.1f} GiB", flush=True)
-    tokenizer.save(folder / "processor")
+    save_processor(folder / "processor", tokenizer)
     for file, content in layout.byte_tokenizer().items():
         write_json(folder / "tokenizer" / file, content)
     write_json(folder / scheduler.FOLDER / "scheduler_config.json", scheduler.to_config(Schedule()))

@@ -22,8 +22,9 @@ from PIL import Image
 
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.sample import Sample
-from moyin.inference.image_processor import semantic_ids
-from moyin.inference.pipeline import GlmImagePipeline, Request
+from moyin.inference.encode_image import encode_tokens
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.nano.recipes import images
 from moyin.render.renderer import Renderer
@@ -80,11 +81,13 @@ def painted(pipeline: GlmImagePipeline, some: list[Sample]) -> list[Array]:
     """What is painted of the ids of the underlined images."""
     found = []
     for number, sample in enumerate(some):
-        grid = semantic_ids(pipeline.semantic, [underlined(sample)])[0]
+        grid = encode_tokens(pipeline.semantic, [underlined(sample)])[0]
         prompt, settings = sample.captions[0], pipeline.defaults
         ids = SemanticTokens(grid=grid, codes=pipeline.semantic.config.codes, prompt=prompt)
-        latents = pipeline.latents([ids], [Request(prompt=prompt, settings=settings, seed=number)])
-        found.append(pipeline.pixels(latents[0][None])[0])
+        latents = pipeline.run_decoder(
+            [ids], [Request(prompt=prompt, settings=settings, seed=number)]
+        )
+        found.append(pipeline.decode_latents(latents[0][None])[0])
     return found
 
 
@@ -95,12 +98,10 @@ def main() -> None:
     seconds = learn(folder)
     others = samples(10_000, OTHERS)
     style = [underlined(sample) for sample in others]
-    shown = {
-        "before": painted(GlmImagePipeline.open(checkpoint), others),
-        "after": painted(
-            GlmImagePipeline.open(checkpoint, loras={str(folder / "run/lora"): 1.0}), others
-        ),
-    }
+    pipeline = GlmImagePipeline.from_pretrained(checkpoint)
+    shown = {"before": painted(pipeline, others)}
+    pipeline.load_lora_weights(folder / "run/lora")
+    shown["after"] = painted(pipeline, others)
     print(f"{seconds:.0f} s\n        within the bars  elsewhere")
     within = [bars(sample) for sample in others]
     for name, made in shown.items():

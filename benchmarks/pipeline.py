@@ -35,9 +35,12 @@ OFFLOAD, COMPILE = " --offload", " --compile"
 def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, float]:
     from dataclasses import replace
 
-    from moyin.inference.pipeline import GlmImagePipeline, Request
+    from moyin.inference.pipeline import GlmImagePipeline
+    from moyin.inference.request import Request
 
-    pipeline = GlmImagePipeline.open(folder, dtype, offload=offload, compiled=compiled)
+    pipeline = GlmImagePipeline.from_pretrained(
+        folder, dtype=dtype, offload=offload, compile=compiled
+    )
     settings = replace(
         pipeline.defaults,
         height=SIDE,
@@ -50,13 +53,13 @@ def ours(folder: Path, dtype: str, offload: bool, compiled: bool) -> dict[str, f
         for name in ("generator", "glyph", "decoder", "autoencoder"):
             pipeline.networks.get(name)
     if compiled:
-        pipeline.latents(pipeline.ids(jobs), jobs)
+        pipeline.run_decoder(pipeline.run_generator(jobs), jobs)
     start = time.perf_counter()
-    ids = pipeline.ids(jobs)
+    ids = pipeline.run_generator(jobs)
     written = time.perf_counter()
-    latents = pipeline.latents(ids, jobs)
+    latents = pipeline.run_decoder(ids, jobs)
     painted = time.perf_counter()
-    pipeline.pixels(latents[0][None])
+    pipeline.decode_latents(latents[0][None])
     end = time.perf_counter()
     return {"generator": written - start, "decoder": painted - written, "whole": end - start}
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from moyin.backend import autograd, nn, ops
-from moyin.inference.pipeline import GlmImagePipeline, Request
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 
 PROMPTS = (
     "一张红色海报，中间写着“春天”",
@@ -27,8 +28,8 @@ PROMPTS = (
 WAYS: dict[str, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "bfloat16": {"dtype": "bfloat16"},
-    "int8": {"weights": "int8"},
-    "int4": {"weights": "int4"},
+    "int8": {"quantization": "int8"},
+    "int4": {"quantization": "int4"},
 }
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +37,7 @@ Array = np.ndarray[Any, Any]
 
 def said(pipeline: GlmImagePipeline, job: Request, ids: Any) -> Array:
     """Logarithms of probabilities [ids, codes] where `ids` were written."""
-    sequence = pipeline.sequence(job.prompt, job.settings)
+    sequence = pipeline.generator_inputs(job.prompt, job.settings)
     written = np.concatenate([g.reshape(-1) for g in (ids.preview, ids.grid) if g is not None])
     whole = np.concatenate([sequence.ids, written.astype(np.int64)])[None]
     places = np.concatenate([sequence.positions, sequence.future[:, :-1]], 1)[:, None]
@@ -62,24 +63,24 @@ def size(pipeline: GlmImagePipeline) -> float:
 
 def main() -> None:
     place = sys.argv[1] if len(sys.argv) > 1 else None
-    plain = GlmImagePipeline.open(place, "float32")
+    plain = GlmImagePipeline.from_pretrained(place, "float32")
     jobs = [Request(prompt=p, settings=plain.defaults, seed=i) for i, p in enumerate(PROMPTS)]
-    ids = plain.ids(jobs)
+    ids = plain.run_generator(jobs)
     likely = [said(plain, job, i) for job, i in zip(jobs, ids, strict=True)]
-    latents = plain.latents(ids, jobs)
-    images = [plain.pixels(x[None])[0].astype(float) for x in latents]
+    latents = plain.run_decoder(ids, jobs)
+    images = [plain.decode_latents(x[None])[0].astype(float) for x in latents]
     print("           divergence  other likeliest  latents   pixels      size")
     for name, how in WAYS.items():
-        pipeline = GlmImagePipeline.open(place, **how)
+        pipeline = GlmImagePipeline.from_pretrained(place, **how)
         divergence, other, off, apart = [], [], [], []
-        painted = pipeline.latents(ids, jobs)
+        painted = pipeline.run_decoder(ids, jobs)
         for i, job in enumerate(jobs):
             found = said(pipeline, job, ids[i])
             expected = likely[i]
             divergence.append((np.exp(expected) * (expected - found)).sum(1).mean())
             other.append((expected.argmax(1) != found.argmax(1)).mean())
             off.append(np.sqrt(((painted[i] - latents[i]) ** 2).mean() / (latents[i] ** 2).mean()))
-            pixels = pipeline.pixels(painted[i][None])[0].astype(float)
+            pixels = pipeline.decode_latents(painted[i][None])[0].astype(float)
             apart.append(np.abs(pixels - images[i]).mean())
         print(
             f"{name:<10} {np.mean(divergence):11.5f} {100 * np.mean(other):14.1f} %"

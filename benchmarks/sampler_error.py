@@ -24,7 +24,9 @@ import numpy as np
 
 from moyin.backend import device
 from moyin.flow.samplers import SAMPLERS
-from moyin.inference.pipeline import Array, GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.config import GenerationConfig
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Array, Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.grid import parse_size
 
@@ -54,7 +56,7 @@ class Bench:
     def __init__(self, pipeline: GlmImagePipeline, settings: GenerationConfig) -> None:
         self.pipeline, self.settings, self.computed = pipeline, settings, 0
         jobs = [Request(prompt=p, settings=settings, seed=i) for i, p in enumerate(PROMPTS)]
-        self.pairs = list(zip(pipeline.ids(jobs), jobs, strict=True))
+        self.pairs = list(zip(pipeline.run_generator(jobs), jobs, strict=True))
         for block in pipeline.decoder.blocks:
             block.register_forward_hook(self._count)
         exact = replace(settings, sampler=SECOND_ORDER, steps=REFERENCE)
@@ -64,7 +66,7 @@ class Bench:
         self.computed += 1
 
     def _latents(self, ids: SemanticTokens, job: Request, settings: GenerationConfig) -> Array:
-        return self.pipeline.latents([ids], [replace(job, settings=settings)])[0]
+        return self.pipeline.run_decoder([ids], [replace(job, settings=settings)])[0]
 
     def measure(self, settings: Iterable[GenerationConfig]) -> list[Measured]:
         """Each of the settings on all images, the settings taken in turn."""
@@ -155,7 +157,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the curves here")
     options = parser.parse_args()
     grid = parse_size(options.size)
-    pipeline = GlmImagePipeline.open(options.checkpoint, "float32")
+    pipeline = GlmImagePipeline.from_pretrained(options.checkpoint, "float32")
     settings = replace(pipeline.defaults, height=grid.height, width=grid.width)
     print(
         f"{device.name()}, {device.threads()} threads; {pipeline.checkpoint.folder.name}, "

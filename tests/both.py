@@ -14,10 +14,12 @@ from unittest.mock import patch
 
 import numpy as np
 import stages
+from generating import generated
 
 from moyin.backend import NAME, device, nn, ops
 from moyin.checkpoint.folder import Checkpoint
-from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline
+from moyin.inference.config import GenerationConfig
+from moyin.inference.pipeline import GlmImagePipeline
 from moyin.train import Trainer, run
 from moyin.train.objectives.base import SampleRng
 
@@ -31,10 +33,10 @@ def image(checkpoint: Path) -> Answer:
     settings = GenerationConfig(
         height=64, width=96, steps=2, temperature=0.9, top_p=0.8, guidance=1.5
     )
-    made = next(
-        GlmImagePipeline.open(checkpoint, dtype="float32").generate(PROMPT, settings, seed=5)
-    )
-    return {"grid": made.ids.grid, "preview": made.ids.preview, "pixels": made.pixels}
+    pipeline = GlmImagePipeline.from_pretrained(checkpoint, dtype="float32")
+    (made,) = generated(pipeline, PROMPT, settings, seed=5)
+    tokens = made.tokens
+    return {"grid": tokens.grid, "preview": tokens.preview, "pixels": made.pixels}
 
 
 def places(folder: Path) -> tuple[Path, Path]:

@@ -10,7 +10,9 @@ import pytest
 
 from moyin.backend import NAME, ops, random
 from moyin.checkpoint.hub import EMBEDDED
-from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.config import GenerationConfig
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.grid import Grid
 
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.skipif(NAME != "torch", reason="compared on PyTorch")
 
 @pytest.fixture(scope="module")
 def pipeline() -> GlmImagePipeline:
-    return GlmImagePipeline.open(EMBEDDED, "float32")
+    return GlmImagePipeline.from_pretrained(EMBEDDED, dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,8 @@ def test_image_equals_diffusers(pipeline: GlmImagePipeline, theirs: Any) -> None
     ids = SemanticTokens(
         grid=grid.astype(np.uint16), codes=pipeline.decoder.config.codes, prompt=PROMPT
     )
-    ours = pipeline.decode(ids, settings, seed=5).pixels
+    request = Request(prompt=PROMPT, settings=settings, seed=5)
+    ours = pipeline.run_decoding([ids], [request])[0].pixels
     noise = random.normal((16, 32, 32), 5, 0, "latents")[None]
     upsampled = grid.repeat(2, 0).repeat(2, 1).reshape(1, -1)
     image = theirs(
@@ -92,7 +95,7 @@ def test_image_equals_diffusers(pipeline: GlmImagePipeline, theirs: Any) -> None
 
 def test_token_sequence_equals_the_processor(pipeline: GlmImagePipeline, theirs: Any) -> None:
     settings = GenerationConfig(height=512, width=512)
-    ours = pipeline.sequence(PROMPT, settings)
+    ours = pipeline.generator_inputs(PROMPT, settings)
     content = [[{"role": "user", "content": [{"type": "text", "text": PROMPT}]}]]
     told = theirs.processor.apply_chat_template(
         content, tokenize=True, target_h=512, target_w=512, return_dict=True, return_tensors="pt"
@@ -106,7 +109,9 @@ def test_logits_equal_transformers(pipeline: GlmImagePipeline, theirs: Any) -> N
     from moyin.backend import autograd
     from moyin.prompt.generator_inputs import training_sequence
 
-    (written,) = pipeline.ids([Request(prompt=PROMPT, settings=pipeline.defaults, seed=1)])
+    (written,) = pipeline.run_generator(
+        [Request(prompt=PROMPT, settings=pipeline.defaults, seed=1)]
+    )
     example = training_sequence(pipeline.tokenizer, PROMPT, written.preview, written.grid)
     ids, positions = ops.asarray(example.ids[None]), ops.asarray(example.positions[:, None])
     model = theirs.vision_language_encoder.eval()
@@ -132,11 +137,12 @@ def test_logits_equal_transformers(pipeline: GlmImagePipeline, theirs: Any) -> N
 
 def test_semantic_ids_equal_transformers(pipeline: GlmImagePipeline, theirs: Any) -> None:
     from moyin.backend import autograd
-    from moyin.inference.image_processor import preprocess, semantic_ids
+    from moyin.inference.encode_image import encode_tokens
+    from moyin.inference.image_processor import preprocess
     from moyin.render.renderer import Renderer
 
     image = Renderer.Config(characters=100).build()(seed=3, index=1).image
-    ours = semantic_ids(pipeline.checkpoint.semantic(), [image])[0]
+    ours = encode_tokens(pipeline.checkpoint.network("semantic"), [image])[0]
     pixels = preprocess(image)
     patches = pixels.reshape(3, 16, 16, 16, 16).transpose(1, 3, 0, 2, 4).reshape(256, -1)
     model = theirs.vision_language_encoder.eval()

@@ -385,6 +385,12 @@ class Device(Protocol):
     def name(self) -> str:
         """The device in small letters, such as cpu."""
 
+    def use(self, name: str) -> None:
+        """Compute on this device, such as cpu or npu:1, from now on.
+
+        ValueError for a device that is unknown, and where this process computes on another.
+        """
+
     def is_accelerator(self) -> bool:
         """Whether this is more than a CPU."""
 

@@ -1,7 +1,7 @@
-"""Digests that are not computed twice: of files so large that reading them takes a minute.
+"""A cache of digests: files of a size that takes a minute to read are read once.
 
-Kept in the user's cache folder under the files' names, sizes and times of change, so a file that
-is written anew is read anew. `moyin inspect` always reads.
+The key is made of the files' names, sizes and times of change, so a file that is written anew is
+read anew. `moyin inspect` does not use the cache.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "XDG_CACHE_HOME"
-LARGE = 2**30  # bytes; less is read in a second or two
+LARGE = 2**30  # bytes; smaller files are read in a second or two
 
 
-def remembered(files: Iterable[Path], compute: Callable[[], str]) -> str:
-    """`compute()`, or what it gave for these files as they are, where they are large."""
-    found = sorted({file.resolve() for file in files})
-    facts = [(file, file.stat()) for file in found]
-    if sum(fact.st_size for _, fact in facts) < LARGE:
+def cached_digest(files: Iterable[Path], compute: Callable[[], str]) -> str:
+    """`compute()`, or its cached result for these files where they are large and unchanged."""
+    paths = sorted({file.resolve() for file in files})
+    states = [(path, path.stat()) for path in paths]
+    if sum(state.st_size for _, state in states) < LARGE:
         return compute()
-    told = "\n".join(f"{file} {fact.st_size} {fact.st_mtime_ns}" for file, fact in facts)
-    place = cache() / hashlib.sha256(told.encode()).hexdigest()
-    if place.is_file() and re.fullmatch("[0-9a-f]{64}", kept := place.read_text("ascii")):
-        return kept
+    key = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states)
+    entry = cache_folder() / hashlib.sha256(key.encode()).hexdigest()
+    if entry.is_file() and re.fullmatch("[0-9a-f]{64}", cached := entry.read_text("ascii")):
+        return cached
     digest = compute()
-    _keep(place, digest)
+    _write(entry, digest)
     return digest
 
 
-def cache() -> Path:
-    """The user's folder of remembered digests."""
+def cache_folder() -> Path:
+    """The user's folder of cached digests."""
     return Path(os.environ.get(VARIABLE) or Path.home() / ".cache") / "moyin" / "digests"
 
 
-def _keep(place: Path, digest: str) -> None:
-    """Where nothing can be written, nothing is remembered and nothing else is lost."""
-    part = place.with_name(f"{place.name}.{os.getpid()}")
+def _write(entry: Path, digest: str) -> None:
+    """Without effect where the folder cannot be written."""
+    part = entry.with_name(f"{entry.name}.{os.getpid()}")
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        entry.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(digest, "ascii")
-        part.replace(place)
+        part.replace(entry)

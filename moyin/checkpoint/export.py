@@ -1,4 +1,4 @@
-"""A checkpoint whose generator and decoder are packed, made one shard at a time."""
+"""Writing a checkpoint with packed generator and decoder, one shard at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moyin.checkpoint import packed, shards
 from moyin.checkpoint.folder import Checkpoint
 from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.layout import FOLDERS, QUANTIZATION, packed_kind
-from moyin.checkpoint.load import matched, names_module
+from moyin.checkpoint.load import match_names, names_module
 from moyin.checkpoint.save import save_groups, write_json, written_whole
 from moyin.models.quantization import BITS, pack, packable
 
@@ -25,17 +25,19 @@ Progress = Callable[[int, int], None]  # tensors done, of how many
 def export(source: Checkpoint, folder: Path, kind: str, progress: Progress | None = None) -> Path:
     """Write `source` at `folder` with the weights of generator and decoder as `kind`, int8 or int4.
 
-    All else is copied. Raises ValueError where the source is packed, where it lacks one of the two
-    or has tensors that do not fit its config.json, and where `folder` is there already.
+    All other files are copied. ValueError where the source is packed, lacks one of the two or has
+    tensors that do not fit its config.json, and where `folder` exists.
     """
     if kind not in BITS:
-        raise ValueError(f"weights {kind}: it must be int8 or int4")
+        raise ValueError(f"quantization {kind}: it must be int8 or int4")
     if source.packed:
-        raise ValueError(f"{source.folder} is {source.packed} already: give the one it came from")
+        raise ValueError(
+            f"{source.folder} is {source.packed} already: give the checkpoint it was made from"
+        )
     if folder.exists():
-        raise ValueError(f"{folder} is there already: choose another --out")
+        raise ValueError(f"{folder} exists already: choose another folder")
     layers = {FOLDERS[name]: _layers(source, name) for name in NETWORKS}
-    entries = {place: source.tensors(place) for place in layers}
+    entries = {name: source.tensors(name) for name in layers}
     total, done = sum(len(e) for e in entries.values()), 0
     with written_whole(folder) as part:
         for path in sorted(source.folder.rglob("*")):
@@ -44,27 +46,27 @@ def export(source: Checkpoint, folder: Path, kind: str, progress: Progress | Non
             if path.is_file() and not weights:
                 (part / inside).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, part / inside)
-        for place, wanted in layers.items():
+        for part_name, packed_names in layers.items():
             makers: dict[str, Callable[[], dict[str, Any]]] = {}
             sizes: dict[str, int] = {}
-            for name, entry in entries[place].items():
-                makers[name] = _maker(entry, name, kind if name in wanted else None)
-                sizes[name] = entry.size * BITS[kind] // 16 if name in wanted else entry.size
+            for name, entry in entries[part_name].items():
+                makers[name] = _maker(entry, name, kind if name in packed_names else None)
+                sizes[name] = entry.size * BITS[kind] // 16 if name in packed_names else entry.size
 
-            def tensors(names: list[str], makers: dict[str, Any] = makers) -> dict[str, Any]:
+            def read(names: list[str], makers: dict[str, Any] = makers) -> dict[str, Any]:
                 nonlocal done
-                found: dict[str, Any] = {}
+                tensors: dict[str, Any] = {}
                 for name in names:
-                    found |= makers[name]()
+                    tensors |= makers[name]()
                     done += 1
                     if progress is not None:
                         progress(done, total)
-                return found
+                return tensors
 
-            save_groups(part / place, sizes, tensors, SHARD_BYTES)
-            config = shards.read_json(part / place / "config.json")
+            save_groups(part / part_name, sizes, read, SHARD_BYTES)
+            config = shards.read_json(part / part_name / "config.json")
             section = {"quantization_config": QUANTIZATION[kind]}
-            write_json(part / place / "config.json", config | section)
+            write_json(part / part_name / "config.json", config | section)
     assert packed_kind(shards.read_folder(folder / FOLDERS["decoder"])) == kind
     return folder
 
@@ -73,11 +75,11 @@ def _layers(source: Checkpoint, network: str) -> set[str]:
     """The released names of the weights that are packed."""
     with nn.empty_weights():
         module = source.config(network).build()
-    place = FOLDERS[network]
-    matched(network, module, source.folder / place, source.tensors(place))
+    folder = FOLDERS[network]
+    match_names(network, module, source.folder / folder, source.tensors(folder))
     names = Names(names_module(network).RULES)
-    found = {names.theirs(f"{layer}.weight") for layer in packable(module)}
-    return {name for name in found if name is not None}
+    released = {names.theirs(f"{layer}.weight") for layer in packable(module)}
+    return {name for name in released if name is not None}
 
 
 def _maker(entry: shards.Entry, name: str, kind: str | None) -> Callable[[], dict[str, Any]]:

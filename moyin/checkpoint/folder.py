@@ -1,4 +1,4 @@
-"""A checkpoint folder, opened one network at a time."""
+"""A checkpoint folder, from which networks are loaded one by one."""
 
 from __future__ import annotations
 
@@ -17,46 +17,36 @@ if TYPE_CHECKING:
     from moyin.checkpoint.load import Loading
     from moyin.flow.schedule import Schedule
 
-# Where two networks share a folder: the part of config.json that each one needs.
+# Two networks share a folder: the section of config.json that each one needs.
 SECTIONS = {"generator": "text_config", "semantic": "vision_config"}
 GENERATION = "vision_language_encoder/generation_config.json"
 
 
 class Checkpoint:
-    """Everything is read when it is asked for; `loading` says how weights are held."""
+    """A folder in GLM-Image's layout, each part read when it is first used.
+
+    loading: how `network` holds weights.
+    """
 
     def __init__(self, folder: Path, loading: Loading | None = None) -> None:
         self.folder, self.loading = folder, loading
         self._headers: dict[str, dict[str, shards.Entry]] = {}
 
     @classmethod
-    def open(cls, place: str | Path | None = None, loading: Loading | None = None) -> Checkpoint:
-        """By folder, by hub id, or the default one. Raises ValueError where there is none."""
-        return cls(locate(place), loading)
-
-    def autoencoder(self) -> Any:
-        return self.network("autoencoder")
-
-    def glyph(self) -> Any:
-        return self.network("glyph")
-
-    def semantic(self) -> Any:
-        return self.network("semantic")
-
-    def generator(self) -> Any:
-        return self.network("generator")
-
-    def decoder(self) -> Any:
-        return self.network("decoder")
+    def open(
+        cls, path_or_hub_id: str | Path | None = None, loading: Loading | None = None
+    ) -> Checkpoint:
+        """A folder, a hub id, or by default the embedded one. ValueError where there is none."""
+        return cls(locate(path_or_hub_id), loading)
 
     def tokenizer(self) -> Any:
-        """The TextTokenizer of processor/."""
+        """The text tokenizer of processor/."""
         from moyin.prompt.tokenizer import TextTokenizer
 
         return TextTokenizer.open(self.folder / "processor")
 
     def schedule(self) -> Schedule:
-        """The noise schedule of scheduler/. Raises ValueError where it is of another kind."""
+        """The noise schedule of scheduler/. ValueError where it is of another kind."""
         from moyin.checkpoint.names import scheduler
 
         path = self.folder / scheduler.FOLDER / "scheduler_config.json"
@@ -66,19 +56,19 @@ class Checkpoint:
             raise ValueError(f"{path} lacks {e}") from None
 
     def network(self, name: str) -> Any:
-        """One of the five, built and filled as `loading` says.
+        """One of the five networks, loaded as `loading` says.
 
-        Raises ValueError where it is not there, or where a tensor is missing, unexpected or of
-        another shape than config.json says.
+        ValueError where it is absent, or where a tensor is missing, unexpected or of another shape
+        than config.json says.
         """
         from moyin.checkpoint.load import Loading
 
-        return self._filled(name, self.loading or Loading())
+        return self._load(name, self.loading or Loading())
 
     def whole(self, name: str, dtype: str | None = None) -> Any:
-        """The network with plain weights, to be trained or saved. dtype: None for the stored one.
+        """The network with unpacked weights, to be trained or saved. dtype: None for the stored.
 
-        Raises ValueError as `network` does, and where the weights are packed.
+        ValueError as `network` raises it, and where the weights are packed.
         """
         from moyin.checkpoint.load import Loading
 
@@ -86,23 +76,23 @@ class Checkpoint:
         if kind:
             raise ValueError(
                 f"the weights of {self.folder / FOLDERS[name]} are {kind}, which cannot be trained "
-                "or saved anew: give the checkpoint that they were made from"
+                "or saved again: give the checkpoint that they were made from"
             )
-        return self._filled(name, Loading(dtype=dtype))
+        return self._load(name, Loading(dtype=dtype))
 
-    def _filled(self, name: str, loading: Loading) -> Any:
+    def _load(self, name: str, loading: Loading) -> Any:
         from moyin.checkpoint.load import load_weights
 
-        config, place = self.config(name), FOLDERS[name]
-        return load_weights(name, config, self.folder / place, self.tensors(place), loading)
+        config, folder = self.config(name), FOLDERS[name]
+        return load_weights(name, config, self.folder / folder, self.tensors(folder), loading)
 
     @cached_property
     def packed(self) -> str | None:
-        """int8 or int4 where generator and decoder are stored so."""
+        """int8 or int4 where the weights of generator and decoder are stored so."""
         return packed_kind(self.entries)
 
     def config(self, name: str) -> Any:
-        """The network's Config. Raises ValueError where it is not there or not understood."""
+        """The network's Config. ValueError where it is absent or cannot be read."""
         from moyin.checkpoint.load import names_module
 
         if not self.has(name):
@@ -124,18 +114,18 @@ class Checkpoint:
 
     @cached_property
     def notes(self) -> dict[str, Any]:
-        """moyin.json: native size, preferred settings, provenance; empty where others wrote."""
+        """moyin.json: preferred settings, training scope, provenance; empty where it is absent."""
         path = self.folder / NOTES
         return shards.read_json(path) if path.is_file() else {}
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """generation_config.json, or nothing where it is absent."""
+        """generation_config.json; empty where it is absent."""
         path = self.folder / GENERATION
         return shards.read_json(path) if path.is_file() else {}
 
     def tensors(self, folder: str) -> dict[str, shards.Entry]:
-        """The tensors of one weight folder, from headers that are read once."""
+        """The tensors of one weight folder; headers are read once."""
         if folder not in self._headers:
             self._headers[folder] = shards.read_folder(self.folder / folder)
         return self._headers[folder]
@@ -143,12 +133,12 @@ class Checkpoint:
     @cached_property
     def entries(self) -> dict[str, shards.Entry]:
         """All tensors as `<folder>/<released name>`, from the headers alone."""
-        found: dict[str, shards.Entry] = {}
+        entries: dict[str, shards.Entry] = {}
         for folder in WEIGHT_FOLDERS:
             if (self.folder / folder).is_dir():
                 tensors = without_ties(self.tensors(folder), folder)
-                found |= {f"{folder}/{n}": e for n, e in tensors.items()}
-        return found
+                entries |= {f"{folder}/{n}": e for n, e in tensors.items()}
+        return entries
 
     def digest(self) -> str:
         """sha256 over all tensors, the five configurations and the text tokenizer.

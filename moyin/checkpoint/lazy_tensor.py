@@ -1,4 +1,4 @@
-"""Layers whose weights stay on disk: for what is used once an image, or a few rows at a time."""
+"""Layers whose weights stay on disk, for what is used once an image or a few rows at a time."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 from moyin.backend import Tensor, io, nn, ops
 from moyin.checkpoint.shards import Entry
 
-_KINDS = {"BF16": np.uint16, "F32": np.float32, "F16": np.float16}
+_DTYPES = {"BF16": np.uint16, "F32": np.float32, "F16": np.float16}
 
 
-class StoredEmbedding(nn.Module):
-    """ids [...] → [..., size] float32; only the rows asked for are read."""
+class LazyEmbedding(nn.Module):
+    """ids [...] → [..., size] float32; only the rows that are needed are read."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
         count, size = entry.shape
-        self.kind = entry.dtype
+        self.dtype = entry.dtype
         self.table = np.memmap(
-            entry.file, _KINDS[entry.dtype], "r", offset=entry.start, shape=(count, size)
+            entry.file, _DTYPES[entry.dtype], "r", offset=entry.start, shape=(count, size)
         )
 
     def forward(self, ids: Tensor) -> Tensor:
-        wanted, back = np.unique(ops.numpy(ids), return_inverse=True)
-        rows: Any = np.asarray(self.table[wanted])
-        if self.kind == "BF16":
+        distinct, inverse = np.unique(ops.numpy(ids), return_inverse=True)
+        rows: Any = np.asarray(self.table[distinct])
+        if self.dtype == "BF16":
             # A bf16 is the upper half of a float32.
             wide = np.left_shift(rows, 16, dtype=np.uint32)
             rows = np.frombuffer(wide.tobytes(), np.float32).reshape(rows.shape)
-        found = rows.astype(np.float32)[back.reshape(-1)]
-        return ops.asarray(found.reshape(*ids.shape, -1))
+        embedded = rows.astype(np.float32)[inverse.reshape(-1)]
+        return ops.asarray(embedded.reshape(*ids.shape, -1))
 
 
-class StoredLinear(nn.Module):
-    """x [..., inputs] → [..., outputs]; the weights are read for every call and not kept."""
+class LazyLinear(nn.Module):
+    """x [..., inputs] → [..., outputs]; every call reads the weights anew."""
 
     def __init__(self, weight: Entry, bias: Entry, names: tuple[str, str]) -> None:
         super().__init__()

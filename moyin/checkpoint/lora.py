@@ -1,4 +1,4 @@
-"""LoRA files as PEFT and diffusers write them, put onto a network.
+"""LoRA files as PEFT and diffusers write them, applied to a network.
 
 A folder with adapter_model.safetensors and adapter_config.json (PEFT), or one file with the
 network's name before each tensor and the settings in its header (diffusers' load_lora_weights).
@@ -18,12 +18,12 @@ from typing import Any
 from moyin.backend import Tensor, io, nn, ops
 from moyin.checkpoint import shards
 from moyin.checkpoint.key_mapping import Names, listing
-from moyin.checkpoint.lazy_tensor import StoredLinear
+from moyin.checkpoint.lazy_tensor import LazyLinear
 from moyin.checkpoint.load import names_module
 from moyin.models.lora import Adapted, Adapter
 
 FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
-# What stands before a layer's name: PEFT's wrapper, and the pipeline's name of the network.
+# Prefixes of a layer's name: the pipeline's name of the network, behind PEFT's wrapper.
 PREFIXES = {
     "decoder": ("transformer.",),
     "generator": ("vision_language_encoder.",),
@@ -33,16 +33,16 @@ _KEY = re.compile(
     r"(?P<layer>.+)\.(?:(?P<down>lora_A|lora\.down|lora_down)|(?P<up>lora_B|lora\.up|lora_up))"
     r"(?:\.default)?\.weight"
 )
-_LINEAR = (nn.Linear, nn.PackedLinear, StoredLinear)
-# PEFT writes an adapted head's own weight as well; the checkpoint's counts, this is left unread.
+_LINEAR = (nn.Linear, nn.PackedLinear, LazyLinear)
+# PEFT also writes the weight of an adapted head; it is ignored, the checkpoint's is used.
 _COPY = ".base_layer.weight"
 SETTINGS = "lora_adapter_metadata"
-TRAINED = "lora"  # the folder within a training's that the trainer writes one to
+TRAINED = "lora"  # the subfolder of a training run that holds its LoRA
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One layer's two matrices, [rank, inputs] and [outputs, rank], and their product's scale."""
+    """One layer's matrices, [rank, inputs] and [outputs, rank], and the scale of their product."""
 
     down: Tensor
     up: Tensor
@@ -51,47 +51,51 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lora:
-    """A file's pairs by network and by our name of the layer."""
+    """The pairs of one file, by network and by our name of the layer."""
 
     path: Path
     pairs: dict[str, dict[str, Pair]]
 
     @classmethod
     def open(cls, path: str | Path) -> Lora:
-        """Raises ValueError for what is no LoRA, or is one for other layers than ours."""
+        """ValueError for what is no LoRA, or has layers that no network of ours has."""
         file = _file(Path(path))
-        wanted = sorted(n for n in shards.read_header(file) if not n.endswith(_COPY))
-        tensors, settings = io.load(file, wanted), _settings(file)
-        found: dict[tuple[str, str], dict[str, Tensor]] = {}
-        strange = []
+        names = sorted(n for n in shards.read_header(file) if not n.endswith(_COPY))
+        tensors, settings = io.load(file, names), _settings(file)
+        parts_by_layer: dict[tuple[str, str], dict[str, Tensor]] = {}
+        unknown = []
         for name, tensor in tensors.items():
             match = _KEY.fullmatch(name)
             layer = match["layer"] if match else name.removesuffix(".alpha")
-            place = _place(layer)
-            if place is None or not (match or name.endswith(".alpha")):
-                strange.append(name)
+            target = _target(layer)
+            if target is None or not (match or name.endswith(".alpha")):
+                unknown.append(name)
                 continue
             part = "alpha" if match is None else "down" if match["down"] else "up"
-            found.setdefault(place, {})[part] = tensor
-        strange += [f"half of {n} {layer}" for (n, layer), p in found.items() if _half(p)]
-        if strange or not found:
-            raise ValueError(f"{file} is no LoRA for this model: {listing(strange) or 'empty'}")
+            parts_by_layer.setdefault(target, {})[part] = tensor
+        unknown += [
+            f"half of {network} {layer}"
+            for (network, layer), parts in parts_by_layer.items()
+            if _incomplete(parts)
+        ]
+        if unknown or not parts_by_layer:
+            raise ValueError(f"{file} is no LoRA for this model: {listing(unknown) or 'empty'}")
         pairs: dict[str, dict[str, Pair]] = {}
-        for (network, layer), parts in found.items():
+        for (network, layer), parts in parts_by_layer.items():
             scale = _scale(parts, settings, _theirs(network, layer))
             pairs.setdefault(network, {})[layer] = Pair(parts["down"], parts["up"], scale)
         return cls(file, pairs)
 
     @property
     def name(self) -> str:
-        """The file's name; where all have the same one, the folder's, or the training's."""
+        """The file's name; for the usual file names, that of the folder or training run."""
         if self.path.name not in FILES:
             return self.path.name
         folder = self.path.absolute().parent
         return folder.parent.name if folder.name == TRAINED else folder.name
 
     def digest(self) -> str:
-        """sha256 over the tensors and what scales them."""
+        """sha256 over tensors and scales."""
         scales = [
             f"{network} {layer} {pair.scale!r}"
             for network, pairs in sorted(self.pairs.items())
@@ -101,8 +105,7 @@ class Lora:
         return hashlib.sha256("\n".join([tensors, *scales]).encode()).hexdigest()
 
     def check(self, network: str, module: Any) -> None:
-        """Raises ValueError where a matrix does not fit its layer of the network, which may be
-        one without weights (`nn.empty_weights`)."""
+        """ValueError where a matrix does not fit its layer; the module may have no weights."""
         wrong = []
         for name, pair in self.pairs.get(network, {}).items():
             layer = nn.submodule(module, name)
@@ -117,16 +120,16 @@ class Lora:
         if wrong:
             raise ValueError(f"{self.path} is a LoRA for another {network}: {listing(wrong)}")
 
-    def put(self, network: str, module: Any, weight: float = 1.0, merge: bool = False) -> None:
-        """Put what there is for this network onto it, scaled by `weight`.
+    def apply(self, network: str, module: Any, weight: float = 1.0, merge: bool = False) -> None:
+        """Apply the pairs of this network, scaled by `weight`.
 
-        merge: into the layers' own weights, which then cost nothing more; without, beside them.
-        Raises ValueError as `check` does, and for a merge into packed weights.
+        merge: add them to the layers' weights; otherwise they are computed beside them.
+        ValueError as `check` raises it, and for a merge into packed weights.
         """
         self.check(network, module)
         layers = {n: nn.submodule(module, n) for n in self.pairs.get(network, {})}
         if merge and not all(isinstance(_base(layer), nn.Linear) for layer in layers.values()):
-            raise ValueError("a LoRA cannot be merged into packed weights: leave out --merge")
+            raise ValueError("a LoRA cannot be merged into packed weights: load it unmerged")
         for name, layer in layers.items():
             if merge:
                 _merge(_base(layer), self.pairs[network][name], weight)
@@ -173,26 +176,26 @@ def _add(module: Any, name: str, layer: Any, pair: Pair, weight: float) -> None:
 def _file(path: Path) -> Path:
     if path.is_file():
         return path
-    found = [path / name for name in FILES if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in FILES if (path / name).is_file()]
+    if not files:
         raise ValueError(
             f"no LoRA at {path}: give a .safetensors file, or a folder with {FILES[0]}"
         )
-    return found[0]
+    return files[0]
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    """PEFT's configuration, from beside the file or from its header; empty where there is none.
+    """PEFT's configuration, from adapter_config.json or the file's header; empty without either.
 
-    Raises ValueError for an alpha that is no number.
+    ValueError for an alpha that is no number.
     """
     place = file.with_name("adapter_config.json")
     if place.is_file():
-        found = shards.read_json(place)
+        config = shards.read_json(place)
     else:
-        place, found = file, _told(file)
+        place, config = file, _metadata_settings(file)
     # diffusers puts the network's name before each setting.
-    plain = {key.rpartition(".")[2]: value for key, value in found.items()}
+    plain = {key.rpartition(".")[2]: value for key, value in config.items()}
     patterns = plain.get("alpha_pattern") or {}
     if not isinstance(patterns, dict):
         raise ValueError(f"{place}: alpha_pattern must be an object of numbers, not {patterns!r}")
@@ -203,16 +206,16 @@ def _settings(file: Path) -> dict[str, Any]:
     return plain
 
 
-def _told(file: Path) -> dict[str, Any]:
-    """The settings in the file's own header."""
+def _metadata_settings(file: Path) -> dict[str, Any]:
+    """The settings in the file's header."""
     try:
         return dict(json.loads(shards.read_metadata(file).get(SETTINGS, "{}")))
     except (TypeError, ValueError):
         raise ValueError(f"{file}: {SETTINGS} in its header is no JSON object") from None
 
 
-def _place(layer: str) -> tuple[str, str] | None:
-    """Network and our layer for a released layer's name."""
+def _target(layer: str) -> tuple[str, str] | None:
+    """Network and our name of a released layer; None where no network has it."""
     layer = layer.removeprefix(WRAPPER)
     for network, prefixes in PREFIXES.items():
         for prefix in ("", *prefixes):
@@ -233,12 +236,12 @@ def _theirs(network: str, layer: str) -> str:
     return name.removesuffix(".weight")
 
 
-def _half(parts: dict[str, Tensor]) -> bool:
+def _incomplete(parts: dict[str, Tensor]) -> bool:
     return not {"down", "up"} <= parts.keys()
 
 
 def _scale(parts: dict[str, Tensor], settings: dict[str, Any], layer: str) -> float:
-    """alpha over the rank, or over its root where the settings say so; 1 where none is given."""
+    """alpha / rank, alpha / √rank for rsLoRA, 1 without an alpha."""
     rank = int(parts["down"].shape[0])
     if "alpha" in parts:
         return float(ops.numpy(parts["alpha"])) / rank

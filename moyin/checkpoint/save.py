@@ -15,8 +15,10 @@ from moyin.checkpoint import layout
 from moyin.checkpoint.key_mapping import Names
 from moyin.checkpoint.load import names_module
 from moyin.checkpoint.names import scheduler
+from moyin.checkpoint.processor import save_processor
 from moyin.checkpoint.shards import read_header
 from moyin.flow.schedule import Schedule
+from moyin.prompt.vocabulary import RESERVED
 
 if TYPE_CHECKING:
     from moyin.checkpoint.folder import Checkpoint
@@ -94,7 +96,7 @@ def _write_networks(folder: Path, members: dict[str, Any], dtype: str, shard_byt
     write_json(folder / "config.json", config)
     if "generator" in members:
         ours = members["generator"].config
-        marks = layout.generation_config(ours.vision_vocab - 128, ours.pad_id)
+        marks = layout.generation_config(ours.vision_vocab - RESERVED, ours.pad_id)
         write_json(folder / "generation_config.json", marks)
     write_shards(folder, tensors, dtype, shard_bytes)
 
@@ -161,8 +163,7 @@ def _groups(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 def _write_processor(folder: Path, tokenizer: Any, base: Checkpoint | None) -> None:
     if tokenizer is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(folder)
+        save_processor(folder, tokenizer)
     elif base is not None and (base.folder / "processor").is_dir():
         shutil.copytree(base.folder / "processor", folder)
 

@@ -93,11 +93,11 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
     """
     from moyin.backend import device
     from moyin.checkpoint.load import Loading
-    from moyin.inference.memory import Task, needs, peak
+    from moyin.inference.memory import Workload, estimate_memory, peak
     from moyin.inference.pipeline import GlmImagePipeline
     from moyin.prompt.grid import parse_size
 
-    pipeline = GlmImagePipeline.open(place)
+    pipeline = GlmImagePipeline.from_pretrained(place)
     checkpoint, settings = pipeline.checkpoint, pipeline.defaults
     grid = parse_size(size) if size else settings.grid
     free = device.free_memory()
@@ -110,13 +110,14 @@ def memory(place: str, size: str | None) -> Iterator[Finding]:
             continue
         loading = Loading(
             dtype=words[1] if "--dtype" in words else "bfloat16",
-            weights=words[1] if "--quantization" in words else None,
-            stored="--offload" in words,
+            quantization=words[1] if "--quantization" in words else None,
+            lazy="--offload" in words,
         )
-        estimates = needs(checkpoint, loading, Task(grid=grid, steps=settings.steps))
-        needed = peak(estimates, loading.stored)
-        edit = Task(grid=grid, steps=settings.steps, references=(grid,))
-        edited = peak(needs(checkpoint, loading, edit), loading.stored)
+        workload = Workload(grid=grid, steps=settings.steps)
+        estimates = estimate_memory(checkpoint, loading, workload)
+        needed = peak(estimates, loading.lazy)
+        edit = Workload(grid=grid, steps=settings.steps, references=(grid,))
+        edited = peak(estimate_memory(checkpoint, loading, edit), loading.lazy)
         largest = max(estimates, key=lambda estimate: estimate.weights)
         result = (
             f"{needed / GB:6.2f} GB, {largest.network} alone {largest.weights / GB:.2f}; "

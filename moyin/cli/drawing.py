@@ -19,7 +19,9 @@ from moyin.cli.options import choice, merge
 
 if TYPE_CHECKING:
     from moyin.clients.rewriter import Rewriter
-    from moyin.inference.pipeline import GeneratedImage, GenerationConfig, GlmImagePipeline
+    from moyin.inference.config import GenerationConfig
+    from moyin.inference.pipeline import GlmImagePipeline
+    from moyin.inference.request import GeneratedImage, Reference, Request
     from moyin.prompt.grid import Grid
 
 T = TypeVar("T", bound="DrawOptions")
@@ -35,7 +37,7 @@ SETTINGS = {
     "temperature": "temperature",
     "top_p": "top_p",
     "top_k": "top_k",
-    "token_guidance": "ids_guidance",
+    "token_guidance": "token_guidance",
 }
 
 
@@ -193,7 +195,7 @@ def check(options: DrawOptions) -> Checked:
 
 
 def _changes(options: DrawOptions) -> dict[str, Any]:
-    from moyin.inference.pipeline import GenerationConfig
+    from moyin.inference.config import GenerationConfig
     from moyin.prompt.grid import parse_size
     from moyin.recipes.overrides import apply
 
@@ -276,15 +278,40 @@ def numbered(path: Path, i: int, count: int) -> Path:
 def open_pipeline(options: DrawOptions, checked: Checked) -> GlmImagePipeline:
     from moyin.inference.pipeline import GlmImagePipeline
 
-    return GlmImagePipeline.open(
+    pipeline = GlmImagePipeline.from_pretrained(
         options.checkpoint,
-        options.dtype,
-        checked.loras,
-        options.merge,
-        options.quantization,
-        options.offload,
-        options.compiled,
+        dtype=options.dtype,
+        quantization=options.quantization,
+        offload=options.offload,
+        compile=options.compiled,
     )
+    for path, weight in checked.loras.items():
+        pipeline.load_lora_weights(path, weight, merge=options.merge)
+    return pipeline
+
+
+def requests(
+    options: DrawOptions,
+    checked: Checked,
+    settings: GenerationConfig,
+    references: tuple[Reference, ...] = (),
+) -> list[Request]:
+    """One request for each layout of the prompt."""
+    from moyin.inference.request import Request
+
+    assert options.prompt is not None
+    text = rewritten(options.prompt, checked, settings)
+    return [
+        Request(
+            prompt=options.prompt,
+            settings=settings,
+            seed=options.seed or 0,
+            sample=sample,
+            references=references,
+            rewritten=text,
+        )
+        for sample in range(options.num_images)
+    ]
 
 
 def rewritten(prompt: str, checked: Checked, settings: GenerationConfig) -> str | None:
@@ -302,7 +329,7 @@ def write(options: DrawOptions, images: Iterable[GeneratedImage]) -> None:
 
     for i, image in enumerate(images, 1):
         out = numbered(options.out or Path(DEFAULT_OUT), i, options.num_images)
-        save_image(image.pixels, out, image.facts)
+        save_image(image.pixels, out, image.metadata)
         if options.save_tokens is not None:
-            image.ids.save(numbered(options.save_tokens, i, options.num_images))
+            image.tokens.save(numbered(options.save_tokens, i, options.num_images))
         print(out)

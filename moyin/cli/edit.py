@@ -31,7 +31,7 @@ def run(options: EditOptions) -> None:
     drawing.check_prompt(options.prompt)
     checked = drawing.check(options)
     drawing.check_outputs(options)
-    from moyin.inference.reference import fitted_grid, open_image
+    from moyin.inference.image_processor import fitted_grid, open_image
 
     images = [open_image(path) for path in options.image]
     pipeline = drawing.open_pipeline(options, checked)
@@ -39,16 +39,9 @@ def run(options: EditOptions) -> None:
     at_once = options.num_images if options.offload else 1
     pipeline.check_memory(settings, [fitted_grid(image) for image in images], at_once)
     with bars() as progress:
-        drawn = pipeline.edit(
-            options.prompt,
-            images,
-            settings,
-            seed=options.seed or 0,
-            n=options.num_images,
-            rewritten=drawing.rewritten(options.prompt, checked, settings),
-            progress=progress,
-        )
-        drawing.write(options, drawn)
+        references = pipeline.encode_images(images)
+        requests = drawing.requests(options, checked, settings, references)
+        drawing.write(options, pipeline.run_each(requests, progress))
 
 
 edit = command(EditOptions, run)

@@ -73,15 +73,8 @@ def _one(options: GenerateOptions) -> None:
     settings = checked.settings(pipeline)
     pipeline.check_memory(settings, (), options.num_images if options.offload else 1)
     with bars() as progress:
-        drawn = pipeline.generate(
-            options.prompt,
-            settings,
-            seed=options.seed or 0,
-            n=options.num_images,
-            rewritten=drawing.rewritten(options.prompt, checked, settings),
-            progress=progress,
-        )
-        drawing.write(options, drawn)
+        requests = drawing.requests(options, checked, settings)
+        drawing.write(options, pipeline.run_each(requests, progress))
 
 
 def _decode(options: GenerateOptions, file: Path) -> None:
@@ -94,6 +87,7 @@ def _decode(options: GenerateOptions, file: Path) -> None:
         )
     drawing.check_prompt(options.prompt)
     drawing.check_outputs(options)
+    from moyin.inference.request import Request
     from moyin.inference.semantic_tokens import SemanticTokens
 
     tokens = SemanticTokens.load(file)
@@ -103,12 +97,12 @@ def _decode(options: GenerateOptions, file: Path) -> None:
     settings = dataclasses.replace(
         checked.settings(pipeline), height=tokens.height, width=tokens.width
     )
-    pipeline.check_memory(settings, painted_only=True)
+    pipeline.check_memory(settings, decoding_only=True)
     with bars() as progress:
-        image = pipeline.decode(
-            tokens, settings, seed=options.seed or 0, sample=tokens.sample, progress=progress
+        request = Request(
+            prompt=tokens.prompt, settings=settings, seed=options.seed or 0, sample=tokens.sample
         )
-        drawing.write(options, [image])
+        drawing.write(options, pipeline.run_decoding([tokens], [request], progress))
 
 
 def _many(options: GenerateOptions, file: Path) -> None:
@@ -131,17 +125,17 @@ def _many(options: GenerateOptions, file: Path) -> None:
 def _draw_rows(options: GenerateOptions, checked: Checked, file: Path, out: Path) -> None:
     from moyin.cli.prompts_file import read_rows
     from moyin.inference import batch
-    from moyin.inference.pipeline import GeneratedImage, Request
+    from moyin.inference.request import GeneratedImage, Request
 
     pipeline = drawing.open_pipeline(options, checked)
     rows = read_rows(file, checked.settings(pipeline), options.seed or 0, checked.sized)
     if checked.rewriter is None:
-        batch.check_prompts(rows, pipeline.sequence)
+        batch.check_prompts(rows, pipeline.generator_inputs)
     batch.check_memory(rows, options.batch, pipeline.check_memory)
     with bars() as progress:
 
         def draw(requests: list[Request]) -> list[GeneratedImage]:
-            return pipeline.draw(requests, progress)
+            return pipeline.run(requests, progress)
 
         done = batch.run(
             rows,
@@ -150,7 +144,7 @@ def _draw_rows(options: GenerateOptions, checked: Checked, file: Path, out: Path
             draw,
             options.batch,
             checked.rewriter,
-            pipeline.references,
+            pipeline.encode_images,
         )
         for i, _ in enumerate(done, 1):
             progress("rows", i, len(rows))

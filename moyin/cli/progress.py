@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from moyin.inference.pipeline import Progress
+    from moyin.inference.observer import Progress
 
 
 @contextmanager

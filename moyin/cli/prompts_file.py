@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moyin.inference.batch import DIGESTS, REWRITING, ImageFile, Row
-from moyin.inference.pipeline import GenerationConfig
+from moyin.inference.config import GenerationConfig
 from moyin.prompt.grid import Grid, parse_size
 
 # A plain file name: no separator, no leading dot.

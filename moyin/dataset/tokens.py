@@ -19,7 +19,8 @@ from moyin.backend import autograd, device, nn, ops
 from moyin.dataset.dataset import BUCKET, Dataset
 from moyin.dataset.progress import OnProgress, ignore, track
 from moyin.dataset.sample import Sample
-from moyin.inference.image_processor import PREPROCESSING, SHORTEST, semantic_ids
+from moyin.inference.encode_image import encode_tokens
+from moyin.inference.image_processor import PREPROCESSING, SHORTEST
 from moyin.prompt.grid import Grid
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +69,7 @@ def token_columns(
         if layout is not None:
             return [layout.ids(dataset.sample(i)) for i in rows]
         chosen = images(rows)
-        grids = _by_size(chosen, lambda batch: semantic_ids(network, batch))
+        grids = _by_size(chosen, lambda batch: encode_tokens(network, batch))
         return map(_checked, grids, chosen)
 
     def preview_tokens(rows: range) -> Iterable[Array]:
@@ -81,7 +82,7 @@ def token_columns(
         # A preview's shorter side is below the minimum to which references are enlarged, so its
         # grid is given.
         height, width = batch[0].shape[:2]
-        return semantic_ids(network, batch, (height // 2, width // 2))
+        return encode_tokens(network, batch, (height // 2, width // 2))
 
     _complete(dataset, "tokens", made_by, tokens, on_progress)
     _complete(dataset, "preview_tokens", made_by, preview_tokens, on_progress)

@@ -31,7 +31,8 @@ from moyin.evaluate.options import Options
 from moyin.evaluate.pipeline_probe import FONT, Array, Chain, encoder_states, glyph_retrieval
 from moyin.evaluate.task import Found, Item, Suite
 from moyin.evaluate.token_layouts import KnownTokens
-from moyin.inference.pipeline import GlmImagePipeline, Progress, no_progress
+from moyin.inference.observer import Progress, no_progress
+from moyin.inference.pipeline import GlmImagePipeline
 from moyin.ocr import scores
 from moyin.ocr.detectors import foreground_box
 from moyin.ocr.engine import OCREngine, crop, read_boxes
@@ -146,7 +147,7 @@ def run(
     Starts again with the next image where it stopped. Returns the path of report.json. Raises
     ValueError as `Chain.of` does.
     """
-    pipeline = GlmImagePipeline.open(place)
+    pipeline = GlmImagePipeline.from_pretrained(place)
     chain = Chain.of(pipeline, options.settings(pipeline.defaults))
     gates = suite(chain.settings.height, limit or COUNT, chain.renderer_options)
     kept = Kept(out / "gates.jsonl")

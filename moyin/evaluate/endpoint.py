@@ -19,7 +19,7 @@ from moyin.evaluate.image_files import LARGEST
 from moyin.evaluate.options import Options
 from moyin.evaluate.report import replace
 from moyin.evaluate.task import Item
-from moyin.inference.pipeline import Progress
+from moyin.inference.observer import Progress
 
 KEY = "MOYIN_IMAGES_KEY"
 REQUESTS = "requests.jsonl"

@@ -14,7 +14,9 @@ from moyin.evaluate.image_files import Folder, Unreadable
 from moyin.evaluate.options import Options
 from moyin.evaluate.task import Item
 from moyin.inference import batch
-from moyin.inference.pipeline import GeneratedImage, GlmImagePipeline, Progress, Request
+from moyin.inference.observer import Progress
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import GeneratedImage, Request
 
 Wanted = tuple[Item, int]  # a prompt, and which of its images
 
@@ -54,7 +56,7 @@ class Drawn:
     ) -> None:
         """count: prompts of the whole suite. references: the folder of the images that the
         prompts edit, each by its prompt's id."""
-        self.pipeline = GlmImagePipeline.open(place)
+        self.pipeline = GlmImagePipeline.from_pretrained(place)
         self.options, self.count, self.out = options, count, out
         self.references = references
         self.settings = options.settings(self.pipeline.defaults)
@@ -80,11 +82,11 @@ class Drawn:
         ]
 
         def draw(jobs: list[Request]) -> list[GeneratedImage]:
-            return self.pipeline.draw(jobs, progress)
+            return self.pipeline.run(jobs, progress)
 
-        encode = self.pipeline.references
+        encode = self.pipeline.encode_images
         batch_size = self.options.batch
-        batch.check_prompts(rows, self.pipeline.sequence)
+        batch.check_prompts(rows, self.pipeline.generator_inputs)
         batch.check_memory(rows, batch_size, self.pipeline.check_memory)
         done = batch.run(rows, self.out, self.pipeline.digest, draw, batch_size, encode=encode)
         for number, _ in enumerate(done, 1):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moyin.evaluate.image_files import parse_tiles
-from moyin.inference.pipeline import GenerationConfig
+from moyin.inference.config import GenerationConfig
 from moyin.ocr.engine import ENGINES
 
 

@@ -12,9 +12,11 @@ import numpy as np
 from moyin.backend import autograd, ops
 from moyin.dataset.sample import Sample
 from moyin.evaluate.token_layouts import KnownTokens, recorded_layout
-from moyin.inference.decode_latents import develop, encode
-from moyin.inference.image_processor import semantic_ids
-from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.config import GenerationConfig
+from moyin.inference.decode_latents import decode_latents
+from moyin.inference.encode_image import encode_latents, encode_tokens
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.ocr.result import Pixels
 from moyin.prompt.quotes import glyph_bytes
@@ -57,12 +59,14 @@ class Chain:
     def reconstructed(self, image_hwc: Pixels) -> Pixels:
         """Through the autoencoder and back."""
         network, dtype = self.pipeline.autoencoder, self.pipeline.dtype
-        found: Pixels = develop(network, encode(network, image_hwc, dtype)[None], dtype)[0]
+        found: Pixels = decode_latents(
+            network, encode_latents(network, image_hwc, dtype)[None], dtype
+        )[0]
         return found
 
     def tokenized(self, image_hwc: Pixels) -> Array:
         """The tokenizer's ids [rows, columns]."""
-        ids: Array = semantic_ids(self.pipeline.semantic, [image_hwc])[0]
+        ids: Array = encode_tokens(self.pipeline.semantic, [image_hwc])[0]
         return ids
 
     def true_ids(self, sample: Sample) -> Array:
@@ -73,13 +77,14 @@ class Chain:
         """The image of these ids with the prompt's glyphs."""
         codes = self.pipeline.checkpoint.config("decoder").codes
         given = SemanticTokens(grid=ids.astype(np.uint16), codes=codes, prompt=prompt)
-        image: Pixels = self.pipeline.decode(given, self.settings, seed=seed).pixels
+        request = Request(prompt=prompt, settings=self.settings, seed=seed)
+        image: Pixels = self.pipeline.run_decoding([given], [request])[0].pixels
         return image
 
     def generated(self, prompt: str, seed: int) -> Pixels:
         """The whole chain."""
         job = Request(prompt=prompt, settings=self.settings, seed=seed)
-        image: Pixels = self.pipeline.draw([job])[0].pixels
+        image: Pixels = self.pipeline.run([job])[0].pixels
         return image
 
 

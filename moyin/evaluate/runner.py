@@ -17,7 +17,7 @@ from moyin.evaluate.ocr_cache import Reader
 from moyin.evaluate.options import Options
 from moyin.evaluate.task import Found, Item, Suite, without_text
 from moyin.evaluate.tasks import benchmarks, posters
-from moyin.inference.pipeline import Progress, no_progress
+from moyin.inference.observer import Progress, no_progress
 from moyin.ocr import benchmark_scores, engine, scores
 
 # What each suite is scored by, beside the strict scores.

@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 Velocity = Callable[[Any, int], Any]
 """(x [B, ...], number of the step) → velocity at that step's timestep, of x's shape and dtype."""
 
-Progress = Callable[[int, int], None]
-"""Called after every step with (steps done, all steps)."""
+StepHook = Callable[[int, Any], Any]
+"""(steps done, x after them) → x to go on from, or None to stop."""
 
 
-def euler(velocity: Velocity, x: Tensor, steps: Steps, progress: Progress | None = None) -> Tensor:
+def euler(velocity: Velocity, x: Tensor, steps: Steps, on_step: StepHook | None = None) -> Tensor:
     """Integrate x [B, ...] float32 from pure noise to data; one velocity per step, first order."""
     count = len(steps.timesteps)
     for i in range(count):
         step_size = float(steps.sigmas[i + 1] - steps.sigmas[i])
         x = x + step_size * velocity(x, i)
-        if progress is not None:
-            progress(i + 1, count)
+        following = x if on_step is None else on_step(i + 1, x)
+        if following is None:
+            break
+        x = following
     return x
 
 
 def adams_bashforth(
-    velocity: Velocity, x: Tensor, steps: Steps, progress: Progress | None = None
+    velocity: Velocity, x: Tensor, steps: Steps, on_step: StepHook | None = None
 ) -> Tensor:
     """As `euler`, with second order from the second step on.
 
@@ -47,12 +49,14 @@ def adams_bashforth(
         if previous is not None:
             mean = now + step_size / (2 * previous_size) * (now - previous)
         x, previous, previous_size = x + step_size * mean, now, step_size
-        if progress is not None:
-            progress(i + 1, count)
+        following = x if on_step is None else on_step(i + 1, x)
+        if following is None:
+            break
+        x = following
     return x
 
 
-SAMPLERS: dict[str, Callable[[Velocity, Any, Steps, Progress | None], Any]] = {
+SAMPLERS: dict[str, Callable[[Velocity, Any, Steps, StepHook | None], Any]] = {
     "euler": euler,
     "ab2": adams_bashforth,
 }

@@ -1,5 +1,6 @@
-"""From a prompt to an image, each arrow a function that can be called alone.
+"""From a prompt to an image; each step is a function that can be called alone.
 
-prompt → Sequence (`moyin.prompt.generator_inputs`) → SemanticIds (`write`) → latents (`paint`) →
-pixels (`develop`); `GlmImagePipeline` holds the networks and calls them in this order.
+prompt → `GeneratorInputs` (`prompt.generator_inputs`) → `SemanticTokens` (`generate_tokens`) →
+latents (`denoise`) → pixels (`decode_latents`). `engine` holds the networks and runs requests;
+`pipeline` is the public face.
 """

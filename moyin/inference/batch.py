@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from moyin.clients.rewriter import Rewriter
+from moyin.inference.config import GenerationConfig
+from moyin.inference.image_processor import fitted_grid, open_image
 from moyin.inference.output import save_image
-from moyin.inference.pipeline import Array, GeneratedImage, GenerationConfig, Reference, Request
-from moyin.inference.reference import fitted_grid, open_image
+from moyin.inference.request import Array, GeneratedImage, Reference, Request
 from moyin.prompt.grid import Grid
 
 MANIFEST = "manifest.jsonl"
@@ -119,7 +120,7 @@ def run(
         batch = missing[first : first + batch_size]
         requests = _requests(batch, rewriter, encode)
         for row, request, image in zip(batch, requests, draw(requests), strict=True):
-            save_image(image.pixels, out / f"{row.id}.png", image.facts)
+            save_image(image.pixels, out / f"{row.id}.png", image.metadata)
             line = _line(row, checkpoint, rewriter, request.rewritten)
             with manifest.open("a", encoding="utf-8") as f:
                 f.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -1,23 +1,25 @@
-"""Semantic tokens → latents: the decoder's part, with what the glyph encoder makes of quoted text.
+"""Semantic tokens → latents: the decoder's part, with the glyph states of quoted strings.
 
-Reference images are read once, clean, before the walk; its steps read what was kept of them.
+Reference images are read once, clean, before denoising; every step attends to their cached keys
+and values.
 
 Axes: b sample, t glyph token, d glyph width, n decoder token, c channel, h and w of the latents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence as Items
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from moyin.backend import Tensor, autograd, ops
-from moyin.flow import guidance as free
+from moyin.flow.guidance import combine
 from moyin.flow.samplers import SAMPLERS
-from moyin.flow.schedule import Schedule
+from moyin.flow.schedule import Schedule, Steps
+from moyin.inference.config import FlowSampling
 from moyin.inference.first_block_cache import FirstBlockCache
+from moyin.inference.step import DenoisingHook, DenoisingStep
 from moyin.models.decoder import (
     Conditioning,
     Decoder,
@@ -34,43 +36,46 @@ Glyphs = tuple[Tensor, Tensor | None]  # states [b, t, d], mask [b, t] where len
 
 
 @autograd.no_grad()
-def glyph_states(
+def encode_glyphs(glyph: GlyphEncoder, texts: Sequence[str], dtype: str = "float32") -> Array:
+    """The glyph states [t, d] float32 of all texts; of "" where there is none."""
+    ids, mask = glyph_bytes(texts)
+    states = glyph(ops.asarray(ids), ops.asarray(mask), dtype=getattr(ops, dtype))
+    read: Array = ops.numpy(ops.cast(states, ops.float32))[mask]
+    return read
+
+
+def encode_prompt_glyphs(
     glyph: GlyphEncoder, prompt: str, exact_quotes: bool = False, dtype: str = "float32"
 ) -> Array:
-    """The states [t, d] of all strings that the prompt quotes; of "" where it quotes none."""
-    ids, mask = glyph_bytes(quoted(prompt, exact_quotes))
-    states = glyph(ops.asarray(ids), ops.asarray(mask), dtype=getattr(ops, dtype))
-    return ops.numpy(ops.cast(states, ops.float32))[mask]
+    """The glyph states [t, d] of all strings that the prompt quotes."""
+    return encode_glyphs(glyph, quoted(prompt, exact_quotes), dtype)
 
 
 @autograd.no_grad()
-def paint(
+def denoise(
     decoder: Decoder,
     grids_brc: Array,
-    glyphs: Items[Array],
+    glyphs: Sequence[Array],
     no_glyphs: Array,
     noise_bchw: Array,
+    sampling: FlowSampling,
     *,
-    steps: int,
-    guidance: float,
     schedule: Schedule | None = None,
     dtype: str = "float32",
     references: References | None = None,
-    sampler: str = "euler",
-    reuse: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    on_step: DenoisingHook | None = None,
 ) -> Array:
-    """Walk from noise to normalized latents [b, c, h, w], float32.
+    """From noise to normalized latents [b, c, h, w] float32.
 
-    grids_brc: ids [b, rows, columns]. glyphs: `glyph_states` of each sample's prompt; no_glyphs:
-    those of "", for the unconditional pass, which guidance 1 does without. references: what
-    `remembered` keeps of images to be edited; the unconditional pass does not see them.
-    sampler, reuse: as in `GenerationConfig`.
+    grids_brc: semantic tokens [b, rows, columns]. glyphs: `encode_glyphs` of each sample.
+    no_glyphs: of no text, for the unconditional pass, which guidance 1 does without. references:
+    from `cache_references`; the unconditional pass does not see them. on_step: called after every
+    step; where it stops, the result is the estimate of the clean latents.
     """
-    batch, kind = len(grids_brc), getattr(ops, dtype)
+    batch, kind, steps = len(grids_brc), getattr(ops, dtype), sampling.steps
     height, width = noise_bchw.shape[2:]
     tokens = upsample_tokens(ops.asarray(grids_brc.astype(np.int64)))
-    walk = (schedule or Schedule()).steps(steps, tokens.shape[1])
+    timesteps = (schedule or Schedule()).steps(steps, tokens.shape[1])
 
     def conditioning(text: Glyphs, dropped: Tensor, seen: References | None = None) -> Conditioning:
         inputs = DecoderInputs(
@@ -84,15 +89,18 @@ def paint(
         )
         return decoder.conditioning(inputs, kind)
 
-    passes = [conditioning(padded(glyphs, kind), ops.zeros((batch,), ops.bool_), references)]
-    if guidance != 1:
-        no_text = padded([no_glyphs] * batch, kind)
+    text = padded_glyphs(glyphs, kind)
+    passes = [conditioning(text, ops.zeros((batch,), ops.bool_), references)]
+    if sampling.guidance != 1:
+        no_text = padded_glyphs([no_glyphs] * batch, kind)
         passes.append(conditioning(no_text, ops.ones((batch,), ops.bool_)))
     # Time and size alone make the modulations: those of all steps and both passes at once.
     size = ops.asarray(np.tile(np.array([[8 * height, 8 * width]], np.float32), (steps, 1)))
-    timesteps, crop = ops.asarray(walk.timesteps), ops.zeros((steps, 2))
-    modulations = decoder.modulation(timesteps, size, crop, kind)
-    caches = [FirstBlockCache(reuse) if reuse else None for _ in passes]
+    modulations = decoder.modulation(
+        ops.asarray(timesteps.timesteps), size, ops.zeros((steps, 2)), kind
+    )
+    caches = [FirstBlockCache(sampling.reuse) if sampling.reuse else None for _ in passes]
+    recorder = _Recorder(timesteps, on_step)
 
     def velocity(x: Tensor, step: int) -> Tensor:
         noised, modulation = ops.cast(x, kind), modulations.row(step)
@@ -104,28 +112,69 @@ def paint(
             else:
                 predicted = cache.velocity(decoder, noised, each, modulation)
             velocities.append(ops.cast(predicted, ops.float32))
-        return (
-            velocities[0] if guidance == 1 else free.combine(velocities[0], velocities[1], guidance)
-        )
+        if sampling.guidance != 1:
+            velocities = [combine(velocities[0], velocities[1], sampling.guidance)]
+        recorder.record(x, velocities[0], step)
+        return velocities[0]
 
-    walked = SAMPLERS[sampler](velocity, ops.asarray(noise_bchw), walk, progress)
-    return ops.numpy(walked)
+    hook = None if on_step is None else recorder.after_step
+    x = SAMPLERS[sampling.sampler](velocity, ops.asarray(noise_bchw), timesteps, hook)
+    return recorder.estimate() if recorder.stopped else ops.numpy(x)
+
+
+class _Recorder:
+    """Keeps the last velocity for the estimate, and calls the hook after every step."""
+
+    def __init__(self, steps: Steps, on_step: DenoisingHook | None) -> None:
+        self.steps, self.on_step = steps, on_step
+        self.stopped = False
+        self.last: tuple[Tensor, Tensor, float] | None = None
+
+    def record(self, x: Tensor, velocity: Tensor, step: int) -> None:
+        if self.on_step is not None:
+            self.last = x, velocity, float(self.steps.sigmas[step])
+
+    def estimate(self) -> Array:
+        """The clean latents: the straight path's end from the last x along its velocity."""
+        assert self.last is not None
+        x, velocity, sigma = self.last
+        estimate: Array = ops.numpy(x - sigma * velocity)
+        return estimate
+
+    def after_step(self, done: int, x: Tensor) -> Tensor | None:
+        assert self.on_step is not None
+        timesteps = self.steps.timesteps
+        state = DenoisingStep(
+            done,
+            len(timesteps),
+            float(timesteps[done - 1]),
+            read=lambda: ops.numpy(x),
+            read_estimate=self.estimate,
+        )
+        self.on_step(state)
+        self.stopped = state.stop
+        if state.stop:
+            return None
+        if state.replacement is None:
+            return x
+        latents: Tensor = ops.asarray(np.asarray(state.replacement, np.float32))
+        return latents
 
 
 @autograd.no_grad()
-def remembered(
-    decoder: Decoder, references: Items[Items[tuple[Array, Array]]], dtype: str = "float32"
+def cache_references(
+    decoder: Decoder, references: Sequence[Sequence[tuple[Array, Array]]], dtype: str = "float32"
 ) -> References | None:
     """Keys and values of each sample's reference images, in their order; None without any.
 
-    references: for each sample, ids [rows, columns] and normalized latents [c, h, w] of each
-    image. All samples have as many, of the same sizes.
+    references: for each sample, semantic tokens [rows, columns] and normalized latents [c, h, w] of
+    each image. All samples have as many, of the same sizes.
     """
-    kind, written = getattr(ops, dtype), []
+    kind, cached = getattr(ops, dtype), []
     for images in zip(*references, strict=True):
         latents = np.stack([latents_chw for _, latents_chw in images])
         b, _, height, width = latents.shape
-        written.append(
+        cached.append(
             decoder.encode_reference(
                 ops.cast(ops.asarray(latents), kind),
                 upsample_tokens(
@@ -135,15 +184,15 @@ def remembered(
                 ops.zeros((b, 2)),
             )
         )
-    return concat_references(written) if written else None
+    return concat_references(cached) if cached else None
 
 
-def padded(glyphs: Items[Array], dtype: Any) -> Glyphs:
+def padded_glyphs(glyphs: Sequence[Array], dtype: Any) -> Glyphs:
     """States of different lengths as one batch; a mask only where there is padding."""
-    longest = max(len(g) for g in glyphs)
-    states = np.zeros((len(glyphs), longest, glyphs[0].shape[1]), np.float32)
+    longest = max(len(states) for states in glyphs)
+    batch = np.zeros((len(glyphs), longest, glyphs[0].shape[1]), np.float32)
     mask = np.zeros((len(glyphs), longest), bool)
-    for i, g in enumerate(glyphs):
-        states[i, longest - len(g) :] = g
-        mask[i, longest - len(g) :] = True
-    return ops.cast(ops.asarray(states), dtype), None if mask.all() else ops.asarray(mask)
+    for i, states in enumerate(glyphs):
+        batch[i, longest - len(states) :] = states
+        mask[i, longest - len(states) :] = True
+    return ops.cast(ops.asarray(batch), dtype), None if mask.all() else ops.asarray(mask)

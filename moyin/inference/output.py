@@ -49,25 +49,54 @@ def save_image(
     """
     kind = image_format(path)
     check_writable(path)
-    metadata = metadata or {}
+    part = _part(path)
+    try:
+        LabelledImage.from_pixels(pixels_hwc, metadata or {}).save(part, kind)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class LabelledImage(Image.Image):
+    """A PIL image whose `save` writes `metadata` and the label of generated images into the file.
+
+    Formats other than PNG, JPEG and WebP hold neither.
+    """
+
+    metadata: dict[str, Any]
+
+    @classmethod
+    def from_pixels(
+        cls, pixels_hwc: np.ndarray[Any, Any], metadata: Mapping[str, Any]
+    ) -> LabelledImage:
+        """From uint8 [H, W, 3]."""
+        image = cls()
+        image.__setstate__(Image.fromarray(pixels_hwc).__getstate__())
+        image.metadata = dict(metadata)
+        return image
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """As `PIL.Image.Image.save`."""
+        kind = format
+        if kind is None and isinstance(fp, str | Path):
+            kind = FORMATS.get(Path(fp).suffix.lower())
+        super().save(fp, format, **(_save_options(kind, self.metadata) | params))
+
+
+def _save_options(kind: str | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `Image.save` that write metadata and label."""
     text = {k: _NOT_XML.sub("", str(v)) for k, v in metadata.items()}
     text |= {"Software": SOFTWARE, "DigitalSourceType": LABEL}
     packet = xmp(text.get("prompt", ""))
-    options: dict[str, Any]
     if kind == "PNG":
         info = PngInfo()
         for key, value in {**text, XMP_KEY: packet}.items():
             info.add_itxt(key, value)
-        options = {"pnginfo": info}
-    else:
-        options = {"exif": _exif(text), "xmp": packet.encode(), "quality": QUALITY}
-        options |= {"subsampling": 0} if kind == "JPEG" else {}  # lettering needs full colour
-    part = _part(path)
-    try:
-        Image.fromarray(pixels_hwc).save(part, kind, **options)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        return {"pnginfo": info}
+    if kind not in ("JPEG", "WEBP"):
+        return {}
+    options = {"exif": _exif(text), "xmp": packet.encode(), "quality": QUALITY}
+    return options | ({"subsampling": 0} if kind == "JPEG" else {})  # lettering needs full colour
 
 
 def read_metadata(path: Path) -> dict[str, str]:

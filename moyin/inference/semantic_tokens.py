@@ -1,4 +1,4 @@
-"""Semantic tokens as a thing of their own: saved, sent, decoded elsewhere."""
+"""Semantic tokens of one image: saved, sent, decoded elsewhere."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from typing import Any
 
 import numpy as np
 
-Ids = np.ndarray[Any, np.dtype[np.uint16]]
+Tokens = np.ndarray[Any, np.dtype[np.uint16]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticTokens:
-    """An image as codebook ids, one for 32×32 pixels.
+    """An image as numbers of a codebook, one for each 32×32 pixels.
 
-    grid, preview: uint16 [rows, columns], the preview None where none was written. codes: size of
-    the codebook. prompt: its quoted strings are what the decoder reads beside the ids. sample:
-    which of the seed's layouts they are, by which the noise is found again.
+    grid, preview: uint16 [rows, columns]; preview is None where none was generated. codes: size of
+    the codebook. prompt: the decoder reads its quoted strings. seed, sample: of the random numbers
+    that sampled them, from which the decoder's noise follows too.
+
+    ValueError for arrays of another type or shape, and for tokens outside of the codebook.
     """
 
-    grid: Ids
+    grid: Tokens
     codes: int
     prompt: str = ""
-    preview: Ids | None = field(default=None)
+    preview: Tokens | None = field(default=None)
+    seed: int = 0
     sample: int = 0
 
     def __post_init__(self) -> None:
-        for what, ids in (("grid", self.grid), ("preview", self.preview)):
-            if ids is None:
+        for name, tokens in (("grid", self.grid), ("preview", self.preview)):
+            if tokens is None:
                 continue
-            if ids.ndim != 2 or not ids.size or ids.dtype != np.uint16:
+            if tokens.ndim != 2 or not tokens.size or tokens.dtype != np.uint16:
                 raise ValueError(
-                    f"{what} must be uint16 [rows, columns], not {ids.dtype}{ids.shape}"
+                    f"{name} must be uint16 [rows, columns], not {tokens.dtype}{tokens.shape}"
                 )
-            if int(ids.max()) >= self.codes:
+            if int(tokens.max()) >= self.codes:
                 raise ValueError(
-                    f"{what} holds id {ids.max()}; the codebook ends at {self.codes - 1}"
+                    f"{name} holds token {tokens.max()}; the codebook ends at {self.codes - 1}"
                 )
 
     @property
@@ -51,13 +54,11 @@ class SemanticTokens:
         return 32 * self.grid.shape[1]
 
     def save(self, path: str | Path) -> None:
-        """A NumPy .npz without pickles: `grid`, `codes`, `prompt`, `sample` and, where written,
-        `preview`.
-
-        2 KB for an image of 1024×1024.
-        """
+        """Write a NumPy .npz without pickles: a field each; 2 KB for an image of 1024×1024."""
         names = ("grid", "codes", "prompt", "sample")
+        # Seeds may be larger than NumPy's integers.
         parts: dict[str, Any] = {name: getattr(self, name) for name in names}
+        parts["seed"] = str(self.seed)
         if self.preview is not None:
             parts["preview"] = self.preview
         with Path(path).open("wb") as f:
@@ -65,7 +66,7 @@ class SemanticTokens:
 
     @classmethod
     def load(cls, path: str | Path) -> SemanticTokens:
-        """Raises ValueError where the file is absent or not what `save` writes."""
+        """ValueError where the file is absent or not one that `save` wrote."""
         try:
             with np.load(path, allow_pickle=False) as parts:
                 return cls(
@@ -73,6 +74,7 @@ class SemanticTokens:
                     codes=int(parts["codes"]),
                     prompt=str(parts["prompt"]),
                     preview=parts.get("preview"),
+                    seed=int(str(parts.get("seed", 0))),
                     sample=int(parts.get("sample", 0)),
                 )
         except FileNotFoundError:

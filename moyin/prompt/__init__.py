@@ -1,1 +1,1 @@
-"""What a user wrote, as the networks read it: quoted strings, grids, ids, positions."""
+"""What a user wrote, as the networks read it: quoted strings, token grids, ids, positions."""

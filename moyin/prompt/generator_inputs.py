@@ -1,17 +1,17 @@
-"""The generator's sequence format: what is read, what is written, and where each id stands.
+"""The generator's sequence format: what it reads, what it generates, and the position of each id.
 
 Text to image:  prompt <sop>rows columns<eop> <sop>rows columns<eop> START  preview  large  END
 Without preview, or with reference images in front:
                 (START reference END)…  prompt <sop>rows columns<eop> START  large  END
 
 Positions have three axes (time, row, column). Text advances all three by one. An image begins
-at the next free position b: its ids stand at (b, b + row, b + column), and what follows begins
-at b + its longer side.
+at the next free position b: its tokens have (b, b + row, b + column), and what follows begins at
+b + its longer side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Items
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,17 +28,17 @@ LIMIT = 2048  # text ids of a prompt; the longest of the benchmarks, spelt by le
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """What the generator reads, and the places of what it is to write."""
+class GeneratorInputs:
+    """What the generator reads, and the positions of what it is to generate."""
 
     ids: Ids  # [L]
     positions: Ids  # [3, L]
-    future: Ids  # [3, N + 1]: of every id to be written, END included
-    grids: tuple[Grid, ...]  # to be written, in this order; the last is the image's own
+    future: Ids  # [3, N + 1]: of every token to be generated, END included
+    grids: tuple[Grid, ...]  # to be generated, in this order; the last is the image's own
 
     @property
     def count(self) -> int:
-        """Image ids to be written."""
+        """Image tokens to be generated."""
         return sum(grid.count for grid in self.grids)
 
 
@@ -57,32 +57,32 @@ def generation_sequence(
     prompt: str | None,
     large: Grid,
     preview: bool = True,
-    references: Items[Ids] = (),
+    references: Sequence[Ids] = (),
     limit: int = LIMIT,
-) -> Sequence:
+) -> GeneratorInputs:
     """The prefix of a generation.
 
     prompt: None for the unconditional sequence, which has no text. references: semantic tokens
-    [rows, columns] of each image to be edited; with any, there is no preview. ValueError if the
-    prompt is empty, longer than `limit` ids, or holds a mark.
+    [rows, columns] of each reference image; with any, there is no preview. ValueError if the
+    prompt is empty, longer than `limit` ids, or contains a special token.
     """
     grids = (large.preview(), large) if preview and not references else (large,)
     text = [] if prompt is None else _prompt_ids(tokenizer, prompt, limit)
     for grid in reversed(grids):
         text += tokenizer.encode(_size(tokenizer, grid))
     vocabulary = tokenizer.vocabulary
-    walk = _Walk()
+    layout = _Layout()
     for ids in references:
-        walk.text([vocabulary.image_start])
-        walk.image(ids)
-        walk.text([vocabulary.image_end])
-    walk.text([*text, vocabulary.image_start])
-    read = len(walk.ids)
+        layout.text([vocabulary.image_start])
+        layout.image(ids)
+        layout.text([vocabulary.image_end])
+    layout.text([*text, vocabulary.image_start])
+    read = len(layout.ids)
     for grid in grids:
-        walk.image(np.zeros((grid.rows, grid.columns), dtype=np.int64))
-    walk.text([vocabulary.image_end])
-    ids, positions = walk.arrays()
-    return Sequence(ids[:read], positions[:, :read], positions[:, read:], grids)
+        layout.image(np.zeros((grid.rows, grid.columns), dtype=np.int64))
+    layout.text([vocabulary.image_end])
+    ids, positions = layout.arrays()
+    return GeneratorInputs(ids[:read], positions[:, :read], positions[:, read:], grids)
 
 
 def training_sequence(
@@ -90,16 +90,16 @@ def training_sequence(
     prompt: str | None,
     large: Ids,
     preview: Ids | None = None,
-    references: Items[Ids] = (),
+    references: Sequence[Ids] = (),
     preview_weight: float = 1.0,
     limit: int = LIMIT,
 ) -> Example:
-    """Prefix, image ids and END, with a loss on the last two alone.
+    """Prefix, image tokens and END, with a loss on the last two alone.
 
     prompt: None for a sequence without text. large, preview, references: semantic tokens [rows,
-    columns]. preview_weight: of each of the preview's ids in the loss, where the others weigh 1.
-    ValueError as in `generation_sequence`, or if the preview is not of the size that belongs to
-    the large grid.
+    columns]. preview_weight: of each preview token in the loss; the others
+    weigh 1. ValueError as in `generation_sequence`, or if the preview has not the size that
+    `Grid.preview` gives.
     """
     if preview is not None and references:
         raise ValueError("an example with reference images has no preview")
@@ -110,20 +110,20 @@ def training_sequence(
     for ids, grid in zip(images, prefix.grids, strict=True):
         if ids.shape != (grid.rows, grid.columns):
             raise ValueError(f"the preview is {ids.shape}, it must be {grid.rows, grid.columns}")
-    written = [*(ids.reshape(-1) for ids in images), [tokenizer.vocabulary.image_end]]
+    generated = [*(ids.reshape(-1) for ids in images), [tokenizer.vocabulary.image_end]]
     weights = np.ones(prefix.future.shape[1], dtype=np.float32)
     if preview is not None:
         weights[: preview.size] = preview_weight
     return Example(
-        np.concatenate([prefix.ids, *written]).astype(np.int64),
+        np.concatenate([prefix.ids, *generated]).astype(np.int64),
         np.concatenate([prefix.positions, prefix.future], axis=1),
         np.concatenate([np.zeros(len(prefix.ids), dtype=np.float32), weights]),
         len(prefix.ids),
     )
 
 
-def left_padded(sequences: Items[Sequence], pad: int) -> tuple[Ids, Ids, Mask]:
-    """Prefixes as one batch that ends together: ids [B, L], positions [3, B, L], mask [B, L]."""
+def left_padded(sequences: Sequence[GeneratorInputs], pad: int) -> tuple[Ids, Ids, Mask]:
+    """Prefixes padded in front: ids [B, L], positions [3, B, L], mask [B, L]."""
     longest = max(len(s.ids) for s in sequences)
     ids = np.full((len(sequences), longest), pad, dtype=np.int64)
     positions = np.ones((3, len(sequences), longest), dtype=np.int64)
@@ -135,11 +135,13 @@ def left_padded(sequences: Items[Sequence], pad: int) -> tuple[Ids, Ids, Mask]:
     return ids, positions, mask
 
 
-def right_padded(examples: Items[Example], pad: int, multiple: int = 1) -> tuple[Ids, Ids, Weights]:
-    """Examples as one batch that starts together: ids [B, L], positions [3, B, L], weights [B, L].
+def right_padded(
+    examples: Sequence[Example], pad: int, multiple: int = 1
+) -> tuple[Ids, Ids, Weights]:
+    """Examples padded behind: ids [B, L], positions [3, B, L], weights [B, L].
 
-    L is a multiple of `multiple`. The model is causal, so that nothing real ever sees this
-    padding: it needs no mask.
+    L is a multiple of `multiple`. The model is causal, so no token attends to this padding: it
+    needs no mask.
     """
     longest = -(-max(len(e.ids) for e in examples) // multiple) * multiple
     ids = np.full((len(examples), longest), pad, dtype=np.int64)
@@ -152,28 +154,28 @@ def right_padded(examples: Items[Example], pad: int, multiple: int = 1) -> tuple
     return ids, positions, weights
 
 
-class _Walk:
-    """Lays out ids one after another and keeps the next free position."""
+class _Layout:
+    """Appends ids with their positions and keeps the next free position."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        self.places: list[Ids] = []
+        self.positions: list[Ids] = []
         self.free = 0
 
-    def text(self, ids: Items[int]) -> None:
+    def text(self, ids: Sequence[int]) -> None:
         self.ids += ids
-        self.places.append(np.tile(np.arange(self.free, self.free + len(ids)), (3, 1)))
+        self.positions.append(np.tile(np.arange(self.free, self.free + len(ids)), (3, 1)))
         self.free += len(ids)
 
     def image(self, ids: Ids) -> None:
         rows, columns = ids.shape
         self.ids += ids.reshape(-1).tolist()
         row, column = np.divmod(np.arange(ids.size), columns)
-        self.places.append(self.free + np.stack([np.zeros_like(row), row, column]))
+        self.positions.append(self.free + np.stack([np.zeros_like(row), row, column]))
         self.free += max(rows, columns)
 
     def arrays(self) -> tuple[Ids, Ids]:
-        return np.array(self.ids, dtype=np.int64), np.concatenate(self.places, axis=1)
+        return np.array(self.ids, dtype=np.int64), np.concatenate(self.positions, axis=1)
 
 
 def _prompt_ids(tokenizer: TextTokenizer, prompt: str, limit: int) -> list[int]:
@@ -183,16 +185,16 @@ def _prompt_ids(tokenizer: TextTokenizer, prompt: str, limit: int) -> list[int]:
     if len(ids) > limit:
         raise ValueError(f"the prompt is {len(ids)} tokens long: shorten it to {limit}")
     v = tokenizer.vocabulary
-    marks = {v.pad, v.grid_start, v.grid_end, v.image}
-    found = next((i for i in ids if i < v.vision or i in marks), None)
-    if found is not None:
+    special = {v.pad, v.grid_start, v.grid_end, v.image}
+    first = next((i for i in ids if i < v.vision or i in special), None)
+    if first is not None:
         raise ValueError(
-            f"the prompt contains {tokenizer.decode([found])}, a mark of the sequence format: "
-            "take it out"
+            f"the prompt contains {tokenizer.decode([first])}, a special token of the sequence "
+            "format: take it out"
         )
     return ids
 
 
 def _size(tokenizer: TextTokenizer, grid: Grid) -> str:
-    marks = tokenizer.marks
-    return f"{marks.grid_bos_token}{grid.rows} {grid.columns}{marks.grid_eos_token}"
+    special = tokenizer.special_tokens
+    return f"{special.grid_bos_token}{grid.rows} {grid.columns}{special.grid_eos_token}"

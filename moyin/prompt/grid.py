@@ -1,4 +1,4 @@
-"""Sizes counted in semantic tokens: one id covers 32 × 32 pixels of the image."""
+"""Sizes counted in semantic tokens: one token covers 32 × 32 pixels of the image."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import re
 from dataclasses import dataclass
 
-PIXELS = 32  # a side of what one id covers
-PREVIEW = 16  # ids on a side of a square image's preview
+PIXELS = 32  # a side of what one token covers
+PREVIEW = 16  # tokens on a side of a square image's preview
 
 
 @dataclass(frozen=True)
 class Grid:
-    """An image's rows and columns of ids."""
+    """An image's rows and columns of semantic tokens."""
 
     rows: int
     columns: int
@@ -47,9 +47,9 @@ class Grid:
         return self.rows * self.columns
 
     def preview(self) -> Grid:
-        """The grid of about 256 ids, of the same shape, that is written first.
+        """The grid of about 256 tokens, of the same shape, that is generated first.
 
-        ValueError where a side would have no id: beyond an aspect ratio of 256.
+        ValueError for an aspect ratio of 256 or more, where a side would have no token.
         """
         ratio = self.rows / self.columns
         # In this order of operations: rounding down must agree with GLM-Image's processor.

@@ -12,7 +12,7 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 PAD, EOS, FIRST_BYTE = 0, 1, 3
-LONGEST = 2048  # bytes of one string, its end mark included
+LONGEST = 2048  # bytes of one string, its end token included
 
 # Scripts that write an apostrophe inside a word. Chinese text, which sets a quotation mark right
 # beside a character, is not among them.
@@ -27,26 +27,26 @@ _OTHERS = (
 
 
 def quoted(text: str, exact: bool = False) -> list[str]:
-    """All strings in '…', then all in “…”, then "…", then 「…」; `exact` as in `spans`."""
+    """All strings in '…', then all in “…”, then "…", then 「…」; `exact`: see `spans`."""
     return [text[start:stop] for start, stop in spans(text, exact)]
 
 
 def spans(text: str, exact: bool = False) -> list[tuple[int, int]]:
-    """Where the quoted strings stand in `text`, their marks left out, in the order of `quoted`.
+    """Start and stop of the quoted strings in `text`, without quotes, in the order of `quoted`.
 
     An apostrophe inside or at the end of a word (Don't, dogs') neither opens nor, between two
     letters, closes a string. With `exact` it does both, as GLM-Image's own pipeline reads it.
     """
     single = _SINGLE_EXACT if exact else _SINGLE
-    return [found.span(1) for pattern in (single, *_OTHERS) for found in pattern.finditer(text)]
+    return [match.span(1) for pattern in (single, *_OTHERS) for match in pattern.finditer(text)]
 
 
 def glyph_bytes(strings: Sequence[str]) -> tuple[Ids, Mask]:
-    """ByT5's ids of each string [strings, longest] and what of it is to be read.
+    """ByT5's ids of each string [strings, longest] and their mask.
 
-    UTF-8 bytes, cut at `LONGEST`, and an end mark. No strings at all read as one empty string.
-    As in GLM-Image's pipeline, an even number of strings gets a pad, which counts as read, in
-    front of each. Source: Xue et al. 2021 for the ids.
+    UTF-8 bytes, cut at `LONGEST`, and an end token. No string at all stands for one empty string.
+    As in GLM-Image's pipeline, an even number of strings gets a pad token, which the mask keeps,
+    in front of each. Source of the ids: Xue et al. 2021.
     """
     strings = strings or [""]
     front = [PAD] * ((len(strings) + 1) % 2)

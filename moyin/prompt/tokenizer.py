@@ -1,10 +1,11 @@
-"""Text ids: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019), in GLM-Image's id space."""
+"""The text tokenizer: byte-level BPE (Sennrich et al. 2016; Radford et al. 2019), in GLM-Image's
+id space."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +13,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from moyin.prompt.vocabulary import RESERVED, Vocabulary
 
-CHAT_TEMPLATE = """\
-{%- macro image() -%}<START><IMAGE><END>{%- endmacro -%}
-{%- for message in messages -%}
-{%- if message.content is string -%}
-{{- message.content -}}
-{%- else -%}
-{%- for part in message.content -%}
-{{- image() if part.type == 'image' else part.text -}}
-{%- endfor -%}
-{%- endif -%}
-{%- endfor -%}
-"""
-
-# How transformers is to prepare a reference image.
-PREPROCESSOR = {
-    "processor_class": "GlmImageProcessor",
-    "image_processor_type": "GlmImageImageProcessor",
-    "do_convert_rgb": True,
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-    "merge_size": 1,
-    "patch_size": 16,
-    "resample": 3,
-    "rescale_factor": 1 / 255,
-    "size": {"longest_edge": 2048 * 2048, "shortest_edge": 512 * 512},
-    "temporal_patch_size": 1,
-}
-
 # A letter before which a quotation is open: its closing mark comes before any other of its kind, or
-# an odd number of straight marks is still to come. Apostrophes inside words are none.
+# an odd number of straight special is still to come. Apostrophes inside words are none.
 _NO_MARK = r"(?>(?:[^']|(?<=\p{Latin})'(?=\p{Latin}))*)"
 _QUOTED_LETTER = (
     r"\p{L}(?=[^“”]*”|[^「」]*」"
@@ -54,8 +24,8 @@ _QUOTED_LETTER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marks:
-    """The strings of the ids that shape a sequence; the fields are tokenizer_config.json's."""
+class SpecialTokens:
+    """The tokens that structure a sequence; the fields are those of tokenizer_config.json."""
 
     bos_token: str
     eos_token: str
@@ -66,50 +36,51 @@ class Marks:
 
 
 class TextTokenizer:
-    """Text ↔ ids, and the vocabulary they belong to."""
+    """Text ↔ token ids, and the vocabulary they belong to."""
 
-    def __init__(self, tokenizer: Tokenizer, marks: Marks) -> None:
+    def __init__(self, tokenizer: Tokenizer, special_tokens: SpecialTokens) -> None:
         self._tokenizer = tokenizer
-        self.marks = marks
+        self.special_tokens = special = special_tokens
         self.vocabulary = Vocabulary(
-            codes=self._id(marks.bos_token),
+            codes=self._id(special.bos_token),
             size=tokenizer.get_vocab_size(),
-            pad=self._id(marks.pad_token),
-            grid_start=self._id(marks.grid_bos_token),
-            grid_end=self._id(marks.grid_eos_token),
-            image=self._id(marks.image_token),
+            pad=self._id(special.pad_token),
+            grid_start=self._id(special.grid_bos_token),
+            grid_end=self._id(special.grid_eos_token),
+            image=self._id(special.image_token),
         )
-        if self._id(marks.eos_token) != self.vocabulary.image_end:
-            raise ValueError(f"{marks.eos_token} must be the id after {marks.bos_token}")
+        if self._id(special.eos_token) != self.vocabulary.image_end:
+            raise ValueError(f"{special.eos_token} must be the id after {special.bos_token}")
 
     @classmethod
     def open(cls, folder: Path) -> TextTokenizer:
-        """Read a checkpoint's processor/ folder."""
+        """Read a checkpoint's processor/ folder. ValueError where a file or a field is missing."""
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if not (folder / name).is_file():
                 raise ValueError(f"{folder / name} is missing: is this a checkpoint's processor/?")
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         extra = config.get("extra_special_tokens")
         config = (extra if isinstance(extra, dict) else {}) | config
-        marks = {n: _content(config[n]) for n in Marks.__dataclass_fields__ if n in config}
-        if not {"bos_token", "eos_token"} <= marks.keys():
+        names = [field.name for field in fields(SpecialTokens)]
+        tokens = {name: _content(config[name]) for name in names if name in config}
+        if not {"bos_token", "eos_token"} <= tokens.keys():
             raise ValueError(f"{folder}/tokenizer_config.json names no bos_token and eos_token")
-        return cls(Tokenizer.from_file(str(folder / "tokenizer.json")), Marks(**marks))
+        return cls(Tokenizer.from_file(str(folder / "tokenizer.json")), SpecialTokens(**tokens))
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int = 2048, codes: int = 16384) -> TextTokenizer:
-        """Learn at most `size` text ids, marks included, behind `codes` image codes.
+        """Learn at most `size` text tokens, special ones included, behind `codes` image codes.
 
-        Han characters and digits stand alone, so that no merge crosses them and a character is
-        spelt the same wherever it stands; so do letters inside quotes, since how many of them are
-        to be drawn, and which is which, must be seen.
+        Han characters and digits are tokens of their own: no merge crosses them, so a character is
+        spelt the same everywhere. So are letters inside quotes, since the model must see how many
+        of them there are and which.
         """
-        marks = Marks(bos_token=_vision(codes), eos_token=_vision(codes + 1))
+        special = SpecialTokens(bos_token=_vision(codes), eos_token=_vision(codes + 1))
         text_marks = [
-            marks.pad_token,
-            marks.grid_bos_token,
-            marks.grid_eos_token,
-            marks.image_token,
+            special.pad_token,
+            special.grid_bos_token,
+            special.grid_eos_token,
+            special.image_token,
         ]
         if size < 256 + len(text_marks):
             raise ValueError(f"size {size}: at least {256 + len(text_marks)}, one for each byte")
@@ -130,49 +101,30 @@ class TextTokenizer:
             show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
-        return cls(_shifted(tokenizer, codes, text_marks), marks)
+        return cls(_shifted(tokenizer, codes, text_marks), special)
 
-    def save(self, folder: Path) -> None:
-        """Write a processor/ folder that transformers' GlmImageProcessor opens too."""
-        folder.mkdir(parents=True, exist_ok=True)
-        marks = self.marks
-        template = CHAT_TEMPLATE.replace("<START>", marks.bos_token)
-        template = template.replace("<END>", marks.eos_token)
-        template = template.replace("<IMAGE>", marks.image_token)
-        config = vars(marks) | {
-            "padding_side": "left",
-            "processor_class": "GlmImageProcessor",
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": 131072,
-        }
-        files = {
-            "tokenizer.json": self._tokenizer.to_str(pretty=True),
-            "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True),
-            "preprocessor_config.json": json.dumps(PREPROCESSOR, indent=2, sort_keys=True),
-            "chat_template.jinja": template,
-        }
-        for name, text in files.items():
-            (folder / name).write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    def to_json(self) -> str:
+        """The content of tokenizer.json."""
+        return str(self._tokenizer.to_str(pretty=True))
 
     def encode(self, text: str) -> list[int]:
-        """Ids; the marks, where they occur in `text`, become theirs."""
+        """Token ids; a special token in `text` becomes its own id."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """The characters of `text`, first and behind the last, that each of its ids spells."""
-        found = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        return [(int(start), int(stop)) for start, stop in found]
+        """First character of `text`, and the one behind the last, of each of its tokens."""
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return [(int(start), int(stop)) for start, stop in offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text, with the marks left in."""
+        """Text, special tokens included."""
         return str(self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=False))
 
     def _id(self, token: str) -> int:
-        found = self._tokenizer.token_to_id(token)
-        if found is None:
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
             raise ValueError(f"tokenizer.json has no token {token!r}")
-        return int(found)
+        return int(token_id)
 
 
 def _content(token: Any) -> str:
@@ -184,7 +136,7 @@ def _vision(index: int) -> str:
 
 
 def _shifted(tokenizer: Tokenizer, codes: int, text_marks: list[str]) -> Tokenizer:
-    """The trained tokens moved behind the vision ids, and all marks made special."""
+    """The trained tokens moved behind the vision ids, and all special tokens marked as such."""
     state = json.loads(tokenizer.to_str())
     vision = [_vision(i) for i in range(codes + RESERVED)]
     trained = sorted(state["model"]["vocab"], key=state["model"]["vocab"].__getitem__)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from moyin.backend import autograd, ops, random
-from moyin.inference.decode_latents import develop
-from moyin.inference.denoise import paint
-from moyin.prompt.quotes import glyph_bytes
+from moyin.backend import random
+from moyin.inference.config import FlowSampling
+from moyin.inference.decode_latents import decode_latents
+from moyin.inference.denoise import denoise, encode_glyphs
 from moyin.train.objectives.base import Array, Source
 
-STEPS, GUIDANCE = 20, 1.5
+SAMPLING = FlowSampling(steps=20, guidance=1.5)
 
 
 @dataclass(frozen=True)
@@ -41,23 +39,14 @@ class SampleDecoder:
         """The image of a token grid with these quoted strings, uint8 [H, W, 3]."""
         rows, columns = grid_rc.shape
         shape = (1, self.decoder.config.channels, 4 * rows, 4 * columns)
-        latents = paint(
+        latents = denoise(
             self.decoder,
             grid_rc[None],
-            [self._states(strings)],
-            self._states([]),
+            [encode_glyphs(self.glyph, strings, self.dtype)],
+            encode_glyphs(self.glyph, [], self.dtype),
             random.normal(shape, seed, 0, "latents"),
-            steps=STEPS,
-            guidance=GUIDANCE,
+            SAMPLING,
             dtype=self.dtype,
         )
-        image: Array = develop(self.autoencoder, latents, self.dtype)[0]
+        image: Array = decode_latents(self.autoencoder, latents, self.dtype)[0]
         return image
-
-    @autograd.no_grad()
-    def _states(self, strings: list[str]) -> Array:
-        """Glyph states [bytes, hidden] of the strings."""
-        ids, mask = glyph_bytes(strings)
-        states = self.glyph(ops.asarray(ids), ops.asarray(mask), dtype=getattr(ops, self.dtype))
-        real: Array = ops.numpy(ops.cast(states, ops.float32))[np.asarray(mask)]
-        return real

@@ -9,6 +9,7 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
+from generating import generated
 
 from moyin.backend import NAME, autograd, io, nn, ops
 from moyin.checkpoint.folder import Checkpoint
@@ -57,7 +58,7 @@ def test_a_layer_by_hand(tmp_path: Path, merge: bool) -> None:
     layer = nn.submodule(network, "blocks.0.attention.q")
     expected = x @ (ops.numpy(layer.weight) + 2 * parts["lora_B"] @ parts["lora_A"]).T
     expected += ops.numpy(layer.bias)
-    Lora.open(file).put("decoder", network, 0.5, merge)
+    Lora.open(file).apply("decoder", network, 0.5, merge)
     with autograd.no_grad():
         found = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -73,7 +74,7 @@ def test_several_add_up(tmp_path: Path, merge: bool) -> None:
     with autograd.no_grad():
         plain = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
         for file, weight in zip(files, (1.0, -0.25), strict=True):
-            Lora.open(file).put("decoder", network, weight, merge)
+            Lora.open(file).apply("decoder", network, weight, merge)
         found = ops.numpy(nn.submodule(network, "blocks.0.attention.q")(ops.asarray(x)))
     parts = [pair(i + 1, d, d, seed=i) for i in range(2)]
     added = sum(
@@ -169,14 +170,14 @@ def test_another_models_lora_is_refused(tmp_path: Path) -> None:
         Lora.open(file)
     file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
     with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
-        Lora.open(file).put("decoder", decoder())
+        Lora.open(file).apply("decoder", decoder())
     for layer, told in (
         ("transformer_blocks.99.attn1.to_q", "blocks.99.attention.q is not there"),
         ("prior_token_embedding", "prior_embedding is no linear layer"),
     ):
         file = save(tmp_path / "l.safetensors", {layer: pair(2, dim(), dim())})
         with pytest.raises(ValueError, match=told):
-            Lora.open(file).put("decoder", decoder())
+            Lora.open(file).apply("decoder", decoder())
     half = {QUERY: {"lora_A": pair()["lora_A"]}}
     with pytest.raises(ValueError, match="half of decoder"):
         Lora.open(save(tmp_path / "h.safetensors", half))
@@ -187,7 +188,7 @@ def test_another_models_lora_is_told_before_anything_is_drawn(
 ) -> None:
     file = save(tmp_path / "w.safetensors", {QUERY: pair(2, dim() + 1, dim())})
     with pytest.raises(ValueError, match=r"for another decoder: blocks\.0\.attention\.q is"):
-        GlmImagePipeline.open(small_checkpoint, "float32", {str(file): 1.0})
+        GlmImagePipeline.from_pretrained(small_checkpoint).load_lora_weights(file)
 
 
 def test_no_lora(tmp_path: Path) -> None:
@@ -201,15 +202,16 @@ def test_no_lora(tmp_path: Path) -> None:
 def test_images_and_digest(tmp_path: Path, small_checkpoint: Path) -> None:
     d = dim()
     file = save(tmp_path / "a.safetensors", {QUERY: pair(2, d, d)})
-    plain = GlmImagePipeline.open(small_checkpoint, "float32")
+    plain = GlmImagePipeline.from_pretrained(small_checkpoint, dtype="float32")
     beside, merged = (
-        GlmImagePipeline.open(small_checkpoint, "float32", {str(file): 0.5}, merged=m)
-        for m in (False, True)
+        GlmImagePipeline.from_pretrained(small_checkpoint, dtype="float32") for _ in range(2)
     )
-    images = [next(p.generate("“春”", seed=1)) for p in (plain, beside, merged)]
+    beside.load_lora_weights(file, 0.5)
+    merged.load_lora_weights(file, 0.5, merge=True)
+    images = [generated(p, "“春”", seed=1)[0] for p in (plain, beside, merged)]
     assert (images[0].pixels != images[1].pixels).any()
     np.testing.assert_allclose(images[1].pixels, images[2].pixels.astype(float), atol=1)
-    assert images[1].facts["loras"] == "a.safetensors=0.5"
+    assert images[1].metadata["loras"] == "a.safetensors=0.5"
     assert plain.digest != beside.digest == merged.digest
 
 
@@ -244,17 +246,18 @@ class TestPeft:
         }
         with torch.no_grad():
             expected = theirs(**given)[0]
-        Lora.open(tmp_path).put("decoder", ours)
+        Lora.open(tmp_path).apply("decoder", ours)
         with torch.no_grad():
-            found = ours(
-                given["hidden_states"],
-                given["encoder_hidden_states"],
-                None,
-                given["prior_token_id"],
-                torch.zeros(1, dtype=torch.bool),
-                given["timestep"],
-                given["target_size"],
-                given["crop_coords"],
+            found = networks.velocity(
+                ours,
+                latents=given["hidden_states"],
+                glyphs=given["encoder_hidden_states"],
+                glyph_mask=None,
+                tokens=given["prior_token_id"],
+                tokens_dropped=torch.zeros(1, dtype=torch.bool),
+                timestep=given["timestep"],
+                target_size=given["target_size"],
+                crop=given["crop_coords"],
             )
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-4)
 
@@ -288,9 +291,9 @@ class TestPeft:
 
         def compare(name: str, weights: dict[str, float]) -> np.ndarray:
             theirs.set_adapter(name)
-            network = Checkpoint.open(reference_folder).generator()
+            network = Checkpoint.open(reference_folder).network("generator")
             for adapter, weight in weights.items():
-                Lora.open(tmp_path / adapter).put("generator", network, weight, merge)
+                Lora.open(tmp_path / adapter).apply("generator", network, weight, merge)
             with autograd.no_grad():
                 mask = ops.ones((2, 24), ops.int64)
                 given = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}

@@ -15,7 +15,7 @@ from moyin.backend import autograd, io, nn, ops
 from moyin.checkpoint import packed, shards
 from moyin.checkpoint.export import export
 from moyin.checkpoint.folder import Checkpoint
-from moyin.checkpoint.lazy_tensor import StoredEmbedding, StoredLinear
+from moyin.checkpoint.lazy_tensor import LazyEmbedding, LazyLinear
 from moyin.checkpoint.load import Loading
 from moyin.checkpoint.save import save_checkpoint
 from moyin.cli.inspect import report
@@ -53,7 +53,7 @@ def test_packed_while_read_or_before(network: str, plain: Path, both: tuple[str,
     """The same integers either way, and those that `pack` gives."""
     kind, folder = both
     early = Checkpoint.open(folder, Loading(dtype="float32")).network(network)
-    late = Checkpoint.open(plain, Loading(dtype="float32", weights=kind)).network(network)
+    late = Checkpoint.open(plain, Loading(dtype="float32", quantization=kind)).network(network)
     whole = Checkpoint.open(plain).whole(network, "float32")
     first, second = layers(early), layers(late)
     assert first.keys() == second.keys() == set(packable(whole))
@@ -82,21 +82,21 @@ def test_the_folder_says_what_it_is(both: tuple[str, Path]) -> None:
 def test_what_is_packed_stays_as_it_is(both: tuple[str, Path], tmp_path: Path) -> None:
     kind, folder = both
     other = "int4" if kind == "int8" else "int8"
-    opened = Checkpoint.open(folder, Loading(weights=other))
+    opened = Checkpoint.open(folder, Loading(quantization=other))
     with pytest.raises(ValueError, match=f"are {kind} already"):
-        opened.generator()
+        opened.network("generator")
     with pytest.raises(ValueError, match="cannot be trained"):
         Checkpoint.open(folder).whole("decoder")
     with pytest.raises(ValueError, match="already"):
         export(Checkpoint.open(folder), tmp_path / "x", kind)
     with pytest.raises(ValueError, match="int8 or int4"):
-        Loading(weights="int3")
+        Loading(quantization="int3")
     assert not (tmp_path / "x").exists()
 
 
 def test_a_folder_that_is_there_is_kept(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="exists already"):
         export(Checkpoint.open(plain), tmp_path / "mine", "int8")
 
 
@@ -113,8 +113,8 @@ def test_what_does_not_fit_its_config_is_not_packed(plain: Path, tmp_path: Path)
 
 def test_inspect_says_that_it_is_packed(plain: Path, both: tuple[str, Path]) -> None:
     kind, folder = both
-    assert f"packed       {kind} (generator and decoder)" in report(folder)
-    assert not any(line.startswith("packed") for line in report(plain))
+    assert f"quantized    {kind} (generator and decoder)" in report(folder)
+    assert not any(line.startswith("quantized") for line in report(plain))
 
 
 def test_scales_that_are_missing(both: tuple[str, Path]) -> None:
@@ -132,16 +132,16 @@ def test_layers_that_stay_on_disk(plain: Path, dtype: str, tmp_path: Path) -> No
     ids = np.array([[3, 0, 17], [17, 17, 2]])
     for network, name in (("generator", "embedding"), ("decoder", "prior_embedding")):
         kept = nn.submodule(Checkpoint.open(folder).network(network), name)
-        stored = nn.submodule(Checkpoint.open(folder, Loading(stored=True)).network(network), name)
-        assert isinstance(stored, StoredEmbedding)
+        stored = nn.submodule(Checkpoint.open(folder, Loading(lazy=True)).network(network), name)
+        assert isinstance(stored, LazyEmbedding)
         found = ops.numpy(stored(ops.asarray(ids)))
         expected = ops.numpy(ops.cast(kept(ops.asarray(ids)), ops.float32))
         np.testing.assert_array_equal(found, expected)
-    opened = Checkpoint.open(folder, Loading(stored=True)).decoder()
+    opened = Checkpoint.open(folder, Loading(lazy=True)).network("decoder")
     x = ops.asarray(np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32))
     with autograd.no_grad():
         for name in ("out_modulation", "blocks.1.modulation"):
-            kept = nn.submodule(Checkpoint.open(folder).decoder(), name)
+            kept = nn.submodule(Checkpoint.open(folder).network("decoder"), name)
             stored = nn.submodule(opened, name)
-            assert isinstance(stored, StoredLinear) == name.endswith(".modulation")
+            assert isinstance(stored, LazyLinear) == name.endswith(".modulation")
             np.testing.assert_array_equal(ops.numpy(stored(x)), ops.numpy(kept(x)))

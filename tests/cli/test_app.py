@@ -72,7 +72,7 @@ def test_memory_that_runs_out_is_one_line(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.draw", fail)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.run", fail)
     code, _, err = moyin("generate", "x")
     assert code == 2
     assert err.splitlines()[-1].startswith("moyin: out of memory: generate with --offload")
@@ -93,7 +93,7 @@ def test_interrupt_is_quiet(moyin: Moyin, monkeypatch: pytest.MonkeyPatch) -> No
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.draw", stop)
+    monkeypatch.setattr("moyin.inference.pipeline.GlmImagePipeline.run", stop)
     code, _, err = moyin("generate", "x")
     assert code == 130
     assert "Traceback" not in err

@@ -13,8 +13,8 @@ from PIL import Image
 
 import moyin as moyin_package
 from moyin.backend import nn
+from moyin.inference.config import GenerationConfig
 from moyin.inference.output import read_metadata
-from moyin.inference.pipeline import GenerationConfig
 from moyin.inference.semantic_tokens import SemanticTokens
 
 
@@ -89,8 +89,8 @@ def test_the_decoders_blocks_are_compiled_on_request(
 def test_the_memory_of_ids_is_that_of_their_size(
     moyin: Moyin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(_: object, settings: GenerationConfig, *, painted_only: bool) -> None:
-        raise ValueError(f"too little for {settings.height}x{settings.width}: {painted_only}")
+    def check(_: object, settings: GenerationConfig, *, decoding_only: bool) -> None:
+        raise ValueError(f"too little for {settings.height}x{settings.width}: {decoding_only}")
 
     ids = SemanticTokens(grid=np.zeros((3, 5), np.uint16), codes=8)
     ids.save("i.npz")
@@ -129,7 +129,8 @@ def test_what_cannot_be_written_is_told_before_drawing(
     told: str,
 ) -> None:
     monkeypatch.setattr(
-        "moyin.inference.pipeline.GlmImagePipeline.open", lambda *_: pytest.fail("opened")
+        "moyin.inference.pipeline.GlmImagePipeline.from_pretrained",
+        lambda *_: pytest.fail("opened"),
     )
     Path("file").touch()
     Path("a.png").touch()

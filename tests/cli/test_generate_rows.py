@@ -8,7 +8,7 @@ import pytest
 from command import Moyin
 from PIL import Image
 
-from moyin.inference.pipeline import GenerationConfig
+from moyin.inference.config import GenerationConfig
 from moyin.prompt.grid import Grid
 
 

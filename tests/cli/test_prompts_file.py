@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from moyin.cli.prompts_file import read_rows
-from moyin.inference.pipeline import GenerationConfig
+from moyin.inference.config import GenerationConfig
 
 DEFAULTS = GenerationConfig(height=64, width=64, steps=3)
 

@@ -15,7 +15,7 @@ from moyin.dataset import dataset as datasets
 from moyin.dataset import tokens
 from moyin.dataset.dataset import Dataset
 from moyin.dataset.tokenize import Tokenize
-from moyin.inference.image_processor import semantic_ids
+from moyin.inference.encode_image import encode_tokens
 from moyin.render.renderer import Renderer
 
 RENDERER = Renderer.Config(fonts=("NotoSansSC-Bold",), characters=100, max_lines=1)
@@ -48,7 +48,7 @@ def test_one_command_filters_and_tokenizes(tmp_path: Path) -> None:
     assert {"tokens", "preview_tokens", "source"} < set(dataset.columns)
     assert "latents" not in dataset.columns
     for row in rows:
-        assert (row["tokens"] == semantic_ids(network, [row["image"]])[0]).all()
+        assert (row["tokens"] == encode_tokens(network, [row["image"]])[0]).all()
         assert (row["preview_tokens"] == row["tokens"]).all()  # of 512x512 the preview is the image
 
 
@@ -63,9 +63,9 @@ def test_tokenizing_goes_on_where_it_stopped(
         seen.append(len(call[1]))  # type: ignore[arg-type]
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return semantic_ids(*call)  # type: ignore[arg-type]
+        return encode_tokens(*call)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tokens, "semantic_ids", stopping)
+    monkeypatch.setattr(tokens, "encode_tokens", stopping)
     with pytest.raises(KeyboardInterrupt):
         prepared(recipe, tmp_path / "cut")
     assert Dataset.open(tmp_path / "cut").rows_of("tokens") == 2

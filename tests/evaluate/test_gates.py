@@ -57,7 +57,7 @@ def test_glyphs_are_found_by_states_that_hold_them(few: None) -> None:
 
 
 def test_states_are_those_of_the_bytes(small_checkpoint: Path) -> None:
-    pipeline = GlmImagePipeline.open(small_checkpoint)
+    pipeline = GlmImagePipeline.from_pretrained(small_checkpoint)
     states = encoder_states(pipeline)
     assert [one.shape for one in states("春a")] == [(3, 24), (1, 24)]
     many = states("春a" * chaining.BATCH)
@@ -87,7 +87,8 @@ def test_the_images_say_what_their_prompts_ask() -> None:
 def test_every_gate_is_judged_by_hand(small_checkpoint: Path) -> None:
     one = item()
     chain = Chain.of(
-        GlmImagePipeline.open(small_checkpoint), GlmImagePipeline.open(small_checkpoint).defaults
+        GlmImagePipeline.from_pretrained(small_checkpoint),
+        GlmImagePipeline.from_pretrained(small_checkpoint).defaults,
     )
     assert chain.layout is None
     blank = np.full((512, 512, 3), 255, np.uint8)

@@ -56,7 +56,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
     "yellow": (GENERATE, 'a yellow poster with the word "TEA" in black', SEED, "7"),
     "blue": (GENERATE, 'a blue poster that says "HELLO" in white', SEED, "1", COUNT, "2"),
     "small": (GENERATE, "帮我写个“静”字", SEED, "2", SIZE, "384x384"),
-    "high": (GENERATE, "Write 'OPEN'", SEED, "4", SIZE, "512x384"),
+    "high": (GENERATE, "Write 'OPEN'", SEED, "4", SIZE, "384x512"),
     "edited": (EDIT, "把中间的文字换成“新年”", SEED, "3"),
 }
 # MindSpore takes a second and a half for a picture's latents, so there are few.

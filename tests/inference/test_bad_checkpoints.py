@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generating import generated
 
 from moyin.backend import NAME, io, ops
 from moyin.checkpoint.folder import Checkpoint
@@ -39,9 +40,9 @@ def test_their_shards_hold_the_same(sharded: Path, reference_folder: Path) -> No
     for folder in FOLDERS:
         assert len(shards(sharded / folder)) > 1
     assert Checkpoint.open(sharded).digest() == Checkpoint.open(reference_folder).digest()
-    pipeline = GlmImagePipeline.open(sharded, "float32")
+    pipeline = GlmImagePipeline.from_pretrained(sharded, dtype="float32")
     settings = replace(pipeline.defaults, height=64, width=64, steps=1, preview=False)
-    assert next(pipeline.generate("“春”", settings)).pixels.shape == (64, 64, 3)
+    assert generated(pipeline, "“春”", settings)[0].pixels.shape == (64, 64, 3)
 
 
 def load(pipeline: GlmImagePipeline) -> None:
@@ -80,7 +81,7 @@ def test_damage_is_named(
     copy = Path(shutil.copytree(sharded, tmp_path / "copy"))
     told = damage(copy / folder)
     with pytest.raises(ValueError, match=told) as e:
-        GlmImagePipeline.open(copy, "float32")
+        GlmImagePipeline.from_pretrained(copy, dtype="float32")
     assert folder in str(e.value)
     assert "\n" not in str(e.value)
 
@@ -88,7 +89,7 @@ def test_damage_is_named(
 def test_no_weights_at_all(sharded: Path, tmp_path: Path) -> None:
     shutil.copy(sharded / "model_index.json", tmp_path)
     with pytest.raises(ValueError, match="holds no weights: fetch the checkpoint again"):
-        GlmImagePipeline.open(tmp_path, "float32")
+        GlmImagePipeline.from_pretrained(tmp_path, dtype="float32")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,7 @@ def test_lora_for_another_model(
     }
     file = tmp_path / "strange.safetensors"
     io.save(file, tensors)
+    pipeline = GlmImagePipeline.from_pretrained(reference_folder, dtype="float32")
     with pytest.raises(ValueError, match=told) as e:
-        load(GlmImagePipeline.open(reference_folder, "float32", {str(file): 1.0}))
+        pipeline.load_lora_weights(file)
     assert str(file) in str(e.value)

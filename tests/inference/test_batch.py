@@ -13,7 +13,8 @@ from PIL import Image
 from moyin.cli.prompts_file import read_rows
 from moyin.clients.rewriter import Rewriter
 from moyin.inference.batch import MANIFEST, run
-from moyin.inference.pipeline import GeneratedImage, GenerationConfig, Reference, Request
+from moyin.inference.config import GenerationConfig
+from moyin.inference.request import GeneratedImage, Reference, Request
 from moyin.inference.semantic_tokens import SemanticTokens
 
 DEFAULTS = GenerationConfig(height=64, width=64, steps=3)

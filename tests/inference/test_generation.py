@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generating import generated
 
 from moyin.backend import NAME
 from moyin.inference import generate_tokens
-from moyin.inference.pipeline import GenerationConfig, GlmImagePipeline, Request
+from moyin.inference.config import GenerationConfig, TokenSampling
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import generation_sequence
 from moyin.prompt.grid import Grid
@@ -21,7 +24,7 @@ PROMPT = "红底，写着“春 hi”和「Go」"
 
 @pytest.fixture(scope="module")
 def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
-    return GlmImagePipeline.open(small_checkpoint, "float32")
+    return GlmImagePipeline.from_pretrained(small_checkpoint, dtype="float32")
 
 
 def test_defaults_are_the_checkpoints(pipeline: GlmImagePipeline) -> None:
@@ -31,27 +34,27 @@ def test_defaults_are_the_checkpoints(pipeline: GlmImagePipeline) -> None:
 def test_one_seed_is_one_image(pipeline: GlmImagePipeline) -> None:
     told: list[tuple[str, int, int]] = []
     first, again = (
-        next(pipeline.generate(PROMPT, seed=5, progress=lambda *x: told.append(x)))
-        for _ in range(2)
+        generated(pipeline, PROMPT, seed=5, progress=lambda *x: told.append(x))[0] for _ in range(2)
     )
     np.testing.assert_array_equal(first.pixels, again.pixels)
     assert first.pixels.shape == (64, 64, 3)
-    assert first.ids.grid.shape == (2, 2)
-    assert first.ids.preview is None
-    assert first.facts["checkpoint"] == pipeline.checkpoint.digest()
-    assert told[-1] == ("steps", 3, 3)
+    assert first.tokens.grid.shape == (2, 2)
+    assert first.tokens.preview is None
+    assert first.metadata["checkpoint"] == pipeline.checkpoint.digest()
+    assert told[-1] == ("denoise", 3, 3)
     assert ("tokens", 4, 4) in told
-    other = next(pipeline.generate(PROMPT, seed=6))
+    other = generated(pipeline, PROMPT, seed=6)[0]
     assert (other.pixels != first.pixels).any()
 
 
 def test_preview_comes_first(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, preview=True)
-    sequence = pipeline.sequence(PROMPT, settings)
-    written = generate_tokens.write(
-        pipeline.generator, [sequence], [generate_tokens.uniforms(260, 0, 0)]
-    )[0]
-    ids = generate_tokens.grids(written, sequence, 40, PROMPT)
+    sequence = pipeline.generator_inputs(PROMPT, settings)
+    uniforms = [generate_tokens.token_uniforms(260, 0, 0)]
+    (written,) = generate_tokens.generate_tokens(
+        pipeline.generator, [sequence], uniforms, TokenSampling()
+    )
+    ids = generate_tokens.split_grids(written, sequence.grids, 40, PROMPT)
     assert ids.preview is not None
     np.testing.assert_array_equal(ids.preview, written[:256].reshape(16, 16))
     np.testing.assert_array_equal(ids.grid, written[256:].reshape(2, 2))
@@ -59,23 +62,23 @@ def test_preview_comes_first(pipeline: GlmImagePipeline) -> None:
 
 def test_n_images_are_n_layouts(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, width=256, steps=1)
-    images = list(pipeline.generate(PROMPT, settings, n=3))
-    assert len({p.ids.grid.tobytes() for p in images}) == 3
-    assert [p.facts["sample"] for p in images] == [0, 1, 2]
+    images = list(generated(pipeline, PROMPT, settings, count=3))
+    assert len({p.tokens.grid.tobytes() for p in images}) == 3
+    assert [p.metadata["sample"] for p in images] == [0, 1, 2]
 
 
 def test_saved_ids_give_the_same_image(pipeline: GlmImagePipeline, tmp_path: Path) -> None:
-    image = next(pipeline.generate(PROMPT, seed=3))
-    image.ids.save(tmp_path / "ids.npz")
-    again = pipeline.decode(SemanticTokens.load(tmp_path / "ids.npz"), seed=3)
-    np.testing.assert_array_equal(again.pixels, image.pixels)
+    image = generated(pipeline, PROMPT, seed=3)[0]
+    image.tokens.save(tmp_path / "ids.npz")
+    again = pipeline.decode(SemanticTokens.load(tmp_path / "ids.npz"), output_type="np")
+    np.testing.assert_array_equal(again, image.pixels.astype(np.float32) / 255)
 
 
 def test_an_image_does_not_change_with_its_neighbours(pipeline: GlmImagePipeline) -> None:
     """Prompts and grids of different lengths, other settings, references: padding is not seen."""
     usual = pipeline.defaults
     image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
-    seen = pipeline.reference(image)
+    seen = pipeline.encode_image(image)
     jobs = [
         Request(prompt=PROMPT, settings=usual, seed=1),
         Request(prompt="a cat", settings=usual, seed=2),
@@ -88,13 +91,13 @@ def test_an_image_does_not_change_with_its_neighbours(pipeline: GlmImagePipeline
         Request(prompt="a cat", settings=dataclasses.replace(usual, sampler="ab2"), seed=9),
         Request(prompt="a cat", settings=dataclasses.replace(usual, reuse=9.0), seed=10),
     ]
-    ids = pipeline.ids(jobs)
-    latents = pipeline.latents(ids, jobs)
+    ids = pipeline.run_generator(jobs)
+    latents = pipeline.run_decoder(ids, jobs)
     for job, together, whole in zip(jobs, ids, latents, strict=True):
-        alone = pipeline.ids([job])
+        alone = pipeline.run_generator([job])
         np.testing.assert_array_equal(alone[0].grid, together.grid)
         assert (together.preview is None) == (not job.settings.preview)
-        np.testing.assert_allclose(pipeline.latents(alone, [job])[0], whole, atol=1e-4)
+        np.testing.assert_allclose(pipeline.run_decoder(alone, [job])[0], whole, atol=1e-4)
 
 
 def blocks_called(pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -119,18 +122,18 @@ def test_at_most_the_first_and_the_last_step_are_whole(
     pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch, guidance: float, references: int
 ) -> None:
     image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
-    seen = (pipeline.reference(image),) * references
+    seen = (pipeline.encode_image(image),) * references
     ids = SemanticTokens(grid=np.arange(4, dtype=np.uint16).reshape(2, 2), codes=40, prompt=PROMPT)
     settings = dataclasses.replace(pipeline.defaults, steps=5, guidance=guidance)
     jobs = [
         Request(prompt=PROMPT, settings=settings, seed=seed, references=seen) for seed in (0, 1)
     ]
-    whole = pipeline.latents([ids, ids], jobs)
+    whole = pipeline.run_decoder([ids, ids], jobs)
     called = blocks_called(pipeline, monkeypatch)
     reusing = [
         dataclasses.replace(job, settings=dataclasses.replace(settings, reuse=1e6)) for job in jobs
     ]
-    found = pipeline.latents([ids, ids], reusing)
+    found = pipeline.run_decoder([ids, ids], reusing)
     passes = 1 if guidance == 1 else 2
     reading = [0, 1] * references
     assert called == reading + [0, 1] * passes + [0] * 3 * passes + [0, 1] * passes
@@ -140,7 +143,7 @@ def test_at_most_the_first_and_the_last_step_are_whole(
     nearly_off = [
         dataclasses.replace(job, settings=dataclasses.replace(settings, reuse=1e-9)) for job in jobs
     ]
-    np.testing.assert_array_equal(pipeline.latents([ids, ids], nearly_off), whole)
+    np.testing.assert_array_equal(pipeline.run_decoder([ids, ids], nearly_off), whole)
     assert called == reading + [0, 1] * passes * 5
 
 
@@ -148,7 +151,7 @@ def test_layouts_of_one_prompt_share_its_reading(
     pipeline: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [Request(prompt=PROMPT, settings=pipeline.defaults, seed=1, sample=n) for n in range(3)]
-    alone = [pipeline.ids([job])[0].grid for job in jobs]
+    alone = [pipeline.run_generator([job])[0].grid for job in jobs]
     read: list[tuple[int, ...]] = []
     step = pipeline.generator.step
 
@@ -157,7 +160,7 @@ def test_layouts_of_one_prompt_share_its_reading(
         return step(ids, *more)
 
     monkeypatch.setattr(pipeline.generator, "step", counted)
-    together = pipeline.ids(jobs)
+    together = pipeline.run_generator(jobs)
     assert [rows for rows, length in read if length > 1] == [1]
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other.grid)
@@ -166,7 +169,7 @@ def test_layouts_of_one_prompt_share_its_reading(
 def test_ids_are_codes_at_any_temperature(pipeline: GlmImagePipeline) -> None:
     settings = dataclasses.replace(pipeline.defaults, temperature=50.0, top_p=1.0)
     jobs = [Request(prompt=PROMPT, settings=settings, sample=n) for n in range(16)]
-    ids = np.stack([i.grid for i in pipeline.ids(jobs)])
+    ids = np.stack([i.grid for i in pipeline.run_generator(jobs)])
     assert ids.max() < 40
     assert len(np.unique(ids)) > 15
 
@@ -220,7 +223,7 @@ def test_a_checkpoints_settings_are_checked(
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "copy"))
     (folder / "moyin.json").write_text(json.dumps(notes))
     with pytest.raises(ValueError, match=rf"moyin\.json: {told}"):
-        _ = GlmImagePipeline.open(folder).defaults
+        _ = GlmImagePipeline.from_pretrained(folder).defaults
 
 
 @pytest.mark.skipif(NAME != "torch", reason="the reference libraries run on PyTorch")
@@ -239,7 +242,9 @@ class TestReference:
         theirs.set_progress_bar_config(disable=True)
         settings = dataclasses.replace(pipeline.defaults, width=96, guidance=guidance)
         grid = np.arange(6, dtype=np.uint16).reshape(2, 3) * 6
-        ours = pipeline.decode(SemanticTokens(grid=grid, codes=40, prompt=prompt), settings, seed=2)
+        tokens = SemanticTokens(grid=grid, codes=40, prompt=prompt)
+        request = Request(prompt=prompt, settings=settings, seed=2)
+        (ours,) = pipeline.run_decoding([tokens], [request])
         noise = random.normal((16, 8, 12), 2, 0, "latents")[None]
         expected = theirs(
             prompt=prompt,
@@ -280,7 +285,10 @@ class TestReference:
             out = model.generate(**inputs, max_new_tokens=260, do_sample=False)
         expected = out[0, inputs["input_ids"].shape[1] :].numpy()
         sequence = generation_sequence(pipeline.tokenizer, PROMPT, Grid(2, 2))
-        found = generate_tokens.write(
-            pipeline.generator, [sequence], np.zeros((1, 260), np.float32), temperature=0
+        found = generate_tokens.generate_tokens(
+            pipeline.generator,
+            [sequence],
+            np.zeros((1, 260), np.float32),
+            TokenSampling(temperature=0),
         )
         np.testing.assert_array_equal(found[0], expected)

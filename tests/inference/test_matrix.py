@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from moyin.backend import NAME, autograd, ops, random
-from moyin.inference import generate_tokens
-from moyin.inference.pipeline import GlmImagePipeline, Request
+from moyin.inference.decode_step import DecodeStep
+from moyin.inference.numpy_generator import NumpyDecodeStep
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
 from moyin.inference.semantic_tokens import SemanticTokens
 from moyin.prompt.generator_inputs import left_padded
 
@@ -101,13 +103,13 @@ class Both:
         import torch
         from diffusers import GlmImagePipeline as Theirs
 
-        self.ours = GlmImagePipeline.open(folder, "float32")
+        self.ours = GlmImagePipeline.from_pretrained(folder, dtype="float32")
         self.theirs = Theirs.from_pretrained(folder, dtype=torch.float32)
         self.theirs.set_progress_bar_config(disable=True)
         self.model = self.theirs.vision_language_encoder.eval()
         rng = np.random.default_rng(0)
         self.pixels = [[squares(rng, *size) for size in SIZES] for _ in PROMPTS]
-        self.references = [[self.ours.reference(p) for p in some] for some in self.pixels]
+        self.references = [[self.ours.encode_image(p) for p in some] for some in self.pixels]
         inputs = self.inputs(Case(256, 256, len(SIZES), len(PROMPTS), 1.0))
         self.tokens = self.image_tokens(inputs)
 
@@ -246,14 +248,14 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     logits: list[Array] = []
 
     def kept(choose: Any) -> Any:
-        def pick(logits_bv: Any, *given: Any, **how: Any) -> Any:
+        def sample(self: Any, logits_bv: Any, *given: Any) -> Any:
             logits.append(ops.numpy(ops.asarray(logits_bv)))
-            return choose(logits_bv, *given, **how)
+            return choose(self, logits_bv, *given)
 
-        return pick
+        return sample
 
-    for name in ("pick", "pick_host"):
-        monkeypatch.setattr(generate_tokens, name, kept(getattr(generate_tokens, name)))
+    for step in (DecodeStep, NumpyDecodeStep):
+        monkeypatch.setattr(step, "sample", kept(step.sample))
     return logits
 
 
@@ -269,7 +271,7 @@ def our_walk(both: Both, ids: Items[SemanticTokens], jobs: Items[Request]) -> Ar
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "forward", kept)
-        last = np.stack(both.ours.latents(ids, jobs))
+        last = np.stack(both.ours.run_decoder(ids, jobs))
     before = seen if jobs[0].settings.guidance == 1 else seen[::2]
     assert len(before) == STEPS
     return np.stack([*before[1:], last])
@@ -300,7 +302,7 @@ def test_logits_and_greedy_ids(both: Both, stepped: list[Array], case: Case) -> 
     likeliest that they see there, they would have written the same.
     """
     model, jobs = both.model, both.jobs(case)
-    ids = both.ours.ids(jobs)
+    ids = both.ours.run_generator(jobs)
     written = np.stack([flat(i) for i in ids])
     count = written.shape[1]
 
@@ -322,7 +324,7 @@ def test_logits_and_greedy_ids(both: Both, stepped: list[Array], case: Case) -> 
             model(input_ids=whole, attention_mask=real, position_ids=positions).logits
         )
 
-    sequences = [both.ours.sequence(j.prompt, j.settings, j.references) for j in jobs]
+    sequences = [both.ours.generator_inputs(j.prompt, j.settings, j.references) for j in jobs]
     our_ids, our_places, our_mask = left_padded(sequences, both.ours.generator.config.pad_id)
     np.testing.assert_array_equal(our_mask, ops.numpy(mask).astype(bool))
     np.testing.assert_array_equal(our_ids, ops.numpy(prefix))
@@ -351,7 +353,7 @@ def test_latents_and_images(both: Both, case: Case) -> None:
     for i in range(case.batch):
         after, expected = both.theirs_painted(case, jobs, ids, [i])
         assert far(latents[:, i : i + 1], after) < 1e-4
-        assert off(both.ours.pixels(latents[-1, i : i + 1]), expected) <= 2
+        assert off(both.ours.decode_latents(latents[-1, i : i + 1]), expected) <= 2
         assert expected.std() > 10
 
 
@@ -359,7 +361,7 @@ def test_latents_and_images(both: Both, case: Case) -> None:
 def test_greedy_ids_of_a_batch(both: Both, references: int) -> None:
     """Their generate, padded on the left as it wants, writes what we do."""
     case = Case(128, 160, references, 4, 1.0)
-    written = np.stack([flat(i) for i in both.ours.ids(both.jobs(case))])
+    written = np.stack([flat(i) for i in both.ours.run_generator(both.jobs(case))])
     inputs = both.inputs(case)
     theirs = both.model.generate(**inputs, max_new_tokens=written.shape[1], do_sample=False)
     np.testing.assert_array_equal(theirs[:, inputs["input_ids"].shape[1] :].numpy(), written)
@@ -382,7 +384,7 @@ def test_from_prompt_to_image(both: Both, batch: int) -> None:
             latents=ops.asarray(np.stack([noise(case, job) for job in jobs])),
             output_type="np",
         ).images
-    ours = np.stack([image.pixels for image in both.ours.draw(jobs)])
+    ours = np.stack([image.pixels for image in both.ours.run(jobs)])
     assert off(ours, images * 255) <= 2
 
 
@@ -394,7 +396,7 @@ def test_their_batch_where_nothing_is_padded(both: Both, references: int) -> Non
     latents = our_walk(both, ids, jobs)
     after, expected = both.theirs_painted(case, jobs, ids, range(4))
     assert far(latents, after) < 1e-4
-    assert off(both.ours.pixels(latents[-1]), expected) <= 2
+    assert off(both.ours.decode_latents(latents[-1]), expected) <= 2
 
 
 def test_their_padding_is_seen_and_ours_is_not(both: Both) -> None:

@@ -32,7 +32,7 @@ pytestmark = [
 
 def painted(checkpoint: Path, dataset: Dataset) -> list[np.ndarray]:
     """What the checkpoint paints of the images' true ids."""
-    pipeline = GlmImagePipeline.open(checkpoint)
+    pipeline = GlmImagePipeline.from_pretrained(checkpoint)
     images = []
     for number in range(IMAGES):
         sample = dataset.sample(number)

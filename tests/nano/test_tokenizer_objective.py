@@ -10,7 +10,7 @@ import pytest
 from moyin.backend import autograd, nn, ops, optim
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.dataset import Dataset
-from moyin.inference.image_processor import semantic_ids
+from moyin.inference.encode_image import encode_tokens
 from moyin.nano.codebook_layout import CodebookLayout
 from moyin.nano.config import TokenizerObjectiveConfig
 from moyin.nano.tokenizer_objective import SHARPNESS
@@ -85,7 +85,7 @@ def test_the_network_comes_to_say_what_the_layout_says(source: Source) -> None:
         optimizer.step(found, 3e-3)
     image = source.images.sample(0)
     wanted = LAYOUT.ids(image)
-    said = semantic_ids(made.network, [image.image])[0]
+    said = encode_tokens(made.network, [image.image])[0]
     ground = wanted >= LAYOUT.grounds
     assert (said == wanted)[ground].mean() > 0.8
 

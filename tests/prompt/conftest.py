@@ -1,5 +1,6 @@
 import pytest
 
+from moyin.checkpoint.processor import save_processor
 from moyin.prompt.tokenizer import TextTokenizer
 
 CODES = 64
@@ -19,5 +20,5 @@ def tokenizer() -> TextTokenizer:
 @pytest.fixture(scope="session")
 def folder(tokenizer, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "processor"
-    tokenizer.save(path)
+    save_processor(path, tokenizer)
     return path

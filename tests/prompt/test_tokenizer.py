@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from moyin.checkpoint.processor import save_processor
 from moyin.prompt.tokenizer import TextTokenizer
 
 TEXT = "A sign 'Don't walk' 写着“龘齉，2024年” 🎉\n  end"
@@ -60,7 +61,7 @@ def test_quoted_letters_stand_alone(sign):
 def test_training_is_deterministic(folder, tmp_path):
     texts = ["one two three", "一二三四", "two three four"] * 5
     for name in ("a", "b"):
-        TextTokenizer.train(texts, size=300, codes=8).save(tmp_path / name)
+        save_processor(tmp_path / name, TextTokenizer.train(texts, size=300, codes=8))
     a, b = ((tmp_path / n / "tokenizer.json").read_bytes() for n in ("a", "b"))
     assert a == b
 
@@ -75,7 +76,7 @@ def test_a_saved_folder_opens_as_it_was(tokenizer, folder, tmp_path):
     assert again.vocabulary == tokenizer.vocabulary
     assert again.marks == tokenizer.marks
     assert again.encode(TEXT) == tokenizer.encode(TEXT)
-    again.save(tmp_path)
+    save_processor(tmp_path, again)
     for file in folder.iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
 

@@ -15,9 +15,8 @@ def test_defaults_are_glm_image_s():
     )
 
 
-def test_everything_but_codes_is_forbidden():
+def test_reserved_ids_stand_between_codes_and_text():
     vocabulary = Vocabulary(codes=64)
-    assert vocabulary.forbidden[0] == vocabulary.image_start
-    assert vocabulary.image_end in vocabulary.forbidden
-    assert len(vocabulary.forbidden) == 128
-    assert vocabulary.forbidden[-1] == vocabulary.vision - 1
+    assert vocabulary.image_start == 64
+    assert vocabulary.image_end == 65
+    assert vocabulary.vision == 64 + 128

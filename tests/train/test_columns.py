@@ -13,7 +13,7 @@ from moyin.dataset import tokens
 from moyin.dataset.concat import ConcatDataset
 from moyin.dataset.dataset import Dataset
 from moyin.dataset.sample import Sample
-from moyin.inference.image_processor import semantic_ids
+from moyin.inference.encode_image import encode_tokens
 from moyin.nano.codebook_layout import CodebookLayout
 from moyin.prompt.grid import Grid
 from moyin.train import columns
@@ -35,7 +35,7 @@ def test_columns_are_what_the_networks_say(source: Source) -> None:
     columns.latent_column(source, ops.float32)
     rows = source.images.read(["image", "tokens", "preview_tokens", "latents"], [0, 7])
     images = [row["image"] for row in rows]
-    ids = semantic_ids(source.network("semantic"), images)
+    ids = encode_tokens(source.network("semantic"), images)
     pixels = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     autoencoder = source.network("autoencoder")
     latents = autoencoder.normalize(autoencoder.encode(ops.asarray(pixels))[0])
@@ -95,7 +95,7 @@ def test_images_of_two_sizes(source: Source, tmp_path: Path) -> None:
     for row, image in zip(rows, images, strict=True):
         height, width, _ = image.shape
         assert row["tokens"].shape == (height // 32, width // 32)
-        assert (row["tokens"] == semantic_ids(network, [image])[0]).all()
+        assert (row["tokens"] == encode_tokens(network, [image])[0]).all()
         wanted = Grid(height // 32, width // 32).preview()
         assert row["preview_tokens"].shape == (wanted.rows, wanted.columns) != row["tokens"].shape
         assert row["latents"].shape[1:] == (height // 8, width // 8)

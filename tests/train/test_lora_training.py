@@ -78,7 +78,7 @@ def test_what_is_written_is_what_was_trained(
         with autograd.no_grad():
             losses.append(float(ops.numpy(trainer.objective.loss(batch, ops.float32)[0])))
     plain = losses[1]
-    LoraFile.open(folder).put(stage, network)
+    LoraFile.open(folder).apply(stage, network)
     with autograd.no_grad():
         again = float(ops.numpy(trainer.objective.loss(batch, ops.float32)[0]))
     assert again == pytest.approx(losses[0], rel=1e-5)

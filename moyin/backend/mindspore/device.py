@@ -35,6 +35,21 @@ def current() -> str:
     return target
 
 
+def use(name: str) -> None:
+    """Compute on this device (cpu, npu, npu:1) from now on.
+
+    ValueError for an unknown device, and where this process computes on another.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in _TARGETS or not (index.isdigit() or not index):
+        raise ValueError(f"no device {name}: on MindSpore it is {' or '.join(_TARGETS)}")
+    if current.cache_info().currsize:
+        if _TARGETS[kind] != current():
+            raise ValueError(f"this process computes on {current()} already: it cannot use {name}")
+        return
+    os.environ["MOYIN_DEVICE"] = name
+
+
 def name() -> str:
     return {target: kind for kind, target in _TARGETS.items()}[current()]
 

@@ -36,6 +36,26 @@ def current() -> torch.device:
     return torch.device(kind, int(own))
 
 
+def use(name: str) -> None:
+    """Compute on this device, such as cpu or cuda:1, from now on.
+
+    ValueError for a device that is unknown or absent, and where this process computes on another.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise ValueError(f"no device {name}: {str(e).splitlines()[0]}") from None
+    if current.cache_info().currsize:
+        index = 0 if device.index is None else device.index
+        if (device.type, index) != (current().type, current().index or 0):
+            raise ValueError(f"this process computes on {current()} already: it cannot use {name}")
+        return
+    os.environ["MOYIN_DEVICE"] = name
+    if device.type != "cpu":
+        torch.accelerator.set_device_index(device.index or 0)
+
+
 def collectives() -> str:
     """For what lies on the host, and for what lies on an accelerator."""
     libraries = {"cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from moyin.data.item import Item
-from moyin.inference.rgb import rgb
+from moyin.inference.image_processor import to_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 SUFFIXES = {"jpg": "JPEG", "tif": "TIFF"}  # suffixes that differ from the format's name
@@ -68,7 +68,7 @@ class Decode:
                 source_height=file.height, source_width=file.width
             )
             file.draft("RGB", (DRAFT, DRAFT))
-            image = np.array(rgb(ImageOps.exif_transpose(file)))
+            image = np.array(to_rgb(ImageOps.exif_transpose(file)))
         return replace(item.with_sample(image=image), content=b"")
 
     def _drop(self, item: Item, reason: str, detail: str = "") -> Item:

@@ -14,7 +14,8 @@ import numpy as np
 
 from moyin.backend import Tensor, autograd, nn, ops
 from moyin.dataset.sample import Sample
-from moyin.inference.decode_latents import develop, encode
+from moyin.inference.decode_latents import decode_latents
+from moyin.inference.encode_image import encode_latents
 from moyin.models.autoencoder import Autoencoder
 from moyin.train.objectives.base import Array, Batch, Objective, SampleRng, Source
 from moyin.train.objectives.config import AutoencoderObjectiveConfig
@@ -90,8 +91,8 @@ class AutoencoderObjective(Objective):
     def images(self, indices: Array, dtype: str) -> list[list[Array]]:
         """Each image, and its reconstruction."""
         originals = [self.dataset.sample(i).image for i in indices]
-        latents = [encode(self.network, image, dtype) for image in originals]
-        reconstructed = [develop(self.network, x[None], dtype)[0] for x in latents]
+        latents = [encode_latents(self.network, image, dtype) for image in originals]
+        reconstructed = [decode_latents(self.network, x[None], dtype)[0] for x in latents]
         return [list(pair) for pair in zip(originals, reconstructed, strict=True)]
 
     def finish(self) -> Autoencoder:

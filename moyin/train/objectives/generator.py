@@ -17,7 +17,8 @@ import numpy as np
 
 from moyin.backend import Tensor, nn, ops
 from moyin.checkpoint.glm4 import generator_from
-from moyin.inference.generate_tokens import grids, uniforms, write
+from moyin.inference.config import TokenSampling
+from moyin.inference.generate_tokens import generate_tokens, split_grids, token_uniforms
 from moyin.models.generator import Generator
 from moyin.prompt.generator_inputs import (
     Example,
@@ -228,9 +229,12 @@ class GeneratorObjective(Objective):
             prompt, grid = sample.captions[0], Grid.of_pixels(*sample.image.shape[:2])
             preview = self.config.preview_probability > 0
             sequence = generation_sequence(self.tokenizer, prompt, grid, preview)
-            chance = uniforms(sequence.count, 0, int(index))
-            tokens = write(self.network, [sequence], [chance], dtype=dtype)[0]
-            generated = grids(tokens, sequence, self.tokenizer.vocabulary.codes, prompt)
+            chance = token_uniforms(sequence.count, 0, int(index))
+            (tokens,) = generate_tokens(
+                self.network, [sequence], [chance], TokenSampling(), dtype=dtype
+            )
+            codes = self.tokenizer.vocabulary.codes
+            generated = split_grids(tokens, sequence.grids, codes, prompt)
             decoded = decoder.decode(generated.grid, quoted(prompt), int(index))
             rows.append([sample.image, decoded])
         return rows

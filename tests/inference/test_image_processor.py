@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moyin.inference import reference
-from moyin.inference.image_processor import seen_size
-from moyin.inference.reference import fitted, open_image
+from moyin.inference import image_processor
+from moyin.inference.image_processor import fit, open_image, tokenizer_size
 
 
 @pytest.mark.parametrize(
@@ -25,9 +24,9 @@ from moyin.inference.reference import fitted, open_image
     ],
 )
 def test_fitted_sides(given: tuple[int, int], expected: tuple[int, int]) -> None:
-    made = fitted(np.zeros((*given, 3), np.uint8))
+    made = fit(np.zeros((*given, 3), np.uint8))
     assert made.shape[:2] == expected
-    assert fitted(made) is made
+    assert fit(made) is made
 
 
 def test_the_tokenizer_keeps_what_is_fitted() -> None:
@@ -35,14 +34,14 @@ def test_the_tokenizer_keeps_what_is_fitted() -> None:
     rng = np.random.default_rng(0)
     for height, width in rng.integers(40, 3000, (300, 2)):
         if max(height, width) <= 4 * min(height, width):
-            sides = tuple(2 * side for side in seen_size(height, width))
+            sides = tuple(2 * side for side in tokenizer_size(height, width))
             assert not any(side % 32 for side in sides)
-            assert tuple(2 * side for side in seen_size(*sides)) == sides
+            assert tuple(2 * side for side in tokenizer_size(*sides)) == sides
 
 
 def test_a_long_strip_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="crop it to 4 to 1"):
-        fitted(np.zeros((100, 500, 3), np.uint8))
+        fit(np.zeros((100, 500, 3), np.uint8))
     Image.new("L", (500, 100)).save(tmp_path / "strip.png")
     with pytest.raises(ValueError, match=r"strip\.png: .* crop it to 4 to 1"):
         open_image(tmp_path / "strip.png")
@@ -108,9 +107,9 @@ def test_an_image_cut_short(tmp_path: Path) -> None:
 
 def test_too_small_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    with pytest.raises(ValueError, match="is 1x1: its sides must reach 32"):
+    with pytest.raises(ValueError, match="1x1 is too small: its sides must reach 32"):
         open_image(tmp_path / "dot.png")
-    monkeypatch.setattr(reference, "MOST", 10_000)
+    monkeypatch.setattr(image_processor, "MAX_PIXELS", 10_000)
     Image.new("RGB", (101, 100)).save(tmp_path / "large.png")
     # Pillow warns above its own limit, and refuses twice as much.
     for limit in (10**6, 6000, 5000):

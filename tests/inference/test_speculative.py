@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moyin.inference.pipeline import GlmImagePipeline, Request
-from moyin.inference.speculative import drafted, guess_sources
+from moyin.inference.pipeline import GlmImagePipeline
+from moyin.inference.request import Request
+from moyin.inference.speculative import guess_sources, speculative_decode
 from moyin.prompt.grid import Grid
 
 PROMPT = 'a card that says "OK"'
@@ -17,7 +18,7 @@ PROMPT = 'a card that says "OK"'
 
 @pytest.fixture
 def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
-    return GlmImagePipeline.open(small_checkpoint)
+    return GlmImagePipeline.from_pretrained(small_checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def pipeline(small_checkpoint: Path) -> GlmImagePipeline:
         {"temperature": 0.0},
         {"preview": True},
         {"top_k": 3},
-        {"ids_guidance": 1.5},
+        {"token_guidance": 1.5},
         {"temperature": 0.01, "preview": True},
     ],
 )
@@ -44,7 +45,9 @@ def test_the_ids_are_those_without(pipeline: GlmImagePipeline, changes: Any, dra
         for n, (h, w) in enumerate(sizes)
     ]
     ahead = [replace(job, settings=replace(job.settings, draft=draft)) for job in plain]
-    for one, other in zip(pipeline.ids(plain), pipeline.ids(ahead), strict=True):
+    for one, other in zip(
+        pipeline.run_generator(plain), pipeline.run_generator(ahead), strict=True
+    ):
         np.testing.assert_array_equal(one.grid, other.grid)
         if one.preview is not None:
             np.testing.assert_array_equal(one.preview, other.preview)
@@ -65,6 +68,9 @@ class Copier:
         self.ids = np.full(len(sources) + 1, 3)
         self.reads: list[int] = []
 
+    def array(self, values: Any) -> Any:
+        return values
+
     def step(self, ids: Any, number: int, start: int) -> Any:
         n = ids.shape[1]
         assert start == 100 + number
@@ -84,14 +90,14 @@ def test_right_guesses_save_calls_and_a_wrong_one_costs_little() -> None:
     first = np.eye(10, dtype=np.float32)[[3]][None]
     told: list[int] = []
     walk = Copier(sources, wrong={40})
-    ids = drafted(
+    ids = speculative_decode(
         walk,
         likeliest,
         first,
         sources[None],
         100,
         15,
-        lambda done, total: told.append(done),
+        lambda step: told.append(step.done),
     )
     assert ids[0].tolist() == [3] * 40 + [4] * 24
     assert len(walk.reads) < 14
@@ -104,7 +110,7 @@ def test_guesses_that_are_never_right_are_given_up() -> None:
     sources = guess_sources([Grid(1, 64)], 64)
     first = np.eye(10, dtype=np.float32)[[3]][None]
     walk = Copier(sources, wrong=range(64))
-    ids = drafted(walk, likeliest, first, sources[None], 100, 15, lambda done, total: None)
+    ids = speculative_decode(walk, likeliest, first, sources[None], 100, 15)
     assert ids[0].tolist() == [(3 + n) % 10 for n in range(64)]
     assert len(walk.reads) == 63
     assert sum(n > 1 for n in walk.reads) == 6

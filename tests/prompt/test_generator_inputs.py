@@ -178,10 +178,10 @@ def test_a_long_prompt_is_refused(tokenizer):
         generation_sequence(tokenizer, "1" * 20, Grid(2, 2), limit=10)
 
 
-@pytest.mark.parametrize("mark", ["<sop>", "<|image|>", "<|dit_token_65|>", "<|endoftext|>"])
-def test_a_mark_in_the_prompt_is_refused(tokenizer, mark):
-    with pytest.raises(ValueError, match="mark of the sequence format"):
-        generation_sequence(tokenizer, f"a {mark} b", Grid(2, 2))
+@pytest.mark.parametrize("token", ["<sop>", "<|image|>", "<|dit_token_65|>", "<|endoftext|>"])
+def test_a_special_token_in_the_prompt_is_refused(tokenizer, token):
+    with pytest.raises(ValueError, match="special token of the sequence format"):
+        generation_sequence(tokenizer, f"a {token} b", Grid(2, 2))
 
 
 def test_a_preview_of_another_size_is_refused(tokenizer):

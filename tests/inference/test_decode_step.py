@@ -1,4 +1,4 @@
-"""The walk in NumPy against `Generator.step`, which is the reference."""
+"""`NumpyDecodeStep` against `DecodeStep`, which is the reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from networks import CONFIGS
 
 from moyin.backend import autograd, device, nn, ops
-from moyin.inference.decode_step import HostWalk, Walk
+from moyin.inference.decode_step import DecodeStep
+from moyin.inference.numpy_generator import NumpyDecodeStep
 from moyin.models.generator import Generator, LayerCache
 
 CONFIG: Generator.Config = replace(CONFIGS["generator"], rotary_sections=(1, 1, 1))
@@ -32,7 +33,7 @@ def drawn(config: Generator.Config, dtype: Any = ops.float32) -> Generator:
 def logits(
     generator: Generator, batch: int, masked: bool, dtype: Any, at_once: int = 1
 ) -> list[list[np.ndarray]]:
-    """What each of the two walks says at every step, [b, n, v] each."""
+    """The logits [b, n, v] of both at every step."""
     rng = np.random.default_rng(batch)
     prefix = rng.integers(0, 390, (batch, 9))
     positions = np.sort(rng.integers(0, 40, (3, batch, 9 + ROOM)), axis=2)
@@ -44,8 +45,8 @@ def logits(
         cache = generator.new_cache(batch, 9 + ROOM, dtype)
         generator.step(ops.asarray(prefix), ops.asarray(positions[:, :, :9]), cache, 0, mask)
         copies = [LayerCache(c.keys + 0, c.values + 0) for c in cache]
-        host = HostWalk(generator, copies, ahead, mask, dtype)
-        walk = Walk(generator, cache, ahead, mask)
+        host = NumpyDecodeStep(generator, copies, ahead, mask, dtype)
+        walk = DecodeStep(generator, cache, ahead, mask, dtype)
         found = []
         for n in range(0, ROOM, at_once):
             ids = rng.integers(0, 390, (batch, at_once))
@@ -95,8 +96,8 @@ def test_runs_that_share_their_ids() -> None:
     ahead = ops.asarray(np.arange(3 * 4 * 2).reshape(3, 4, 2) % 7)
     with autograd.no_grad():
         walks: list[Any] = [
-            make(generator, generator.new_cache(4, 2), ahead, None, *more)
-            for make, more in ((HostWalk, (ops.float32,)), (Walk, ()))
+            make(generator, generator.new_cache(4, 2), ahead, None, ops.float32)
+            for make in (NumpyDecodeStep, DecodeStep)
         ]
         ids = np.array([[5], [9]])
         two = walks[0].step(ids, 0, 0)

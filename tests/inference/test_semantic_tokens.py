@@ -29,7 +29,7 @@ def test_the_file_is_small_and_plain_numpy(tmp_path: Path) -> None:
     SemanticTokens(grid=GRID, codes=16384).save(tmp_path / "x.npz")
     assert (tmp_path / "x.npz").stat().st_size < 4000
     with np.load(tmp_path / "x.npz", allow_pickle=False) as parts:
-        assert set(parts) == {"grid", "codes", "prompt", "sample"}
+        assert set(parts) == {"grid", "codes", "prompt", "seed", "sample"}
         assert parts["grid"].dtype == np.uint16
 
 
@@ -48,7 +48,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 
 def test_ids_beyond_the_codebook_are_refused() -> None:
-    with pytest.raises(ValueError, match="id 15345"):
+    with pytest.raises(ValueError, match="token 15345"):
         SemanticTokens(grid=GRID, codes=2048)
     with pytest.raises(ValueError, match="uint16"):
         SemanticTokens(grid=GRID.astype(np.int64), codes=16384)  # type: ignore[arg-type]

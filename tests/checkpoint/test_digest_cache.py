@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moyin.checkpoint.digest_cache import LARGE, VARIABLE, cache, remembered
+from moyin.checkpoint.digest_cache import LARGE, VARIABLE, cache_folder, cached_digest
 
 FIRST, SECOND = "0" * 64, "1" * 64
 
@@ -23,30 +23,30 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_large_file_is_read_once(large: Path) -> None:
-    assert remembered([large], lambda: FIRST) == FIRST
-    assert remembered([large], lambda: SECOND) == FIRST
+    assert cached_digest([large], lambda: FIRST) == FIRST
+    assert cached_digest([large], lambda: SECOND) == FIRST
 
 
 def test_a_file_written_anew_is_read_anew(large: Path) -> None:
-    remembered([large], lambda: FIRST)
+    cached_digest([large], lambda: FIRST)
     os.utime(large, ns=(0, 0))
-    assert remembered([large], lambda: SECOND) == SECOND
+    assert cached_digest([large], lambda: SECOND) == SECOND
 
 
 def test_small_files_are_read_each_time(large: Path) -> None:
     os.truncate(large, LARGE - 1)
-    remembered([large], lambda: FIRST)
-    assert remembered([large], lambda: SECOND) == SECOND
-    assert not cache().exists()
+    cached_digest([large], lambda: FIRST)
+    assert cached_digest([large], lambda: SECOND) == SECOND
+    assert not cache_folder().exists()
 
 
 def test_a_damaged_memory_is_not_believed(large: Path) -> None:
-    remembered([large], lambda: FIRST)
-    next(cache().iterdir()).write_text("half")
-    assert remembered([large], lambda: SECOND) == SECOND
-    assert remembered([large], lambda: FIRST) == SECOND
+    cached_digest([large], lambda: FIRST)
+    next(cache_folder().iterdir()).write_text("half")
+    assert cached_digest([large], lambda: SECOND) == SECOND
+    assert cached_digest([large], lambda: FIRST) == SECOND
 
 
 def test_without_a_place_to_write_the_digest_is_still_right(large: Path) -> None:
-    cache().parent.parent.write_text("a file where the folder should be")
-    assert remembered([large], lambda: FIRST) == FIRST
+    cache_folder().parent.parent.write_text("a file where the folder should be")
+    assert cached_digest([large], lambda: FIRST) == FIRST
