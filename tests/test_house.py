@@ -1,7 +1,7 @@
 """The house rules that a machine can hold, each tried on a planted breach as well.
 
 Which room may import which, that frameworks stay in `backend/`, that device words stay in
-`backend/*/device.py`, and that shared code uses nothing that only one framework has.
+the backend's platforms, and that shared code uses nothing that only one framework has.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ def docstrings(tree: ast.AST) -> set[int]:
 
 
 def device_words(file: str, tree: ast.AST) -> Breaches:
-    """A device or its communication library is named in `backend/*/device.py` alone."""
-    if re.fullmatch(r"backend/\w+/device\.py", file):
+    """Only `backend/torch/platforms/` and `backend/mindspore/device.py` name a device or its
+    communication library."""
+    if re.fullmatch(r"backend/torch/platforms/\w+\.py|backend/mindspore/device\.py", file):
         return
     prose = docstrings(tree)
     for node in ast.walk(tree):
@@ -202,6 +203,7 @@ PLANTED = [
     (device_words, "models/x.py", "x = 'cuda:0'"),
     (device_words, "backend/torch/x.py", "init('nccl')"),
     (device_words, "backend/torch/ops.py", "torch.cuda.synchronize()"),
+    (device_words, "backend/torch/device.py", "kind = 'npu'"),
     (device_words, "serve/x.py", "os.environ['CUDA_VISIBLE_DEVICES']"),
     (device_words, "backend/mindspore/x.py", "init(f'{a} hccl')"),
     (device_words, "backend/torch/x.py", "import torch_npu"),
@@ -233,7 +235,8 @@ ALLOWED = [
     (order, "cli/app.py", "from moyin.recipes import smoke\nfrom moyin.backend import ops"),
     (order, "models/x.py", "from moyin.models import rope\nfrom . import autoencoder"),
     (order, "checkpoint/x.py", "from moyin import __version__"),
-    (device_words, "backend/torch/device.py", "torch.cuda.is_available() or 'nccl'"),
+    (device_words, "backend/torch/platforms/x.py", "torch.cuda.is_available() or 'nccl'"),
+    (device_words, "backend/mindspore/device.py", "name = 'npu'"),
     (device_words, "models/x.py", '"""Not tried on CUDA."""\n# cuda\nx = "barracuda input"'),
     (shared, "models/x.py", TENSORS + "d[key] = ops.permute(x[:, None, 1:], (0, 1))"),
     (shared, "inference/x.py", TENSORS + "array[:, 1] = ops.bool_"),

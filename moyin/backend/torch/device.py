@@ -1,39 +1,39 @@
-"""Where PyTorch computes. The only place that knows its device words."""
+"""The device on which PyTorch computes; what depends on the chip is asked of its platform."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
-M_MMAP_THRESHOLD = -3  # of mallopt(3): from how many bytes on a block is mapped alone
-LARGE_BLOCK = 2**23
+from moyin.backend.torch import platforms
 
 
 @lru_cache(maxsize=1)
 def current() -> torch.device:
-    """MOYIN_DEVICE, or the first accelerator there is, or the CPU.
+    """MOYIN_DEVICE, or the first accelerator that PyTorch finds, or the CPU.
 
-    Of the processes that torchrun starts on a machine, each takes an accelerator of its own.
+    The processes that torchrun starts on a machine take one accelerator each. Raises ValueError if
+    MOYIN_DEVICE is unknown or not available.
     """
-    name = os.environ.get("MOYIN_DEVICE")
-    if name:
-        return torch.device(name)
-    kind = "cuda" if torch.cuda.is_available() else "npu" if hasattr(torch, "npu") else "cpu"
-    own = os.environ.get("LOCAL_RANK")
-    if kind == "cpu" or own is None:
-        return torch.device(kind)
-    torch.accelerator.set_device_index(int(own))
-    return torch.device(kind, int(own))
+    wanted = os.environ.get("MOYIN_DEVICE")
+    if wanted:
+        try:
+            platform, index = platforms.parse(wanted)
+        except ValueError as e:
+            raise ValueError(f"MOYIN_DEVICE: {e}") from None
+        return torch.device(platform.type) if index is None else torch.device(platform.type, index)
+    platform = platforms.first_available()
+    local_rank = os.environ.get("LOCAL_RANK")
+    if platform.type == "cpu" or local_rank is None:
+        return torch.device(platform.type)
+    platform.set_index(int(local_rank))
+    return torch.device(platform.type, int(local_rank))
 
 
 def use(name: str) -> None:
@@ -41,29 +41,27 @@ def use(name: str) -> None:
 
     ValueError for a device that is unknown or absent, and where this process computes on another.
     """
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise ValueError(f"no device {name}: {str(e).splitlines()[0]}") from None
+    platform, index = platforms.parse(name)
     if current.cache_info().currsize:
-        index = 0 if device.index is None else device.index
-        if (device.type, index) != (current().type, current().index or 0):
+        if (platform.type, index or 0) != (current().type, current().index or 0):
             raise ValueError(f"this process computes on {current()} already: it cannot use {name}")
         return
     os.environ["MOYIN_DEVICE"] = name
-    if device.type != "cpu":
-        torch.accelerator.set_device_index(device.index or 0)
+    if platform.type != "cpu":
+        platform.set_index(index or 0)
 
 
-def collectives() -> str:
-    """For what lies on the host, and for what lies on an accelerator."""
-    libraries = {"cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}
-    return libraries.get(current().type, "gloo")
+def _platform() -> platforms.Platform:
+    return platforms.PLATFORMS[current().type]
 
 
 def name() -> str:
     return str(current())
+
+
+def is_accelerator() -> bool:
+    """Whether this is more than a CPU."""
+    return current().type != "cpu"
 
 
 def version() -> str:
@@ -74,69 +72,49 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
-def synchronize() -> None:
-    """Wait until all queued work is done."""
-    if current().type != "cpu":
-        torch.accelerator.synchronize()
-
-
-def peak_memory() -> int:
-    """Bytes: the accelerator's peak, or this process's largest resident size."""
-    if current().type != "cpu":
-        return int(torch.accelerator.max_memory_allocated())
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return rss if sys.platform == "darwin" else rss * 1024
-
-
-def free_memory() -> int:
-    """Bytes that the accelerator, or on a CPU this machine, still has."""
-    if current().type != "cpu":
-        return int(torch.accelerator.get_memory_info()[0])
-    return int(psutil.virtual_memory().available)
-
-
-def release_memory() -> None:
-    """Give what was freed back: the allocators keep it, and a next network would come on top."""
-    if current().type != "cpu":
-        torch.accelerator.memory.empty_cache()
-    elif sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-        if trim is not None:
-            trim(0)
-
-
-def spare_memory() -> None:
-    """Give back what is freed at once, from now on, where it was a large block.
-
-    Of itself glibc comes to keep such blocks, and lays the next ones beside those still in use; a
-    block that is mapped and unmapped alone leaves no holes, and its pages are cleared again.
-    """
-    if current().type == "cpu" and sys.platform == "linux":
-        option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
-        if option is not None:
-            option(M_MMAP_THRESHOLD, LARGE_BLOCK)
-
-
-def supports_bfloat16() -> bool:
-    """Whether bf16 products are worth using: on a CPU, where it has instructions for them."""
-    if current().type != "cpu":
-        return True
-    return bool(torch.cpu._is_avx512_bf16_supported())
+def set_threads(count: int) -> None:
+    """Set how many CPU threads PyTorch computes with."""
+    torch.set_num_threads(count)
 
 
 def seed(value: int) -> None:
-    """Seed what the device itself draws (initial weights, training noise)."""
+    """Seed the device's own generator (initial weights, training noise)."""
     torch.manual_seed(value)
 
 
-def is_accelerator() -> bool:
-    """Whether this is more than a CPU."""
-    return current().type != "cpu"
+def collectives() -> str:
+    """The backends of torch.distributed for tensors on the host and on the device."""
+    return _platform().collectives
 
 
-def set_threads(count: int) -> None:
-    """How many cores the CPU's own arithmetic uses."""
-    torch.set_num_threads(count)
+def synchronize() -> None:
+    """Wait until all queued work is done."""
+    _platform().synchronize()
+
+
+def peak_memory() -> int:
+    """Bytes: the accelerator's peak, or the largest resident size of this process."""
+    return _platform().peak_memory()
+
+
+def free_memory() -> int:
+    """Bytes that the accelerator, or on a CPU this machine, has available."""
+    return _platform().free_memory()
+
+
+def release_memory() -> None:
+    """Return freed memory that the allocator keeps to the device or the system."""
+    _platform().release_memory()
+
+
+def spare_memory() -> None:
+    """Have the allocator return large freed blocks at once from now on, at some cost of time."""
+    _platform().spare_memory()
+
+
+def supports_bfloat16() -> bool:
+    """Whether bf16 products are worth using."""
+    return _platform().supports_bfloat16()
 
 
 def count_flops(fn: Callable[[], object]) -> float:

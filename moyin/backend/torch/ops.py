@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,21 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from moyin.backend.torch.device import current
+from moyin.backend.torch.fast import with_variants
+
 DType = torch.dtype
 float32, float64, bfloat16, float16 = torch.float32, torch.float64, torch.bfloat16, torch.float16
 int8, int16, int32, int64 = torch.int8, torch.int16, torch.int32, torch.int64
 uint8, bool_ = torch.uint8, torch.bool
 
-FUSED = ContextVar("fused", default=False)  # attention on a CPU as accelerators do it, always
-HIDDEN = -1e30  # added to the score of a key that is not seen
-GELU_1 = 2 * math.sqrt(2 / math.pi)  # Hendrycks and Gimpel 2016, the tanh as a sigmoid
-GELU_3 = 0.044715 * GELU_1
-
 
 # Making tensors and reading them
 def asarray(x: Any, dtype: DType | None = None) -> Tensor:
-    from moyin.backend.torch.device import current
-
     return torch.as_tensor(x, dtype=dtype, device=current())
 
 
@@ -46,14 +40,10 @@ def ones(shape: Sequence[int], dtype: DType = float32) -> Tensor:
 
 
 def full(shape: Sequence[int], value: float, dtype: DType = float32) -> Tensor:
-    from moyin.backend.torch.device import current
-
     return torch.full(tuple(shape), value, dtype=dtype, device=current())
 
 
 def arange(stop: int, dtype: DType = int64) -> Tensor:
-    from moyin.backend.torch.device import current
-
     return torch.arange(stop, dtype=dtype, device=current())
 
 
@@ -156,11 +146,8 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x)
 
 
+@with_variants
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    if approximate == "tanh" and torch.compiler.is_compiling():
-        # The same function: compiled for a CPU, a sigmoid takes half the time of a tanh.
-        y = x.float()
-        return (y * torch.sigmoid(y * (GELU_1 + GELU_3 * y * y))).to(x.dtype)
     return F.gelu(x, approximate=approximate)
 
 
@@ -222,22 +209,13 @@ def one_hot(indices: Tensor, n: int, dtype: DType = float32) -> Tensor:
     return F.one_hot(indices, n).to(dtype)
 
 
-def _only_runs(x: Tensor) -> bool:
-    """On a CPU, without a gradient or a compiler that would want the plain operation."""
-    idle = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return idle and x.device.type == "cpu"
-
-
 # Products and layers
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     return torch.matmul(a, b)
 
 
+@with_variants
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if x.dtype == bfloat16 and x.numel() == x.shape[-1] and _only_runs(x):
-        # One row: the product of matrices takes up to twice the time of this one.
-        y = torch.mv(weight, x.flatten())
-        return (y if bias is None else y + bias).view(*x.shape[:-1], -1)
     return F.linear(x, weight, bias)
 
 
@@ -263,19 +241,11 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return F.log_softmax(x, dim=axis)
 
 
+@with_variants
 def layer_norm(
     x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    if weight is None or bias is None or not _adds_up_roughly(weight):
-        return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
-    return torch.addcmul(bias, F.layer_norm(x, x.shape[-1:], eps=eps), weight)
-
-
-def _adds_up_roughly(weight: Tensor) -> bool:
-    """Whether the CPU's own kernel would add up this weight's gradient in bf16: of 4096 rows, by
-    which it is a quarter off (PyTorch 2.13)."""
-    low = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
-    return low and weight.requires_grad and torch.is_grad_enabled()
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
@@ -286,6 +256,7 @@ def group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float 
     return F.group_norm(x, groups, weight, bias, eps)
 
 
+@with_variants
 def attention(
     q: Tensor,
     k: Tensor,
@@ -295,9 +266,6 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    products = q.device.type == "cpu" and q.requires_grad and torch.is_grad_enabled()
-    if products and not causal and not FUSED.get():
-        return _products(q, k, v, mask, bias, scale or q.shape[3] ** -0.5)
     extra = mask if bias is None else bias
     if mask is not None and bias is not None:
         extra = bias.masked_fill(~mask, float("-inf"))
@@ -310,31 +278,6 @@ def attention(
         scale=scale,
         enable_gqa=q.shape[1] != k.shape[1],
     )
-
-
-def _products(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-) -> Tensor:
-    """Attention whose scores exist: on a CPU it and its gradient take as long as the fused kernel,
-    or down to a third of its time. Where half of the scores are left out, that one is faster."""
-    b, heads, length, size = q.shape
-    groups, seen = k.shape[1:3]
-    # Heads that share their keys become the rows of one product: nothing is repeated.
-    rows = (q * scale).reshape(b, groups, -1, size)
-    scores = (rows @ k.transpose(2, 3)).view(b, heads, length, seen)
-    if bias is not None:
-        scores = scores + bias
-    if mask is not None:
-        scores += torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, HIDDEN)
-    weights = torch.softmax(scores, -1).view(b, groups, -1, seen)
-    y = (weights @ v).view(b, heads, length, v.shape[3])
-    # A query that sees nothing gets nothing.
-    return y if mask is None else y.masked_fill(~mask.any(-1, keepdim=True), 0)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

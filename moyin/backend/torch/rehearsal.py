@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
-from moyin.backend.torch import nn, ops
+from moyin.backend.torch import fast, nn
 
 
 def _forward(query: Sequence[int], key: Sequence[int], *_: Any, **__: Any) -> int:
@@ -39,15 +39,16 @@ def rehearse(
     make: Callable[[], Callable[[], Mapping[str, Tensor]]], fused: bool
 ) -> tuple[float, np.ndarray[Any, Any]]:
     """See `protocol.Device`."""
-    token = ops.FUSED.set(fused)
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True), nn.empty_weights(), _Watch() as watch:
-            step = make()
-            watch.events.clear()
-            gradients = step()
-            return float(watch.flops), watch.moments(gradients)
-    finally:
-        ops.FUSED.reset(token)
+    with (
+        fast.plain_only(fused),
+        FakeTensorMode(allow_non_fake_inputs=True),
+        nn.empty_weights(),
+        _Watch() as watch,
+    ):
+        step = make()
+        watch.events.clear()
+        gradients = step()
+        return float(watch.flops), watch.moments(gradients)
 
 
 def count_flops(fn: Callable[[], object]) -> float:
