@@ -18,7 +18,7 @@ from moyin.evaluate.options import Options
 from moyin.evaluate.runner import EvaluationConfig, build, run
 from moyin.evaluate.task import Item
 from moyin.ocr import engine
-from moyin.ocr.vision_language import Vision
+from moyin.ocr.vision_language import VisionLanguageOCR
 
 OPTIONS = Options(resamples=20, per_level=2, price=0.04)
 SUITE = build("one-character", OPTIONS)
@@ -220,7 +220,7 @@ def test_a_vision_model_reads(serve: Serve) -> None:
         return Reply(body=json.dumps({"choices": [{"message": message}]}).encode())
 
     images = serve(behave)
-    reader = Vision(url=images.url, model="reader", server=server(images))
+    reader = VisionLanguageOCR(url=images.url, model="reader", server=server(images))
     assert reader.name == "reader (vision-language model)"
     image = np.full((8, 8, 3), 255, np.uint8)
     assert [line.text for line in reader.read(image)] == ["FRESH", "春天"]

@@ -17,13 +17,18 @@ def test_euler_by_hand() -> None:
         seen.append(step)
         return x
 
-    done: list[tuple[int, int]] = []
+    done: list[int] = []
     x = ops.full((2, 3), 2.0)
-    out = samplers.euler(velocity, x, Schedule().steps(2, 4096), lambda i, n: done.append((i, n)))
+
+    def on_step(steps_done: int, x_after: Tensor) -> Tensor:
+        done.append(steps_done)
+        return x_after
+
+    out = samplers.euler(velocity, x, Schedule().steps(2, 4096), on_step)
     middle = 3.25 / 4.25
     np.testing.assert_allclose(ops.numpy(out), 2 * middle * (1 - middle), rtol=1e-6)
     assert seen == [0, 1]
-    assert done == [(1, 2), (2, 2)]
+    assert done == [1, 2]
 
 
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS.values())
@@ -32,20 +37,24 @@ def test_all_land_on_the_data_of_a_straight_field(sampler: Any, count: int) -> N
     rng = np.random.default_rng(0)
     data, noise = (ops.asarray(rng.standard_normal((1, 8)), ops.float32) for _ in range(2))
     asked: list[int] = []
-    done: list[tuple[int, int]] = []
+    done: list[int] = []
 
     def velocity(x: Tensor, step: int) -> Tensor:
         asked.append(step)
         return noise - data
 
+    def on_step(steps_done: int, x_after: Tensor) -> Tensor:
+        done.append(steps_done)
+        return x_after
+
     walk = Schedule().steps(count, 1024)
-    out = sampler(velocity, noise, walk, lambda i, n: done.append((i, n)))
+    out = sampler(velocity, noise, walk, on_step)
     np.testing.assert_allclose(ops.numpy(out), ops.numpy(data), atol=1e-6)
     np.testing.assert_array_equal(
         ops.numpy(out), ops.numpy(samplers.euler(lambda x, i: noise - data, noise, walk))
     )
     assert asked == list(range(count))
-    assert done == [(i + 1, count) for i in range(count)]
+    assert done == [i + 1 for i in range(count)]
 
 
 def test_adams_bashforth_by_hand() -> None:

@@ -74,7 +74,7 @@ def test_too_small_a_vocabulary_is_refused():
 def test_a_saved_folder_opens_as_it_was(tokenizer, folder, tmp_path):
     again = TextTokenizer.open(folder)
     assert again.vocabulary == tokenizer.vocabulary
-    assert again.marks == tokenizer.marks
+    assert again.special_tokens == tokenizer.special_tokens
     assert again.encode(TEXT) == tokenizer.encode(TEXT)
     save_processor(tmp_path, again)
     for file in folder.iterdir():

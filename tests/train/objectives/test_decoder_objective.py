@@ -12,7 +12,7 @@ from stages import OBJECTIVES
 from moyin.backend import autograd, ops
 from moyin.checkpoint.folder import Checkpoint
 from moyin.dataset.dataset import Dataset
-from moyin.inference.denoise import glyph_states, remembered
+from moyin.inference.denoise import cache_references, encode_prompt_glyphs
 from moyin.train.objectives.base import SampleRng, Source
 from moyin.train.objectives.decoder import DecoderObjective, gathered, glyph_batch
 
@@ -38,7 +38,7 @@ def test_training_reads_the_glyph_states_that_generation_reads() -> None:
         states = glyph(batch["glyph_ids"], batch["glyph_mask"])
     tokens, real = gathered(states, batch["glyph_rows"], batch["glyph_columns"])
     for prompt, sample, mask in zip(prompts, ops.numpy(tokens), ops.numpy(real), strict=True):
-        expected = glyph_states(glyph, prompt)
+        expected = encode_prompt_glyphs(glyph, prompt)
         assert mask.sum() == len(expected)
         np.testing.assert_allclose(sample[mask], expected, atol=1e-5)
 
@@ -171,10 +171,10 @@ def test_an_edit_is_read_as_generation_reads_it(editing: Source) -> None:
                 ops.asarray((1000 * t[i : i + 1] - 1).astype(np.float32)),
                 ops.asarray(np.full((1, 2), 512, np.float32)),
                 ops.zeros((1, 2)),
-                glyphs=ops.asarray(glyph_states(made.frozen[0], prompt)[None]),
+                glyphs=ops.asarray(encode_prompt_glyphs(made.frozen[0], prompt)[None]),
                 tokens=ops.asarray(tokens),
                 tokens_dropped=ops.zeros((1,), ops.bool_),
-                references=remembered(made.network, [seen]),
+                references=cache_references(made.network, [seen]),
                 origin=ops.asarray(batch["origin"][i : i + 1]),
             )
         wrong.append(ops.numpy(said) - (noise - data))
